@@ -1,0 +1,1 @@
+//! Benchmarks of Sluice and of the peers it is compared with.

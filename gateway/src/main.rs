@@ -1,0 +1,3 @@
+//! `sluice`: the server and its command line.
+
+fn main() {}

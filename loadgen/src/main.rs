@@ -1,0 +1,3 @@
+//! `sluice-loadgen`: drives load at a Sluice server and audits it from outside.
+
+fn main() {}
