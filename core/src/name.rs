@@ -1,0 +1,153 @@
+//! Names that operators give: SKUs, lots, withdrawals. Kept inline, so that copying one never
+//! allocates and never touches a counter that another core writes.
+
+use std::fmt;
+use std::hash::{Hash, Hasher};
+
+use rustc_hash::FxHasher;
+
+use crate::limits::NAME_BYTES_MAX;
+
+/// One to 64 bytes of `[A-Za-z0-9._-]`, compared bytewise.
+#[derive(Clone, Copy)]
+struct Name {
+    length: u8,
+    bytes: [u8; NAME_BYTES_MAX],
+}
+
+impl Name {
+    fn new(text: &str) -> Option<Self> {
+        let allowed =
+            |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
+        if text.is_empty() || text.len() > NAME_BYTES_MAX || !text.as_bytes().iter().all(allowed) {
+            return None;
+        }
+        let mut bytes = [0; NAME_BYTES_MAX];
+        bytes[..text.len()].copy_from_slice(text.as_bytes());
+        Some(Self { length: text.len() as u8, bytes })
+    }
+
+    #[inline]
+    fn as_bytes(&self) -> &[u8] {
+        &self.bytes[..usize::from(self.length)]
+    }
+
+    fn as_str(&self) -> &str {
+        std::str::from_utf8(self.as_bytes()).expect("ASCII")
+    }
+}
+
+macro_rules! name {
+    ($(#[$doc:meta])* $type:ident) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy)]
+        pub struct $type(Name);
+
+        impl $type {
+            /// `None` unless one to 64 bytes of `[A-Za-z0-9._-]`.
+            pub fn new(text: &str) -> Option<Self> {
+                Name::new(text).map(Self)
+            }
+
+            /// The name.
+            pub fn as_str(&self) -> &str {
+                self.0.as_str()
+            }
+
+            /// The name's bytes.
+            #[inline]
+            pub fn as_bytes(&self) -> &[u8] {
+                self.0.as_bytes()
+            }
+        }
+
+        impl PartialEq for $type {
+            #[inline]
+            fn eq(&self, other: &Self) -> bool {
+                self.as_bytes() == other.as_bytes()
+            }
+        }
+
+        impl Eq for $type {}
+
+        impl PartialOrd for $type {
+            fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+                Some(self.cmp(other))
+            }
+        }
+
+        impl Ord for $type {
+            fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+                self.as_bytes().cmp(other.as_bytes())
+            }
+        }
+
+        impl Hash for $type {
+            #[inline]
+            fn hash<H: Hasher>(&self, state: &mut H) {
+                state.write(self.as_bytes());
+            }
+        }
+
+        impl fmt::Display for $type {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(self.as_str())
+            }
+        }
+
+        impl fmt::Debug for $type {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, "{:?}", self.as_str())
+            }
+        }
+    };
+}
+
+name! {
+    /// The name of a SKU, case-sensitive.
+    SkuId
+}
+
+name! {
+    /// The name of a lot, unique within its SKU.
+    LotId
+}
+
+name! {
+    /// The name of a withdrawal, unique within its SKU.
+    WithdrawalId
+}
+
+impl SkuId {
+    /// The SKU's bucket in the routing table: a 16-bit hash. Not part of any format.
+    #[inline]
+    pub fn bucket(&self) -> u16 {
+        let mut hasher = FxHasher::default();
+        self.hash(&mut hasher);
+        let hash = hasher.finish();
+        (hash ^ (hash >> 16) ^ (hash >> 32) ^ (hash >> 48)) as u16
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::SkuId;
+
+    #[test]
+    fn keeps_to_the_alphabet() {
+        let longest = "x".repeat(64);
+        for right in ["a", "iPhone_15.Pro-Max", longest.as_str()] {
+            assert_eq!(SkuId::new(right).map(|sku| sku.to_string()).as_deref(), Some(right));
+        }
+        let too_long = "x".repeat(65);
+        for wrong in ["", " ", "a b", "ä", "a/b", "{}", "*", ">", "a\0", too_long.as_str()] {
+            assert_eq!(SkuId::new(wrong).map(|sku| sku.to_string()), None, "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn compares_bytewise() {
+        assert_ne!(SkuId::new("a"), SkuId::new("A"));
+        assert!(SkuId::new("a") < SkuId::new("ab"));
+    }
+}

@@ -1,0 +1,79 @@
+//! Planted bugs, which the simulator must find before its silence means anything.
+//!
+//! Without the cargo feature `planted-bugs` every question is answered `false` at compile time
+//! and nothing of this is left in the program. With it, a thread may switch on one bug for itself.
+
+/// A bug that can be planted. Each names the line of thought that it breaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Bug {
+    /// Answers leave before the sync of the record they rest on (I2).
+    AckBeforeSync,
+    /// Refusals leave at once, although a record staged before them is not synced (I2).
+    RefusalBeforeSync,
+    /// A failed sync is tried again and its success believed (I12).
+    RetryFailedSync,
+    /// The directory is not synced after a segment got its name.
+    NoDirectorySync,
+    /// Recovery believes a frame without looking at its checksum.
+    ChecksumSkipped,
+    /// Recovery takes a frame that a recycled or stale segment still holds.
+    StaleSegmentAccepted,
+    /// Damage in the middle is taken for a torn tail (I12).
+    DamagedMiddleCut,
+    /// The torn tail is left in place behind the cut.
+    TornTailLeft,
+    /// One unit more is granted than there is (I1).
+    OffByOneInStock,
+    /// A cancel gives back the units to the wrong lot.
+    UnitsReturnedToFirstLot,
+    /// A cancelled order's units come back twice (I1).
+    ReturnedTwice,
+    /// The key is not claimed when the order is applied (I3).
+    KeyForgotten,
+    /// Replay does not put keys back (I3).
+    KeyLostInReplay,
+    /// The per-buyer limit looks at the order alone, not at what the buyer holds.
+    BuyerLimitPerOrder,
+    /// A hold ends a moment before its deadline (I10).
+    ExpiresEarly,
+    /// An order that was cancelled expires as well (I10).
+    ExpiresAfterCancel,
+    /// A released provisional hold is forgotten: its units are gone until restart.
+    ProvisionalLeaked,
+    /// A confirmed provisional hold is not taken off the provisional count.
+    ConfirmKeepsProvisional,
+    /// `sold_out` is said although the missing units are only held provisionally.
+    SoldOutWhileProvisional,
+    /// A shard hands its batch to the journal without reserving its sequences first.
+    SequenceOutOfOrder,
+    /// A moved SKU takes messages before the other shards have paused.
+    MoveWithoutBarrier,
+    /// Views show stock before the records it rests on are durable (I2).
+    ViewBeforeSync,
+}
+
+#[cfg(feature = "planted-bugs")]
+thread_local! {
+    static ACTIVE: std::cell::Cell<Option<Bug>> = const { std::cell::Cell::new(None) };
+}
+
+/// Switches one bug on, or all off, for this thread.
+#[cfg(feature = "planted-bugs")]
+pub fn plant(bug: Option<Bug>) {
+    ACTIVE.with(|active| active.set(bug));
+}
+
+/// Whether this bug is planted in this thread.
+#[cfg(feature = "planted-bugs")]
+#[inline]
+pub fn is(bug: Bug) -> bool {
+    ACTIVE.with(|active| active.get() == Some(bug))
+}
+
+/// Whether this bug is planted: never, in a build without the feature.
+#[cfg(not(feature = "planted-bugs"))]
+#[inline(always)]
+pub const fn is(_bug: Bug) -> bool {
+    false
+}
