@@ -4,11 +4,19 @@
 //! `limits` · `id`, `name`, `quantity`, `money`, `time` · `command`, `event`, `outcome`, … ·
 //! `ledger`, `journal` · `shard` · `engine`.
 
+pub mod command;
+pub mod config;
+pub mod event;
 pub mod id;
+pub mod ledger;
 pub mod limits;
+pub mod metrics;
 pub mod money;
 pub mod name;
+pub mod outcome;
 pub mod planted;
 pub mod quantity;
+pub mod router;
 pub mod storage;
 pub mod time;
+pub mod view;

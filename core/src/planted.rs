@@ -31,8 +31,6 @@ pub enum Bug {
     ReturnedTwice,
     /// The key is not claimed when the order is applied (I3).
     KeyForgotten,
-    /// Replay does not put keys back (I3).
-    KeyLostInReplay,
     /// The per-buyer limit looks at the order alone, not at what the buyer holds.
     BuyerLimitPerOrder,
     /// A hold ends a moment before its deadline (I10).

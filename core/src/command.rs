@@ -1,0 +1,296 @@
+//! Commands: what can be asked of the ledger, and where the answer goes.
+
+use std::fmt;
+use std::hash::Hasher;
+use std::sync::Arc;
+
+use siphasher::sip::SipHasher13;
+use smallvec::SmallVec;
+
+use crate::event::OrderStatus;
+use crate::id::{BuyerDigest, HashKey, KeyDigest, OrderId, RequestId, SlotId};
+use crate::money::{Amount, Currency};
+use crate::name::{LotId, SkuId, WithdrawalId};
+use crate::outcome::Outcome;
+use crate::quantity::Quantity;
+use crate::router::{Movable, Target};
+use crate::time::Timestamp;
+
+/// A command with the address of its answer.
+#[derive(Debug)]
+pub struct Envelope {
+    /// What is asked.
+    pub command: Command,
+    /// Where the answer goes.
+    pub reply: ReplyTo,
+    /// When it came in, in engine time.
+    pub arrived: Timestamp,
+}
+
+/// Where an answer goes.
+pub enum ReplyTo {
+    /// To a gateway worker's port: one wake per worker and batch.
+    Port {
+        /// The port's number.
+        port: u16,
+        /// The request's ticket at that port.
+        ticket: u64,
+    },
+    /// To a function, which must not block. For what is rare.
+    Call(Box<dyn FnOnce(Outcome) + Send>),
+}
+
+impl fmt::Debug for ReplyTo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Port { port, ticket } => write!(f, "Port({port}, {ticket})"),
+            Self::Call(_) => f.write_str("Call"),
+        }
+    }
+}
+
+/// Which lane a command takes, and thereby what goes first when all are full.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lane {
+    /// Cancels, operators, reads of one's own orders.
+    Vital,
+    /// New orders.
+    Orders,
+}
+
+/// What can be asked.
+#[derive(Debug)]
+pub enum Command {
+    /// Place an order.
+    Place(Box<Place>),
+    /// End a hold.
+    Cancel(Box<Cancel>),
+    /// Show one order to its buyer.
+    ReadOrder {
+        /// The order.
+        order: OrderId,
+        /// Who asks; another's order is answered like none.
+        buyer: BuyerDigest,
+    },
+    /// Show the order that a key made; waits for one in flight.
+    ReadByKey {
+        /// The buyer's home.
+        slot: SlotId,
+        /// The buyer.
+        buyer: BuyerDigest,
+        /// The key.
+        key: KeyDigest,
+    },
+    /// List a buyer's orders, newest first.
+    ListOrders(Box<ListOrders>),
+    /// Create a SKU or replace its terms.
+    DefineSku(Box<DefineSku>),
+    /// Receive a lot.
+    ReceiveLot(Box<ReceiveLot>),
+    /// Take back units.
+    Withdraw(Box<Withdraw>),
+    /// Show one SKU's stock.
+    ReadStock(SkuId),
+    /// Show all stocks that a shard owns.
+    ListStocks {
+        /// The shard.
+        shard: usize,
+    },
+    /// The digest of all that a shard owns.
+    Digest {
+        /// The shard.
+        shard: usize,
+    },
+    /// Move a value to another shard.
+    Relocate {
+        /// What.
+        value: Movable,
+        /// The shard it goes to.
+        to: usize,
+    },
+}
+
+/// A buyer, as a command names them.
+#[derive(Clone, Debug)]
+pub struct Buyer {
+    /// The raw id.
+    pub name: Arc<str>,
+    /// As the ledger knows them.
+    pub digest: BuyerDigest,
+    /// Their home.
+    pub slot: SlotId,
+}
+
+impl Buyer {
+    /// Of a raw id of 1 … 255 bytes, which the caller has checked.
+    pub fn new(hash_key: &HashKey, name: &str) -> Self {
+        Self { name: Arc::from(name), digest: hash_key.buyer(name), slot: SlotId::of_buyer(name) }
+    }
+}
+
+/// An idempotency key, as a command names it.
+#[derive(Clone, Debug)]
+pub struct Key {
+    /// The raw key, 1 … 255 bytes.
+    pub name: Box<str>,
+    /// As the ledger knows it.
+    pub digest: KeyDigest,
+}
+
+impl Key {
+    /// Of a raw key of 1 … 255 bytes, which the caller has checked.
+    pub fn new(hash_key: &HashKey, buyer: &Buyer, name: &str) -> Self {
+        Self { name: Box::from(name), digest: hash_key.key(buyer.digest, name) }
+    }
+}
+
+/// A new order.
+#[derive(Clone, Debug)]
+pub struct Place {
+    /// The id it will have, drawn by the caller with the buyer's slot in it.
+    pub order: OrderId,
+    /// Who orders.
+    pub buyer: Buyer,
+    /// The idempotency key, if one was given.
+    pub key: Option<Key>,
+    /// What is ordered, in ascending order of SKU, each SKU once.
+    pub lines: SmallVec<[PlaceLine; 1]>,
+    /// Refuse above this amount.
+    pub max_amount: Option<Amount>,
+    /// The request, for tracing.
+    pub request: RequestId,
+    /// See [`Place::fingerprint_of`].
+    pub fingerprint: u64,
+}
+
+/// One line of a new order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PlaceLine {
+    /// The SKU.
+    pub sku: SkuId,
+    /// How many units.
+    pub quantity: Quantity,
+}
+
+impl Place {
+    /// What "the same request" means under one key: the set of (SKU, quantity), standby and the
+    /// largest amount. SipHash-1-3 with the zero key; part of the journal's format.
+    pub fn fingerprint_of(lines: &[PlaceLine], standby: bool, max_amount: Option<Amount>) -> u64 {
+        let mut hasher = SipHasher13::new();
+        for line in lines {
+            hasher.write_u8(line.sku.as_bytes().len() as u8);
+            hasher.write(line.sku.as_bytes());
+            hasher.write(&line.quantity.get().to_le_bytes());
+        }
+        hasher.write_u8(u8::from(standby));
+        hasher.write(&max_amount.map_or(u64::MAX, Amount::minor).to_le_bytes());
+        hasher.finish()
+    }
+}
+
+/// The end of a hold, by its buyer.
+#[derive(Clone, Debug)]
+pub struct Cancel {
+    /// The order.
+    pub order: OrderId,
+    /// Who asks; another's order is answered like none.
+    pub buyer: BuyerDigest,
+    /// The request, for tracing.
+    pub request: RequestId,
+}
+
+/// A listing of a buyer's orders.
+#[derive(Clone, Debug)]
+pub struct ListOrders {
+    /// The buyer's home.
+    pub slot: SlotId,
+    /// The buyer.
+    pub buyer: BuyerDigest,
+    /// Only orders in this state.
+    pub status: Option<OrderStatus>,
+    /// Only orders older than this one.
+    pub after: Option<OrderId>,
+    /// At most so many, 1 … `page_orders_max`.
+    pub limit: usize,
+}
+
+/// The terms of a SKU.
+#[derive(Clone, Debug)]
+pub struct DefineSku {
+    /// The SKU.
+    pub sku: SkuId,
+    /// Its title, at most 255 bytes.
+    pub title: Box<str>,
+    /// The price of a unit.
+    pub unit_price: Amount,
+    /// The currency.
+    pub currency: Currency,
+    /// Most units one buyer may have; 0 for no limit.
+    pub per_buyer_limit: u32,
+    /// How long a hold lasts, in seconds.
+    pub hold_seconds: u32,
+    /// Whether smaller standby orders may pass larger ones.
+    pub standby_pass: bool,
+    /// Only if the SKU is at this revision (0: does not exist).
+    pub if_revision: Option<u32>,
+    /// The request, for tracing.
+    pub request: RequestId,
+}
+
+/// A lot that arrives.
+#[derive(Clone, Debug)]
+pub struct ReceiveLot {
+    /// The SKU.
+    pub sku: SkuId,
+    /// The lot's name.
+    pub lot: LotId,
+    /// How many units.
+    pub quantity: Quantity,
+    /// Its own price, if it has one.
+    pub unit_price: Option<Amount>,
+    /// The request, for tracing.
+    pub request: RequestId,
+}
+
+/// Units to take back.
+#[derive(Clone, Debug)]
+pub struct Withdraw {
+    /// The SKU.
+    pub sku: SkuId,
+    /// The withdrawal's name.
+    pub withdrawal: WithdrawalId,
+    /// How many units.
+    pub quantity: Quantity,
+    /// Why, at most 255 bytes.
+    pub reason: Box<str>,
+    /// The request, for tracing.
+    pub request: RequestId,
+}
+
+impl Command {
+    /// The lane it takes.
+    pub const fn lane(&self) -> Lane {
+        match self {
+            Self::Place(_) => Lane::Orders,
+            _ => Lane::Vital,
+        }
+    }
+
+    /// Whose value it is about.
+    pub fn target(&self) -> Target {
+        match self {
+            Self::Place(place) => Target::Slot(place.buyer.slot),
+            Self::Cancel(cancel) => Target::Slot(cancel.order.slot()),
+            Self::ReadOrder { order, .. } => Target::Slot(order.slot()),
+            Self::ReadByKey { slot, .. } => Target::Slot(*slot),
+            Self::ListOrders(list) => Target::Slot(list.slot),
+            Self::DefineSku(define) => Target::Bucket(define.sku.bucket()),
+            Self::ReceiveLot(receive) => Target::Bucket(receive.sku.bucket()),
+            Self::Withdraw(withdraw) => Target::Bucket(withdraw.sku.bucket()),
+            Self::ReadStock(sku) => Target::Bucket(sku.bucket()),
+            Self::ListStocks { shard } | Self::Digest { shard } => Target::Shard(*shard),
+            Self::Relocate { value: Movable::Slot(slot), .. } => Target::Slot(*slot),
+            Self::Relocate { value: Movable::Bucket(bucket), .. } => Target::Bucket(*bucket),
+        }
+    }
+}

@@ -1,0 +1,25 @@
+//! What an engine is opened with.
+
+use crate::limits::{DEFAULT, Limits};
+
+/// The settings of an engine. The caller has checked their ranges.
+#[derive(Clone, Debug)]
+pub struct EngineConfig {
+    /// The number of this cell; stands in frames and ids.
+    pub cell: u16,
+    /// How many shards: 1 … `limits.shards_max`.
+    pub shards: usize,
+    /// How many reply ports (gateway workers and other submitters): 1 … `limits.ports_max`.
+    pub ports: usize,
+    /// Every ceiling.
+    pub limits: Limits,
+    /// Where segment ids and the first hash key come from: random bytes of the caller's.
+    pub seed: [u8; 32],
+}
+
+impl EngineConfig {
+    /// One shard and one port with the default ceilings, over 32 random bytes.
+    pub const fn new(seed: [u8; 32]) -> Self {
+        Self { cell: 1, shards: 1, ports: 1, limits: DEFAULT, seed }
+    }
+}

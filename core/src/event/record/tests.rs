@@ -1,0 +1,1 @@
+//! Golden bytes of every record, and what a decoder must refuse.

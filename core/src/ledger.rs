@@ -1,0 +1,274 @@
+//! The ledger: a pure, deterministic state machine over SKU stocks and buyer slots.
+//!
+//! A [`Ledger`] is the set of values that one shard owns. It does no I/O, reads no clock, draws
+//! no random numbers and iterates over no randomly seeded map. Deciding reads; what was decided
+//! is an [`Event`], and applying an event cannot refuse. Live traffic and replay share `apply`.
+//!
+//! Values are movable: a [`SkuStock`] and a [`BuyerSlot`] hold their own tables and no index into
+//! anything else, so another number of shards is another way to deal them out.
+
+use crate::command::{Command, Envelope};
+use crate::event::{Event, FORMAT, Line, Meta};
+use crate::id::SlotId;
+use crate::limits::{Limits, SLOTS};
+use crate::name::SkuId;
+use crate::outcome::{Outcome, Refusal, StateDigest};
+use crate::router::{Movable, Target};
+use crate::time::Timestamp;
+
+mod buyers;
+mod digest;
+mod ending;
+mod footprint;
+mod lots;
+mod offers;
+mod orders;
+mod placing;
+mod protocol;
+mod rows;
+mod slot;
+mod stock;
+mod supply;
+mod turn;
+
+pub use footprint::Footprint;
+pub use protocol::{Message, Value};
+pub use slot::BuyerSlot;
+pub use stock::SkuStock;
+pub use turn::{Effects, Recorder, Turn};
+
+type Stocks = hashbrown::HashMap<SkuId, Box<SkuStock>, rustc_hash::FxBuildHasher>;
+
+/// The values that one shard owns.
+pub struct Ledger {
+    limits: Limits,
+    stocks: Stocks,
+    slots: Vec<Option<Box<BuyerSlot>>>,
+    agenda: ending::Agenda,
+}
+
+impl Ledger {
+    /// All values of a node, none of them with anything in it.
+    pub fn new(limits: Limits) -> Self {
+        let slots = SlotId::all().map(|slot| Some(Box::new(BuyerSlot::new(slot)))).collect();
+        Self { limits, stocks: Stocks::default(), slots, agenda: ending::Agenda::default() }
+    }
+
+    /// Deals the values out: shard `n` gets those for which `owner` says `n`.
+    pub fn split(mut self, shards: usize, owner: impl Fn(Movable) -> usize) -> Vec<Self> {
+        let mut parts: Vec<Self> = (0..shards)
+            .map(|_| Self {
+                limits: self.limits,
+                stocks: Stocks::default(),
+                slots: (0..SLOTS).map(|_| None).collect(),
+                agenda: ending::Agenda::default(),
+            })
+            .collect();
+        for (sku, stock) in self.stocks.drain() {
+            parts[owner(Movable::Bucket(sku.bucket()))].stocks.insert(sku, stock);
+        }
+        for slot in self.slots.into_iter().flatten() {
+            parts[owner(Movable::Slot(slot.id()))].install(Value::Slot(slot));
+        }
+        parts
+    }
+
+    /// Decides and applies one command. The caller has made sure that its target is here.
+    pub fn command(&mut self, turn: &mut Turn<'_>, envelope: Envelope) {
+        let Envelope { command, reply, arrived } = envelope;
+        let outcome = match command {
+            Command::Place(place) => return self.place(turn, place, reply, arrived),
+            Command::ReadByKey { slot, buyer, key } => {
+                return self.read_by_key(turn, (slot, buyer, key), reply, arrived);
+            }
+            Command::Cancel(cancel) => self.cancel(turn, &cancel),
+            Command::ReadOrder { order, buyer } => match self.slot(order.slot()).view(order, buyer)
+            {
+                Some(view) => Outcome::Order(Box::new(view)),
+                None => Outcome::Refused(Refusal::OrderNotFound),
+            },
+            Command::ListOrders(list) => Outcome::Orders(self.slot(list.slot).list(&list)),
+            Command::DefineSku(define) => self.define_sku(turn, &define),
+            Command::ReceiveLot(receive) => self.receive_lot(turn, &receive),
+            Command::Withdraw(withdraw) => self.withdraw(turn, &withdraw),
+            Command::ReadStock(sku) => match self.stocks.get(&sku) {
+                Some(stock) => {
+                    Outcome::Stock { created: false, stock: Box::new(stock.view(turn.shard)) }
+                }
+                None => Outcome::Refused(Refusal::SkuNotFound),
+            },
+            Command::ListStocks { .. } => {
+                let mut views: Vec<_> =
+                    self.stocks.values().map(|stock| stock.view(turn.shard)).collect();
+                views.sort_unstable_by_key(|view| view.sku);
+                Outcome::Stocks(views)
+            }
+            Command::Digest { .. } => Outcome::Digest(self.digest()),
+            Command::Relocate { .. } => unreachable!("the shard handles relocation itself"),
+        };
+        turn.effects.answer(reply, outcome);
+    }
+
+    /// Takes a message of the owners' protocol. The caller has made sure that its target is here.
+    pub fn message(&mut self, turn: &mut Turn<'_>, message: Message) {
+        match message {
+            Message::Hold(request) => self.hold(turn, *request),
+            Message::Held(reply) => self.held(turn, *reply),
+            Message::Confirm { sku, draws } => self.confirm_line(turn, &sku, &draws),
+            Message::Release { sku, draws } => self.release_line(turn, &sku, &draws),
+            Message::Restore { sku, draws } => self.restore_line(turn, &sku, &draws),
+            Message::Forward(envelope) => self.command(turn, *envelope),
+        }
+    }
+
+    /// Applies an event of the journal to a whole ledger: replay.
+    ///
+    /// # Errors
+    /// What makes the journal unreadable for this program.
+    ///
+    /// # Panics
+    /// If the event contradicts the state (I1, I3).
+    pub fn replay(&mut self, meta: &Meta, event: &Event<'_>) -> Result<(), String> {
+        match event {
+            Event::Genesis(genesis) if genesis.format > FORMAT => {
+                return Err(format!("the journal has format {}", genesis.format));
+            }
+            Event::FormatRaised(raised) if raised.format > FORMAT => {
+                return Err(format!("the journal needs {} or newer", raised.program));
+            }
+            Event::Genesis(_) | Event::FormatRaised(_) => {}
+            Event::SkuDefined(defined) => self.apply_sku_defined(defined),
+            Event::LotReceived(received) => self.stock_mut(&received.sku).receive(received),
+            Event::UnitsWithdrawn(withdrawn) => self.stock_mut(&withdrawn.sku).withdraw(withdrawn),
+            Event::OrderPlaced(placed) => {
+                for line in &placed.lines {
+                    self.stock_mut(&line.sku).reserve(&line.draws);
+                }
+                self.apply_placed(meta, placed);
+            }
+            Event::OrderCancelled(ended) => {
+                self.restore_lines(&ended.lines);
+                self.slot_mut(ended.order.slot()).end(ended, crate::event::OrderStatus::Cancelled);
+            }
+            Event::OrderExpired(ended) => {
+                self.restore_lines(&ended.lines);
+                self.slot_mut(ended.order.slot()).end(ended, crate::event::OrderStatus::Expired);
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes a value out, to be sent to another shard.
+    pub fn extract(&mut self, value: Movable) -> Value {
+        match value {
+            Movable::Slot(slot) => {
+                let slot = self.slots[slot.index()].take();
+                Value::Slot(slot.expect("the owner has the slot"))
+            }
+            Movable::Bucket(bucket) => {
+                let mut stocks: Vec<_> = self
+                    .stocks
+                    .extract_if(|sku, _| sku.bucket() == bucket)
+                    .map(|(_, stock)| stock)
+                    .collect();
+                stocks.sort_unstable_by_key(|stock| stock.sku());
+                Value::Bucket(bucket, stocks)
+            }
+        }
+    }
+
+    /// Puts a value in that another shard sent.
+    pub fn install(&mut self, value: Value) {
+        match value {
+            Value::Slot(slot) => {
+                if let Some(due) = slot.next_due() {
+                    self.agenda.note(due);
+                }
+                let place = &mut self.slots[slot.id().index()];
+                assert!(place.is_none(), "a slot has one owner");
+                *place = Some(slot);
+            }
+            Value::Bucket(_, stocks) => {
+                for stock in stocks {
+                    let earlier = self.stocks.insert(stock.sku(), stock);
+                    assert!(earlier.is_none(), "a SKU stock has one owner");
+                }
+            }
+        }
+    }
+
+    /// The earliest moment at which a hold may end, as far as the ledger looked.
+    pub fn next_due(&self) -> Timestamp {
+        self.agenda.next_due()
+    }
+
+    /// The state digest of these values (I5).
+    pub fn digest(&self) -> StateDigest {
+        let stocks = self.stocks.values().map(|stock| digest::of_stock(stock));
+        let slots = self.slots.iter().flatten().map(|slot| digest::of_slot(slot));
+        stocks.chain(slots).fold(StateDigest::default(), StateDigest::plus)
+    }
+
+    /// Orders whose placing waits for another shard.
+    pub fn in_flight(&self) -> usize {
+        self.slots.iter().flatten().map(|slot| slot.in_flight()).sum()
+    }
+
+    /// Live orders.
+    pub fn live_orders(&self) -> usize {
+        self.slots.iter().flatten().map(|slot| slot.live_orders()).sum()
+    }
+
+    /// SKUs and buyer slots in it.
+    pub fn values(&self) -> (usize, usize) {
+        (self.stocks.len(), self.slots.iter().flatten().count())
+    }
+
+    /// The stock of a SKU, if it is here.
+    pub fn stock(&self, sku: &SkuId) -> Option<&SkuStock> {
+        self.stocks.get(sku).map(|stock| &**stock)
+    }
+
+    /// All stocks that are here, in no particular order.
+    pub fn stocks(&self) -> impl Iterator<Item = &SkuStock> {
+        self.stocks.values().map(|stock| &**stock)
+    }
+
+    fn stock_mut(&mut self, sku: &SkuId) -> &mut SkuStock {
+        match self.stocks.get_mut(sku) {
+            Some(stock) => stock,
+            None => panic!("I1 an event names SKU {sku}, which does not exist"),
+        }
+    }
+
+    fn slot(&self, slot: SlotId) -> &BuyerSlot {
+        self.slots[slot.index()].as_ref().expect("the slot is here")
+    }
+
+    fn slot_mut(&mut self, slot: SlotId) -> &mut BuyerSlot {
+        self.slots[slot.index()].as_mut().expect("the slot is here")
+    }
+
+    fn restore_lines(&mut self, lines: &[Line]) {
+        for line in lines {
+            self.stock_mut(&line.sku).restore(&line.draws);
+        }
+    }
+}
+
+impl Message {
+    /// Whose value the message is about.
+    pub fn target(&self) -> Target {
+        match self {
+            Self::Hold(request) => Target::Bucket(request.sku.bucket()),
+            Self::Held(reply) => Target::Slot(reply.order.slot()),
+            Self::Confirm { sku, .. } | Self::Release { sku, .. } | Self::Restore { sku, .. } => {
+                Target::Bucket(sku.bucket())
+            }
+            Self::Forward(envelope) => envelope.command.target(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

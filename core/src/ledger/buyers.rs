@@ -1,0 +1,176 @@
+//! The buyers of one slot: how many keys they have, what they hold, their newest order.
+
+use hashbrown::HashTable;
+
+use crate::id::BuyerDigest;
+
+use super::rows::Rows;
+
+/// No order: the end of a buyer's chain.
+pub(super) const NO_ORDER: u32 = u32::MAX;
+
+/// One buyer.
+#[derive(Debug)]
+pub(super) struct Buyer {
+    /// Two halves, so that the row needs no 16-byte alignment.
+    digest: [u64; 2],
+    /// The newest order, from which a chain leads to the older ones.
+    pub(super) newest: u32,
+    /// Live idempotency keys.
+    pub(super) keys: u32,
+    units: Units,
+}
+
+/// Units that count against limits, by SKU number. Nearly always one SKU.
+#[derive(Debug)]
+struct Units {
+    sku: u32,
+    units: u32,
+    #[expect(
+        clippy::box_collection,
+        reason = "8 bytes instead of 24 in a row that rarely has more"
+    )]
+    more: Option<Box<Vec<(u32, u32)>>>,
+}
+
+/// All buyers of a slot.
+#[derive(Debug, Default)]
+pub(super) struct Buyers {
+    rows: Rows<Buyer>,
+    index: HashTable<u32>,
+}
+
+impl Buyers {
+    pub(super) fn find(&self, digest: BuyerDigest) -> Option<u32> {
+        self.index
+            .find(hash(halves(digest)), |n| self.rows.get(*n).digest == halves(digest))
+            .copied()
+    }
+
+    pub(super) fn get(&self, number: u32) -> &Buyer {
+        self.rows.get(number)
+    }
+
+    pub(super) fn get_mut(&mut self, number: u32) -> &mut Buyer {
+        self.rows.get_mut(number)
+    }
+
+    /// The buyer's number; a new row if they never ordered here.
+    pub(super) fn number(&mut self, digest: BuyerDigest) -> u32 {
+        if let Some(number) = self.find(digest) {
+            return number;
+        }
+        let number = self.rows.push(Buyer {
+            digest: halves(digest),
+            newest: NO_ORDER,
+            keys: 0,
+            units: Units { sku: 0, units: 0, more: None },
+        });
+        let rows = &self.rows;
+        self.index.insert_unique(hash(halves(digest)), number, |n| hash(rows.get(*n).digest));
+        number
+    }
+
+    pub(super) fn row_bytes(&self) -> usize {
+        self.rows.bytes()
+    }
+
+    pub(super) fn index_bytes(&self) -> usize {
+        self.index.allocation_size()
+    }
+}
+
+impl Buyer {
+    pub(super) fn digest(&self) -> BuyerDigest {
+        BuyerDigest(u128::from(self.digest[1]) << 64 | u128::from(self.digest[0]))
+    }
+
+    /// Units of a SKU that count against the buyer's limit.
+    pub(super) fn units_of(&self, sku: u32) -> u64 {
+        if self.units.units > 0 && self.units.sku == sku {
+            return u64::from(self.units.units);
+        }
+        let more = self.units.more.iter().flat_map(|more| more.iter());
+        more.filter(|(other, _)| *other == sku).map(|(_, units)| u64::from(*units)).sum()
+    }
+
+    pub(super) fn add_units(&mut self, sku: u32, units: u32) {
+        if self.units.units == 0 && self.units_of(sku) == 0 {
+            (self.units.sku, self.units.units) = (sku, units);
+        } else if self.units.units > 0 && self.units.sku == sku {
+            self.units.units = added(self.units.units, units);
+        } else {
+            let more = self.units.more.get_or_insert_default();
+            match more.iter_mut().find(|(other, _)| *other == sku) {
+                Some((_, count)) => *count = added(*count, units),
+                None => more.push((sku, units)),
+            }
+        }
+    }
+
+    pub(super) fn take_units(&mut self, sku: u32, units: u32) {
+        if self.units.units > 0 && self.units.sku == sku {
+            self.units.units = taken(self.units.units, units);
+            return;
+        }
+        let more = self.units.more.as_mut().expect("I1 the buyer has units of the SKU");
+        let place = more.iter().position(|(other, _)| *other == sku);
+        let place = place.expect("I1 the buyer has units of the SKU");
+        more[place].1 = taken(more[place].1, units);
+        if more[place].1 == 0 {
+            more.swap_remove(place);
+        }
+        if more.is_empty() {
+            self.units.more = None;
+        }
+    }
+
+    /// What counts against limits: SKU number and units.
+    pub(super) fn units(&self) -> impl Iterator<Item = (u32, u32)> {
+        let one = (self.units.units > 0).then_some((self.units.sku, self.units.units));
+        one.into_iter().chain(self.units.more.iter().flat_map(|more| more.iter().copied()))
+    }
+}
+
+fn added(count: u32, units: u32) -> u32 {
+    count.checked_add(units).expect("the units of one buyer were checked before placing")
+}
+
+fn taken(count: u32, units: u32) -> u32 {
+    count.checked_sub(units).expect("I1 a buyer gives back no more than they have")
+}
+
+fn halves(digest: BuyerDigest) -> [u64; 2] {
+    [digest.0 as u64, (digest.0 >> 64) as u64]
+}
+
+/// The digest is a keyed hash already; half of it serves.
+fn hash(halves: [u64; 2]) -> u64 {
+    halves[0]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Buyers;
+    use crate::id::BuyerDigest;
+
+    #[test]
+    fn units_are_counted_by_sku() {
+        let mut buyers = Buyers::default();
+        let number = buyers.number(BuyerDigest(7 << 64));
+        assert_eq!(buyers.number(BuyerDigest(7 << 64)), number);
+        let buyer = buyers.get_mut(number);
+        assert_eq!(buyer.digest(), BuyerDigest(7 << 64));
+        for sku in [3, 1, 2, 3] {
+            buyer.add_units(sku, 5);
+        }
+        assert_eq!((buyer.units_of(1), buyer.units_of(3), buyer.units_of(9)), (5, 10, 0));
+        buyer.take_units(3, 10);
+        buyer.add_units(1, 1);
+        buyer.take_units(2, 5);
+        assert_eq!((buyer.units_of(1), buyer.units_of(2), buyer.units_of(3)), (6, 0, 0));
+        buyer.add_units(3, 2);
+        buyer.take_units(1, 6);
+        assert_eq!(buyer.units().collect::<Vec<_>>(), [(3, 2)]);
+    }
+}

@@ -1,0 +1,170 @@
+//! How holds end without payment: cancelled by their buyer, or expired.
+
+use std::cmp::Reverse;
+
+use crate::command::Cancel;
+use crate::event::{Actor, Draw, Event, Lines, Meta, OrderEnded, OrderStatus};
+use crate::id::{OrderId, RequestId, SlotId};
+use crate::limits::SLOTS;
+use crate::name::SkuId;
+use crate::outcome::{Outcome, Refusal};
+use crate::planted::{self, Bug};
+use crate::router::Target;
+use crate::time::Timestamp;
+
+use super::protocol::Message;
+use super::turn::Turn;
+use super::{BuyerSlot, Ledger};
+
+/// How often the slots are looked through while holds are running out, in microseconds. A hold
+/// ends at most this much late, plus the length of the steps that the ends are sliced into.
+const LOOK_EVERY_US: u64 = 10_000;
+
+/// When to look for holds that are over.
+#[derive(Debug)]
+pub(super) struct Agenda {
+    /// No hold ends before this.
+    next_due: Timestamp,
+    looked_at: Timestamp,
+    /// Where a look that was cut short goes on.
+    resume: Option<usize>,
+}
+
+impl Default for Agenda {
+    fn default() -> Self {
+        Self { next_due: Timestamp::MAX, looked_at: Timestamp::ZERO, resume: None }
+    }
+}
+
+impl Agenda {
+    pub(super) fn next_due(&self) -> Timestamp {
+        if self.resume.is_some() {
+            return Timestamp::ZERO;
+        }
+        self.next_due.max(self.looked_at.plus_micros(LOOK_EVERY_US))
+    }
+
+    /// A hold ends at `due`.
+    #[inline]
+    pub(super) fn note(&mut self, due: Timestamp) {
+        self.next_due = self.next_due.min(due);
+    }
+}
+
+impl Ledger {
+    pub(super) fn cancel(&mut self, turn: &mut Turn<'_>, cancel: &Cancel) -> Outcome {
+        let home = self.slot(cancel.order.slot());
+        let Some(order) = home.own(cancel.order, cancel.buyer) else {
+            return Outcome::Refused(Refusal::OrderNotFound);
+        };
+        match order.status {
+            OrderStatus::Reserved => {}
+            // A retry of a cancel whose answer was lost.
+            OrderStatus::Cancelled => return Outcome::Order(Box::new(home.show(order))),
+            status => return Outcome::Refused(Refusal::OrderState { status }),
+        }
+        let ended =
+            OrderEnded { order: order.id, version: order.version + 1, lines: home.lines(order) };
+        let meta = Meta { time: turn.now, actor: Actor::Buyer, request: cancel.request };
+        turn.metrics.cancelled.add(1);
+        self.end_hold(turn, &meta, ended, OrderStatus::Cancelled);
+        let order = self.slot(cancel.order.slot()).view(cancel.order, cancel.buyer);
+        Outcome::Order(Box::new(order.expect("it was there")))
+    }
+
+    /// Ends holds whose time is over: at most `expiries_per_step_max`. Says how many.
+    pub fn expire(&mut self, turn: &mut Turn<'_>) -> usize {
+        let early = if planted::is(Bug::ExpiresEarly) { 50_000 } else { 0 };
+        let now = turn.now.plus_micros(early);
+        if now < self.agenda.next_due() {
+            return 0;
+        }
+        let most = self.limits.expiries_per_step_max;
+        let mut ended = 0;
+        let start = self.agenda.resume.take().unwrap_or_else(|| {
+            self.agenda.next_due = Timestamp::MAX;
+            0
+        });
+        for index in start..SLOTS {
+            let slot = SlotId::new(index as u16).expect("in range");
+            while let Some(over) = self.slots[index].as_mut().and_then(|home| home.pop_over(now)) {
+                self.expire_one(turn, slot, over);
+                ended += 1;
+                if ended == most {
+                    self.agenda.resume = Some(index);
+                    return ended;
+                }
+            }
+            if let Some(due) = self.slots[index].as_ref().and_then(|home| home.next_due()) {
+                self.agenda.note(due);
+            }
+        }
+        self.agenda.looked_at = turn.now;
+        ended
+    }
+
+    fn expire_one(&mut self, turn: &mut Turn<'_>, slot: SlotId, order: OrderId) {
+        let home = self.slot(slot);
+        let number = home.orders.find(order).expect("its deadline named it");
+        let order = home.orders.get(number);
+        let ended =
+            OrderEnded { order: order.id, version: order.version + 1, lines: home.lines(order) };
+        let meta = Meta { time: turn.now, actor: Actor::Engine, request: RequestId::NONE };
+        turn.metrics.expired.add(1);
+        self.end_hold(turn, &meta, ended, OrderStatus::Expired);
+    }
+
+    fn end_hold(
+        &mut self,
+        turn: &mut Turn<'_>,
+        meta: &Meta,
+        ended: OrderEnded,
+        status: OrderStatus,
+    ) {
+        let event = match status {
+            OrderStatus::Cancelled => Event::OrderCancelled(ended.clone()),
+            _ => Event::OrderExpired(ended.clone()),
+        };
+        turn.recorder.record(meta, &event);
+        self.slot_mut(ended.order.slot()).end(&ended, status);
+        if planted::is(Bug::ReturnedTwice) && ended.version == 2 && status == OrderStatus::Cancelled
+        {
+            self.give_back(turn, ended.lines.clone());
+        }
+        self.give_back(turn, ended.lines);
+    }
+
+    fn give_back(&mut self, turn: &mut Turn<'_>, lines: Lines) {
+        for line in lines {
+            if turn.is_here(Target::Bucket(line.sku.bucket())) {
+                self.restore_line(turn, &line.sku, &line.draws);
+            } else {
+                turn.effects.send(Message::Restore { sku: line.sku, draws: line.draws });
+            }
+        }
+    }
+
+    /// Owner: a hold ended, its units are available again.
+    pub(super) fn restore_line(&mut self, turn: &mut Turn<'_>, sku: &SkuId, draws: &[Draw]) {
+        self.stock_mut(sku).restore(draws);
+        turn.effects.touch(*sku);
+        self.retry_parked(turn, sku);
+    }
+}
+
+impl BuyerSlot {
+    /// Takes the earliest deadline that is over and still concerns a hold.
+    fn pop_over(&mut self, now: Timestamp) -> Option<OrderId> {
+        while let Some(Reverse((due, number))) = self.deadlines.peek().copied() {
+            if due > now {
+                return None;
+            }
+            self.deadlines.pop();
+            let order = self.orders.get(number);
+            if order.status == OrderStatus::Reserved {
+                return Some(order.id);
+            }
+        }
+        None
+    }
+}

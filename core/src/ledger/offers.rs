@@ -1,0 +1,108 @@
+//! What the orders of one slot were offered: SKU, lot and price, each kept once.
+//!
+//! An order then names its units by one number. The table belongs to the slot and moves with it.
+
+use hashbrown::HashTable;
+use rustc_hash::FxHasher;
+use std::hash::{Hash, Hasher};
+
+use crate::event::Draw;
+use crate::money::{Amount, Currency};
+use crate::name::{LotId, SkuId};
+
+use super::rows::Rows;
+
+/// Units of one lot at one price.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Offer {
+    /// The SKU's number in this slot.
+    pub(super) sku: u32,
+    pub(super) lot: LotId,
+    pub(super) ordinal: u32,
+    pub(super) unit_price: Amount,
+    pub(super) currency: Currency,
+}
+
+/// All offers of a slot.
+#[derive(Debug, Default)]
+pub(super) struct Offers {
+    skus: Vec<SkuId>,
+    sku_index: HashTable<u32>,
+    offers: Rows<Offer>,
+    offer_index: HashTable<u32>,
+}
+
+impl Offers {
+    pub(super) fn get(&self, offer: u32) -> &Offer {
+        self.offers.get(offer)
+    }
+
+    pub(super) fn sku(&self, number: u32) -> SkuId {
+        self.skus[number as usize]
+    }
+
+    /// The SKU's number in this slot, if an order ever named it.
+    pub(super) fn find_sku(&self, sku: &SkuId) -> Option<u32> {
+        self.sku_index.find(hash_sku(sku), |n| self.skus[*n as usize] == *sku).copied()
+    }
+
+    /// The SKU's number in this slot.
+    pub(super) fn sku_number(&mut self, sku: &SkuId) -> u32 {
+        if let Some(number) = self.find_sku(sku) {
+            return number;
+        }
+        let number = self.skus.len() as u32;
+        self.skus.push(*sku);
+        let skus = &self.skus;
+        self.sku_index.insert_unique(hash_sku(sku), number, |n| hash_sku(&skus[*n as usize]));
+        number
+    }
+
+    /// The offer's number in this slot.
+    pub(super) fn number(&mut self, sku: u32, draw: &Draw, currency: Currency) -> u32 {
+        let hash = hash_offer(sku, draw.ordinal, draw.unit_price);
+        let offers = &self.offers;
+        let same = |number: &u32| {
+            let offer = offers.get(*number);
+            offer.sku == sku
+                && offer.ordinal == draw.ordinal
+                && offer.unit_price == draw.unit_price
+                && offer.currency == currency
+        };
+        if let Some(number) = self.offer_index.find(hash, same) {
+            return *number;
+        }
+        let number = self.offers.push(Offer {
+            sku,
+            lot: draw.lot,
+            ordinal: draw.ordinal,
+            unit_price: draw.unit_price,
+            currency,
+        });
+        let offers = &self.offers;
+        self.offer_index.insert_unique(hash, number, |n| {
+            let offer = offers.get(*n);
+            hash_offer(offer.sku, offer.ordinal, offer.unit_price)
+        });
+        number
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        self.skus.capacity() * size_of::<SkuId>()
+            + self.offers.bytes()
+            + self.sku_index.allocation_size()
+            + self.offer_index.allocation_size()
+    }
+}
+
+fn hash_sku(sku: &SkuId) -> u64 {
+    let mut hasher = FxHasher::default();
+    sku.hash(&mut hasher);
+    hasher.finish()
+}
+
+fn hash_offer(sku: u32, ordinal: u32, unit_price: Amount) -> u64 {
+    let mut hasher = FxHasher::default();
+    (sku, ordinal, unit_price.minor()).hash(&mut hasher);
+    hasher.finish()
+}

@@ -1,0 +1,378 @@
+//! Placing an order: one protocol for one line or twenty, on one shard or several.
+//!
+//! The home claims the key and the limits, asks the SKU owners for provisional holds in ascending
+//! order of SKU, decides, and confirms or releases. What is on this shard is a function call; what
+//! is elsewhere is a message, and the order is *in flight* until the answer comes. One buyer has
+//! at most one order in flight; the buyer's next ones, and reads by key, wait behind it.
+
+use std::collections::VecDeque;
+
+use crate::command::{Command, Envelope, Place, ReplyTo};
+use crate::event::{Actor, Draw, Event, Line, Lines, Meta, OrderPlaced, total};
+use crate::id::{BuyerDigest, KeyDigest, SlotId};
+use crate::limits::SLOTS;
+use crate::money::Currency;
+use crate::name::SkuId;
+use crate::outcome::{Outcome, Refusal};
+use crate::planted::{self, Bug};
+use crate::quantity::Quantity;
+use crate::router::Target;
+use crate::time::Timestamp;
+
+use super::Ledger;
+use super::protocol::{Grant, HoldReply, HoldRequest, Message};
+use super::stock::Offer;
+use super::turn::Turn;
+
+/// Most units of one SKU that the ledger counts for one buyer.
+const BUYER_UNITS_MAX: u64 = u32::MAX as u64;
+
+/// An order whose holds are being gathered.
+#[derive(Debug)]
+pub(super) struct Attempt {
+    place: Box<Place>,
+    reply: ReplyTo,
+    /// Lines that hold their units, provisionally.
+    held: Lines,
+    currency: Option<Currency>,
+    hold_seconds: u32,
+}
+
+/// An attempt that waits for a SKU owner, and what of the same buyer waits behind it.
+#[derive(Debug)]
+pub(super) struct InFlight {
+    attempt: Attempt,
+    pub(super) waiting: VecDeque<Envelope>,
+}
+
+/// How far gathering got.
+enum Gathered {
+    All,
+    Asked,
+    Refused(Refusal),
+}
+
+impl Ledger {
+    pub(super) fn place(
+        &mut self,
+        turn: &mut Turn<'_>,
+        place: Box<Place>,
+        reply: ReplyTo,
+        arrived: Timestamp,
+    ) {
+        let (slot, buyer) = (place.buyer.slot, place.buyer.digest);
+        if self.slot(slot).flights.contains_key(&buyer) {
+            let command = Command::Place(place);
+            return self.wait_behind(turn, slot, buyer, Envelope { command, reply, arrived });
+        }
+        if turn.now.micros_since(arrived) > self.limits.order_patience_us {
+            turn.metrics.overloaded.add(1);
+            return turn.effects.answer(reply, Outcome::Refused(Refusal::Overloaded));
+        }
+        if let Some(outcome) = self.admit(&place) {
+            match &outcome {
+                Outcome::Repeated(_) => turn.metrics.repeated.add(1),
+                _ => turn.metrics.refused.add(1),
+            }
+            return turn.effects.answer(reply, outcome);
+        }
+        let attempt =
+            Attempt { place, reply, held: Lines::new(), currency: None, hold_seconds: u32::MAX };
+        self.advance(turn, attempt, VecDeque::new());
+    }
+
+    /// What the home can say before it asks for stock: an earlier order, or a refusal.
+    fn admit(&self, place: &Place) -> Option<Outcome> {
+        let slot = self.slot(place.buyer.slot);
+        if let Some(key) = &place.key {
+            if let Some(order) = slot.by_key(key.digest) {
+                let same = order.fingerprint == place.fingerprint;
+                return Some(match same {
+                    true => Outcome::Repeated(Box::new(slot.show(order))),
+                    false => Outcome::Refused(Refusal::KeyReused),
+                });
+            }
+            if slot.keys_of(place.buyer.digest) as usize >= self.limits.keys_per_buyer_max {
+                return Some(Outcome::Refused(Refusal::TooManyKeys));
+            }
+        }
+        if slot.orders.find(place.order).is_some() {
+            return Some(Outcome::Refused(Refusal::OrderIdTaken));
+        }
+        None
+    }
+
+    /// Gathers holds as far as they are at hand, then decides or waits.
+    fn advance(&mut self, turn: &mut Turn<'_>, mut attempt: Attempt, waiting: VecDeque<Envelope>) {
+        let gathered = self.gather(turn, &mut attempt);
+        let verdict = match gathered {
+            Gathered::Asked => {
+                let (slot, buyer) = (attempt.place.buyer.slot, attempt.place.buyer.digest);
+                let in_flight = InFlight { attempt, waiting };
+                self.slot_mut(slot).flights.insert(buyer, in_flight);
+                return;
+            }
+            Gathered::All => self.judge(&attempt),
+            Gathered::Refused(refusal) => Err(refusal),
+        };
+        match verdict {
+            Ok(currency) => self.conclude(turn, attempt, currency),
+            Err(refusal) => self.give_up(turn, attempt, refusal),
+        }
+        for envelope in waiting {
+            self.command(turn, envelope);
+        }
+    }
+
+    fn gather(&mut self, turn: &mut Turn<'_>, attempt: &mut Attempt) -> Gathered {
+        while attempt.held.len() < attempt.place.lines.len() {
+            let request = self.next_request(attempt);
+            if !turn.is_here(Target::Bucket(request.sku.bucket())) {
+                turn.effects.send(Message::Hold(Box::new(request)));
+                return Gathered::Asked;
+            }
+            let draws_max = self.limits.draws_per_order_max;
+            let Some(stock) = self.stocks.get_mut(&request.sku) else {
+                return Gathered::Refused(Refusal::SkuNotFound);
+            };
+            match stock.offer(&request, draws_max) {
+                Offer::Granted(grant) => {
+                    stock.lots.set_aside(&grant.draws);
+                    if let Err(refusal) = attempt.take(request.sku, request.quantity, grant) {
+                        return Gathered::Refused(refusal);
+                    }
+                }
+                Offer::Refused(refusal) => return Gathered::Refused(refusal),
+                Offer::Unsettled => {
+                    turn.effects.send(Message::Hold(Box::new(request)));
+                    return Gathered::Asked;
+                }
+            }
+        }
+        Gathered::All
+    }
+
+    fn next_request(&self, attempt: &Attempt) -> HoldRequest {
+        let line = attempt.place.lines[attempt.held.len()];
+        let buyer = attempt.place.buyer.digest;
+        HoldRequest {
+            order: attempt.place.order,
+            buyer,
+            sku: line.sku,
+            quantity: line.quantity,
+            buyer_has: self.slot(attempt.place.buyer.slot).units_of(buyer, &line.sku),
+        }
+    }
+
+    /// Decides on an attempt that holds all its lines. Changes nothing.
+    fn judge(&self, attempt: &Attempt) -> Result<Currency, Refusal> {
+        let place = &attempt.place;
+        let Some(amount) = total(&attempt.held) else {
+            return Err(Refusal::AmountTooLarge);
+        };
+        if place.max_amount.is_some_and(|most| amount > most) {
+            return Err(Refusal::PriceChanged { amount });
+        }
+        let slot = self.slot(place.buyer.slot);
+        if slot.live_orders() >= self.limits.live_orders_max / SLOTS {
+            return Err(Refusal::Capacity { ceiling: "live orders" });
+        }
+        for line in &attempt.held {
+            let has = slot.units_of(place.buyer.digest, &line.sku);
+            if has + line.quantity.units() > BUYER_UNITS_MAX {
+                return Err(Refusal::Capacity { ceiling: "units of one buyer" });
+            }
+        }
+        Ok(attempt.currency.expect("a line was held"))
+    }
+
+    /// Records the order, holds its units for good, and answers.
+    fn conclude(&mut self, turn: &mut Turn<'_>, attempt: Attempt, currency: Currency) {
+        let Attempt { place, reply, held, hold_seconds, .. } = attempt;
+        let meta = Meta { time: turn.now, actor: Actor::Buyer, request: place.request };
+        let placed = OrderPlaced {
+            order: place.order,
+            buyer: place.buyer.digest,
+            buyer_name: &place.buyer.name,
+            key: place.key.as_ref().map(|key| (key.digest, &*key.name)),
+            fingerprint: place.fingerprint,
+            currency,
+            expires_at: turn.now.plus_seconds(hold_seconds),
+            lines: held,
+        };
+        turn.recorder.record(&meta, &Event::OrderPlaced(placed.clone()));
+        self.apply_placed(&meta, &placed);
+        turn.metrics.placed.add(1);
+        let order = self.slot(place.buyer.slot).view(place.order, place.buyer.digest);
+        let order = Box::new(order.expect("placed just now"));
+        for line in placed.lines {
+            let target = Target::Bucket(line.sku.bucket());
+            if turn.is_here(target) {
+                self.confirm_line(turn, &line.sku, &line.draws);
+            } else {
+                turn.effects.send(Message::Confirm { sku: line.sku, draws: line.draws });
+            }
+        }
+        turn.effects.answer(reply, Outcome::Placed(order));
+    }
+
+    /// Releases what was held and answers with the refusal.
+    fn give_up(&mut self, turn: &mut Turn<'_>, attempt: Attempt, refusal: Refusal) {
+        match &refusal {
+            Refusal::SoldOut { .. } => turn.metrics.sold_out.add(1),
+            Refusal::Overloaded => turn.metrics.overloaded.add(1),
+            _ => turn.metrics.refused.add(1),
+        }
+        for line in attempt.held {
+            if planted::is(Bug::ProvisionalLeaked) {
+                continue;
+            }
+            if turn.is_here(Target::Bucket(line.sku.bucket())) {
+                self.release_line(turn, &line.sku, &line.draws);
+            } else {
+                turn.effects.send(Message::Release { sku: line.sku, draws: line.draws });
+            }
+        }
+        turn.effects.answer(attempt.reply, Outcome::Refused(refusal));
+    }
+
+    /// Applies the home's part of a placed order.
+    pub(super) fn apply_placed(&mut self, meta: &Meta, placed: &OrderPlaced<'_>) {
+        self.agenda.note(placed.expires_at);
+        self.slot_mut(placed.order.slot()).place(meta, placed);
+    }
+
+    /// Home: the owner answered.
+    pub(super) fn held(&mut self, turn: &mut Turn<'_>, reply: HoldReply) {
+        let slot = self.slot_mut(reply.order.slot());
+        let in_flight =
+            slot.flights.remove(&reply.buyer).expect("an answer has its order in flight");
+        let InFlight { mut attempt, waiting } = in_flight;
+        assert!(attempt.place.order == reply.order, "an answer has its order in flight");
+        let line = attempt.place.lines[attempt.held.len()];
+        let taken = reply.result.and_then(|grant| attempt.take(line.sku, line.quantity, grant));
+        match taken {
+            Ok(()) => self.advance(turn, attempt, waiting),
+            Err(refusal) => {
+                self.give_up(turn, attempt, refusal);
+                for envelope in waiting {
+                    self.command(turn, envelope);
+                }
+            }
+        }
+    }
+
+    /// Owner: sets units aside, waits, or refuses.
+    pub(super) fn hold(&mut self, turn: &mut Turn<'_>, request: HoldRequest) {
+        let Some(stock) = self.stocks.get_mut(&request.sku) else {
+            let refused = Err(Refusal::SkuNotFound);
+            return turn.effects.send(held(&request, refused));
+        };
+        let result = match stock.offer(&request, self.limits.draws_per_order_max) {
+            Offer::Granted(grant) => {
+                stock.lots.set_aside(&grant.draws);
+                turn.effects.touch(request.sku);
+                Ok(grant)
+            }
+            Offer::Refused(refusal) => Err(refusal),
+            Offer::Unsettled if stock.parked.len() < self.limits.parked_per_sku_max => {
+                return stock.parked.push_back(request);
+            }
+            Offer::Unsettled => Err(Refusal::Overloaded),
+        };
+        turn.effects.send(held(&request, result));
+    }
+
+    /// Owner: what was set aside is held for good.
+    pub(super) fn confirm_line(&mut self, turn: &mut Turn<'_>, sku: &SkuId, draws: &[Draw]) {
+        let stock = self.stock_mut(sku);
+        if !planted::is(Bug::ConfirmKeepsProvisional) {
+            stock.lots.settle(draws);
+        }
+        stock.reserve(draws);
+        turn.effects.touch(*sku);
+        self.retry_parked(turn, sku);
+    }
+
+    /// Owner: what was set aside is free again.
+    pub(super) fn release_line(&mut self, turn: &mut Turn<'_>, sku: &SkuId, draws: &[Draw]) {
+        self.stock_mut(sku).lots.settle(draws);
+        turn.effects.touch(*sku);
+        self.retry_parked(turn, sku);
+    }
+
+    /// Owner: holds that waited are decided, in order of arrival, as far as they can be.
+    pub(super) fn retry_parked(&mut self, turn: &mut Turn<'_>, sku: &SkuId) {
+        let draws_max = self.limits.draws_per_order_max;
+        let Some(stock) = self.stocks.get_mut(sku) else { return };
+        while let Some(request) = stock.parked.front() {
+            let result = match stock.offer(request, draws_max) {
+                Offer::Unsettled => return,
+                Offer::Refused(refusal) => Err(refusal),
+                Offer::Granted(grant) => {
+                    stock.lots.set_aside(&grant.draws);
+                    Ok(grant)
+                }
+            };
+            let request = stock.parked.pop_front().expect("there was one");
+            turn.effects.send(held(&request, result));
+        }
+    }
+
+    /// Shows the order that a key made; waits for one in flight.
+    pub(super) fn read_by_key(
+        &mut self,
+        turn: &mut Turn<'_>,
+        (slot, buyer, key): (SlotId, BuyerDigest, KeyDigest),
+        reply: ReplyTo,
+        arrived: Timestamp,
+    ) {
+        let home = self.slot(slot);
+        if home.flights.contains_key(&buyer) && home.by_key(key).is_none() {
+            let command = Command::ReadByKey { slot, buyer, key };
+            return self.wait_behind(turn, slot, buyer, Envelope { command, reply, arrived });
+        }
+        let outcome = match home.by_key(key) {
+            Some(order) => Outcome::Order(Box::new(home.show(order))),
+            None => Outcome::Refused(Refusal::OrderNotFound),
+        };
+        turn.effects.answer(reply, outcome);
+    }
+
+    fn wait_behind(
+        &mut self,
+        turn: &mut Turn<'_>,
+        slot: SlotId,
+        buyer: BuyerDigest,
+        envelope: Envelope,
+    ) {
+        let most = self.limits.parked_per_buyer_max;
+        let in_flight = self.slot_mut(slot).flights.get_mut(&buyer).expect("there is one");
+        if in_flight.waiting.len() < most {
+            in_flight.waiting.push_back(envelope);
+        } else {
+            turn.metrics.overloaded.add(1);
+            turn.effects.answer(envelope.reply, Outcome::Refused(Refusal::Overloaded));
+        }
+    }
+}
+
+impl Attempt {
+    /// Takes what an owner granted.
+    fn take(&mut self, sku: SkuId, quantity: Quantity, grant: Grant) -> Result<(), Refusal> {
+        self.held.push(Line { sku, quantity, draws: grant.draws });
+        self.hold_seconds = self.hold_seconds.min(grant.hold_seconds);
+        match self.currency {
+            Some(currency) if currency != grant.currency => Err(Refusal::CurrenciesDiffer),
+            _ => {
+                self.currency = Some(grant.currency);
+                Ok(())
+            }
+        }
+    }
+}
+
+fn held(request: &HoldRequest, result: Result<Grant, Refusal>) -> Message {
+    let reply = HoldReply { order: request.order, buyer: request.buyer, result };
+    Message::Held(Box::new(reply))
+}

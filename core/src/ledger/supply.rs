@@ -1,0 +1,123 @@
+//! What operators do to a SKU: its terms, lots and withdrawals.
+
+use crate::command::{DefineSku, ReceiveLot, Withdraw};
+use crate::event::{Actor, Event, LotReceived, Meta, SkuDefined, UnitsWithdrawn};
+use crate::id::RequestId;
+use crate::name::SkuId;
+use crate::outcome::{Outcome, Refusal};
+
+use super::turn::Turn;
+use super::{Ledger, SkuStock};
+
+impl Ledger {
+    pub(super) fn define_sku(&mut self, turn: &mut Turn<'_>, define: &DefineSku) -> Outcome {
+        let known = self.stocks.get(&define.sku);
+        let revision = known.map_or(0, |stock| stock.revision());
+        if define.if_revision.is_some_and(|expected| expected != revision) {
+            return Outcome::Refused(Refusal::RevisionChanged { revision });
+        }
+        match known {
+            Some(stock)
+                if !stock.lots.as_slice().is_empty() && stock.currency() != define.currency =>
+            {
+                let currency = stock.currency();
+                return Outcome::Refused(Refusal::CurrencyFixed { currency });
+            }
+            None if self.stocks.len() >= self.limits.skus_max => {
+                return Outcome::Refused(Refusal::Capacity { ceiling: "SKUs" });
+            }
+            _ => {}
+        }
+        let defined = SkuDefined {
+            sku: define.sku,
+            revision: revision + 1,
+            title: &define.title,
+            unit_price: define.unit_price,
+            currency: define.currency,
+            per_buyer_limit: define.per_buyer_limit,
+            hold_seconds: define.hold_seconds,
+            standby_pass: define.standby_pass,
+        };
+        turn.recorder.record(&operator(turn, define.request), &Event::SkuDefined(defined));
+        self.apply_sku_defined(&defined);
+        self.stock_outcome(turn, &define.sku, revision == 0)
+    }
+
+    pub(super) fn receive_lot(&mut self, turn: &mut Turn<'_>, receive: &ReceiveLot) -> Outcome {
+        let Some(stock) = self.stocks.get_mut(&receive.sku) else {
+            return Outcome::Refused(Refusal::SkuNotFound);
+        };
+        if let Some(lot) = stock.lots.by_name(&receive.lot) {
+            let same = lot.counters.received == receive.quantity.units()
+                && lot.unit_price == receive.unit_price;
+            return match same {
+                true => self.stock_outcome(turn, &receive.sku, false),
+                false => Outcome::Refused(Refusal::LotExists),
+            };
+        }
+        let ordinal = stock.lots.as_slice().len();
+        if ordinal >= self.limits.lots_per_sku_max {
+            return Outcome::Refused(Refusal::Capacity { ceiling: "lots of one SKU" });
+        }
+        let received = LotReceived {
+            sku: receive.sku,
+            lot: receive.lot,
+            ordinal: ordinal as u32,
+            quantity: receive.quantity,
+            unit_price: receive.unit_price,
+        };
+        turn.recorder.record(&operator(turn, receive.request), &Event::LotReceived(received));
+        stock.receive(&received);
+        self.retry_parked(turn, &receive.sku);
+        self.stock_outcome(turn, &receive.sku, true)
+    }
+
+    pub(super) fn withdraw(&mut self, turn: &mut Turn<'_>, withdraw: &Withdraw) -> Outcome {
+        let Some(stock) = self.stocks.get_mut(&withdraw.sku) else {
+            return Outcome::Refused(Refusal::SkuNotFound);
+        };
+        if let Some((quantity, reason)) = stock.withdrawals.get(&withdraw.withdrawal) {
+            return match *quantity == withdraw.quantity && *reason == withdraw.reason {
+                true => self.stock_outcome(turn, &withdraw.sku, false),
+                false => Outcome::Refused(Refusal::WithdrawalExists),
+            };
+        }
+        if stock.withdrawals.len() >= self.limits.withdrawals_per_sku_max {
+            return Outcome::Refused(Refusal::Capacity { ceiling: "withdrawals of one SKU" });
+        }
+        let Some(draws) = stock.offer_withdrawal(withdraw.quantity) else {
+            return Outcome::Refused(Refusal::SoldOut { sku: withdraw.sku });
+        };
+        let withdrawn = UnitsWithdrawn {
+            sku: withdraw.sku,
+            withdrawal: withdraw.withdrawal,
+            quantity: withdraw.quantity,
+            reason: &withdraw.reason,
+            draws,
+        };
+        let meta = operator(turn, withdraw.request);
+        turn.recorder.record(&meta, &Event::UnitsWithdrawn(withdrawn.clone()));
+        stock.withdraw(&withdrawn);
+        self.retry_parked(turn, &withdraw.sku);
+        self.stock_outcome(turn, &withdraw.sku, true)
+    }
+
+    pub(super) fn apply_sku_defined(&mut self, defined: &SkuDefined<'_>) {
+        match self.stocks.get_mut(&defined.sku) {
+            Some(stock) => stock.redefine(defined),
+            None => {
+                self.stocks.insert(defined.sku, Box::new(SkuStock::new(defined)));
+            }
+        }
+    }
+
+    fn stock_outcome(&self, turn: &mut Turn<'_>, sku: &SkuId, created: bool) -> Outcome {
+        turn.effects.touch(*sku);
+        let stock = self.stocks.get(sku).expect("it was there");
+        Outcome::Stock { created, stock: Box::new(stock.view(turn.shard)) }
+    }
+}
+
+fn operator(turn: &Turn<'_>, request: RequestId) -> Meta {
+    Meta { time: turn.now, actor: Actor::Operator, request }
+}

@@ -1,0 +1,81 @@
+//! One turn of a ledger: what it is told and what comes of it.
+
+use crate::command::ReplyTo;
+use crate::event::{Event, Meta};
+use crate::metrics::ShardMetrics;
+use crate::name::SkuId;
+use crate::outcome::Outcome;
+use crate::router::{Movable, Router, Target};
+use crate::time::Timestamp;
+
+use super::protocol::Message;
+
+/// Takes down the events of a turn, in order.
+pub trait Recorder {
+    /// Takes down one event.
+    fn record(&mut self, meta: &Meta, event: &Event<'_>);
+}
+
+/// What the ledger is told besides the command.
+pub struct Turn<'a> {
+    /// Engine time.
+    pub now: Timestamp,
+    /// The shard that the ledger belongs to.
+    pub shard: usize,
+    /// Who owns what.
+    pub router: &'a Router,
+    /// Values that are on their way to another shard; messages about them wait.
+    pub away: &'a [Movable],
+    /// What the shard counts.
+    pub metrics: &'a ShardMetrics,
+    /// Where events go.
+    pub recorder: &'a mut dyn Recorder,
+    /// Where all else goes.
+    pub effects: &'a mut Effects,
+}
+
+impl Turn<'_> {
+    /// Whether this shard owns the target's value now.
+    #[inline]
+    pub fn is_here(&self, target: Target) -> bool {
+        self.router.shard_of(target) == self.shard
+            && (self.away.is_empty() || !is_away(self.away, target))
+    }
+}
+
+/// Whether the target's value is among those on their way.
+pub(crate) fn is_away(away: &[Movable], target: Target) -> bool {
+    match target {
+        Target::Slot(slot) => away.contains(&Movable::Slot(slot)),
+        Target::Bucket(bucket) => away.contains(&Movable::Bucket(bucket)),
+        Target::Shard(_) => false,
+    }
+}
+
+/// What comes of a turn besides events.
+#[derive(Default)]
+pub struct Effects {
+    /// Answers, to be given once everything staged so far is durable (I2).
+    pub answers: Vec<(ReplyTo, Outcome)>,
+    /// Messages to other values' owners, or to this shard itself, in order.
+    pub messages: Vec<Message>,
+    /// SKUs whose published page may have changed.
+    pub touched: Vec<SkuId>,
+}
+
+impl Effects {
+    pub(super) fn answer(&mut self, reply: ReplyTo, outcome: Outcome) {
+        self.answers.push((reply, outcome));
+    }
+
+    pub(super) fn send(&mut self, message: Message) {
+        self.messages.push(message);
+    }
+
+    /// Notes a SKU whose page may have changed; once per run of the same SKU.
+    pub(super) fn touch(&mut self, sku: SkuId) {
+        if self.touched.last() != Some(&sku) {
+            self.touched.push(sku);
+        }
+    }
+}

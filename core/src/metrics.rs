@@ -1,0 +1,79 @@
+//! Counters that one thread writes and anybody reads.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// A number that only grows, written by one thread.
+#[derive(Debug, Default)]
+pub struct Counter(AtomicU64);
+
+impl Counter {
+    /// Adds. Not atomic between writers: each counter has one.
+    #[inline]
+    pub fn add(&self, more: u64) {
+        self.0.store(self.0.load(Ordering::Relaxed).wrapping_add(more), Ordering::Relaxed);
+    }
+
+    /// Adds, with several writers.
+    #[inline]
+    pub fn add_shared(&self, more: u64) {
+        self.0.fetch_add(more, Ordering::Relaxed);
+    }
+
+    /// Sets, for what goes up and down.
+    #[inline]
+    pub fn set(&self, value: u64) {
+        self.0.store(value, Ordering::Relaxed);
+    }
+
+    /// The number.
+    pub fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// What one shard counts.
+#[derive(Debug, Default)]
+pub struct ShardMetrics {
+    /// SKUs it owns.
+    pub skus: Counter,
+    /// Buyer slots it owns.
+    pub slots: Counter,
+    /// Orders that live in its slots.
+    pub live_orders: Counter,
+    /// Commands it took from its lanes.
+    pub commands: Counter,
+    /// Messages of other shards it took.
+    pub messages: Counter,
+    /// Steps that took at least one command or message.
+    pub batches: Counter,
+    /// Records it staged.
+    pub records: Counter,
+    /// Orders placed.
+    pub placed: Counter,
+    /// Orders answered with an earlier one.
+    pub repeated: Counter,
+    /// Orders refused because units were lacking.
+    pub sold_out: Counter,
+    /// Orders refused for another reason.
+    pub refused: Counter,
+    /// Orders refused because they had waited too long or a bounded queue was full.
+    pub overloaded: Counter,
+    /// Holds cancelled.
+    pub cancelled: Counter,
+    /// Holds that ran out.
+    pub expired: Counter,
+    /// Orders turned away at the full orders lane.
+    pub orders_lane_full: Counter,
+    /// Commands turned away at the full vital lane.
+    pub vital_lane_full: Counter,
+    /// Steps that took no orders because another shard's peer lane was full.
+    pub peer_lane_full: Counter,
+    /// Steps that took nothing because too many earlier ones wait for the journal.
+    pub unanswered_full: Counter,
+    /// Answers that were late at their port: the client had gone.
+    pub orders_waiting_us: Counter,
+    /// When the step under way began, in engine time; 0 between steps.
+    pub step_began_us: Counter,
+    /// Values that moved in.
+    pub moved_in: Counter,
+}

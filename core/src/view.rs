@@ -1,0 +1,98 @@
+//! Published views: what anybody may read of a SKU without asking its shard.
+//!
+//! A shard publishes after the sync of what it publishes (I2); readers take no lock a shard
+//! waits for, except while a SKU is being created.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use arc_swap::ArcSwap;
+use dashmap::DashMap;
+
+use crate::money::{Amount, Currency};
+use crate::name::SkuId;
+
+/// All SKU pages of a node.
+#[derive(Debug, Default)]
+pub struct Board {
+    pages: DashMap<SkuId, Arc<SkuPage>>,
+}
+
+/// What anybody may know of a SKU.
+#[derive(Debug)]
+pub struct SkuPage {
+    sku: SkuId,
+    terms: ArcSwap<Terms>,
+    available: AtomicU64,
+}
+
+/// What a SKU costs and is called.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Terms {
+    /// Its title.
+    pub title: Box<str>,
+    /// The price that a newcomer pays for the next unit.
+    pub unit_price: Amount,
+    /// The currency.
+    pub currency: Currency,
+}
+
+impl Board {
+    /// The page of a SKU.
+    pub fn page(&self, sku: &SkuId) -> Option<Arc<SkuPage>> {
+        self.pages.get(sku).map(|page| Arc::clone(&page))
+    }
+
+    /// All pages, sorted by SKU.
+    pub fn pages(&self) -> Vec<Arc<SkuPage>> {
+        let mut pages: Vec<_> = self.pages.iter().map(|page| Arc::clone(&page)).collect();
+        pages.sort_unstable_by_key(|page| page.sku);
+        pages
+    }
+
+    /// How many SKUs have a page.
+    pub fn len(&self) -> usize {
+        self.pages.len()
+    }
+
+    /// Whether no SKU has a page.
+    pub fn is_empty(&self) -> bool {
+        self.pages.is_empty()
+    }
+
+    /// Makes or replaces the page of a SKU.
+    pub fn publish(&self, sku: SkuId, terms: Terms, available: u64) {
+        if let Some(page) = self.page(&sku) {
+            page.terms.store(Arc::new(terms));
+            page.set_available(available);
+        } else {
+            let page = SkuPage {
+                sku,
+                terms: ArcSwap::from_pointee(terms),
+                available: AtomicU64::new(available),
+            };
+            self.pages.insert(sku, Arc::new(page));
+        }
+    }
+}
+
+impl SkuPage {
+    /// The SKU.
+    pub fn sku(&self) -> SkuId {
+        self.sku
+    }
+
+    /// Its terms.
+    pub fn terms(&self) -> Arc<Terms> {
+        self.terms.load_full()
+    }
+
+    /// Units that a newcomer can get.
+    pub fn available(&self) -> u64 {
+        self.available.load(Ordering::Acquire)
+    }
+
+    fn set_available(&self, units: u64) {
+        self.available.store(units, Ordering::Release);
+    }
+}
