@@ -1,0 +1,201 @@
+//! What each package may depend on, as its Cargo.toml says.
+
+use crate::Violation;
+use toml::Table;
+
+/// A parsed Cargo.toml.
+#[derive(Debug, Clone)]
+pub struct Manifest {
+    /// Path from the root of the repository.
+    pub path: String,
+    table: Table,
+}
+
+/// What one package must not depend on, in whatever table and under whatever alias.
+struct Ban {
+    manifest: &'static str,
+    crates: &'static [&'static str],
+    why: &'static str,
+}
+
+const BANS: &[Ban] = &[
+    Ban {
+        manifest: "core/Cargo.toml",
+        crates: &["tokio", "hyper", "axum", "serde_json"],
+        why: "only the gateway knows HTTP, JSON and the async runtime",
+    },
+    Ban {
+        manifest: "core/Cargo.toml",
+        crates: &[
+            "sluice-gateway",
+            "sluice-loadgen",
+            "sluice-simulator",
+            "sluice-benches",
+        ],
+        why: "the engine knows nobody above it",
+    },
+    Ban {
+        manifest: "loadgen/Cargo.toml",
+        crates: &[
+            "sluice-core",
+            "sluice-gateway",
+            "sluice-simulator",
+            "sluice-benches",
+        ],
+        why: "a black box cannot share a bug with what it tests",
+    },
+    Ban {
+        manifest: "simulator/Cargo.toml",
+        crates: &["sluice-gateway", "sluice-loadgen", "sluice-benches"],
+        why: "gateway, loadgen and simulator share a rank",
+    },
+    Ban {
+        manifest: "gateway/Cargo.toml",
+        crates: &["sluice-simulator", "sluice-benches"],
+        why: "the server carries neither the simulator nor the benchmarks",
+    },
+];
+
+impl Manifest {
+    /// Parses `text`, found at `path`.
+    ///
+    /// # Errors
+    ///
+    /// One violation when the text is not TOML.
+    pub fn parse(path: &str, text: &str) -> Result<Self, Violation> {
+        let table = text
+            .parse()
+            .map_err(|error| Violation::new(path, 0, format!("cannot be parsed: {error}")))?;
+        Ok(Self {
+            path: path.to_owned(),
+            table,
+        })
+    }
+
+    /// The names of all crates it depends on: normal, dev and build, for any target.
+    fn dependencies(&self) -> Vec<String> {
+        let mut names = dependencies_in(&self.table);
+        let targets = self.table.get("target").and_then(toml::Value::as_table);
+        for target in targets
+            .into_iter()
+            .flat_map(Table::values)
+            .filter_map(toml::Value::as_table)
+        {
+            names.extend(dependencies_in(target));
+        }
+        names
+    }
+}
+
+fn dependencies_in(table: &Table) -> Vec<String> {
+    let mut names = Vec::new();
+    for kind in ["dependencies", "dev-dependencies", "build-dependencies"] {
+        let Some(entries) = table.get(kind).and_then(toml::Value::as_table) else {
+            continue;
+        };
+        for (alias, entry) in entries {
+            let package = entry.get("package").and_then(toml::Value::as_str);
+            names.push(package.unwrap_or(alias).to_owned());
+        }
+    }
+    names
+}
+
+/// Dependencies that the layers forbid.
+pub fn dependencies_follow_layers(manifests: &[Manifest]) -> Vec<Violation> {
+    let mut found = Vec::new();
+    for ban in BANS {
+        for manifest in manifests
+            .iter()
+            .filter(|manifest| manifest.path == ban.manifest)
+        {
+            for name in manifest.dependencies() {
+                if ban.crates.contains(&name.as_str()) {
+                    found.push(Violation::new(
+                        &manifest.path,
+                        0,
+                        format!("depends on `{name}`: {}", ban.why),
+                    ));
+                }
+            }
+        }
+    }
+    found
+}
+
+/// The planted bugs are for the simulator alone: no other manifest may name the feature.
+pub fn planted_bugs_stay_planted(manifests: &[Manifest]) -> Vec<Violation> {
+    const HOMES: &[&str] = &["core/Cargo.toml", "simulator/Cargo.toml"];
+    manifests
+        .iter()
+        .filter(|manifest| !HOMES.contains(&manifest.path.as_str()))
+        .filter(|manifest| manifest.table.to_string().contains("planted-bugs"))
+        .map(|manifest| {
+            Violation::new(
+                &manifest.path,
+                0,
+                "names the feature `planted-bugs`: only the simulator may",
+            )
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn one(path: &str, text: &str) -> Vec<Manifest> {
+        vec![Manifest::parse(path, text).expect("the planted text parses")]
+    }
+
+    #[test]
+    fn forbidden_dependencies_are_reported_in_every_table() {
+        for text in [
+            "[dependencies]\ntokio.workspace = true",
+            "[dev-dependencies]\nserde_json = \"1\"",
+            "[build-dependencies]\nhyper = \"1\"",
+            "[target.'cfg(unix)'.dependencies]\naxum = \"0.8\"",
+            "[dependencies]\nrt = { package = \"tokio\", version = \"1\" }",
+            "[dependencies]\nsluice-gateway.workspace = true",
+        ] {
+            assert_eq!(
+                dependencies_follow_layers(&one("core/Cargo.toml", text)).len(),
+                1,
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
+    fn the_load_generator_depends_on_no_other_package() {
+        let text = "[dependencies]\nsluice-core.workspace = true\n[dev-dependencies]\nsluice-gateway.workspace = true";
+        assert_eq!(
+            dependencies_follow_layers(&one("loadgen/Cargo.toml", text)).len(),
+            2
+        );
+    }
+
+    #[test]
+    fn allowed_dependencies_pass() {
+        let text = "[dependencies]\nsluice-core.workspace = true\nsluice-loadgen.workspace = true\ntokio = \"1\"";
+        assert!(dependencies_follow_layers(&one("gateway/Cargo.toml", text)).is_empty());
+        assert!(
+            dependencies_follow_layers(&one(
+                "core/Cargo.toml",
+                "[dependencies]\nhashbrown = \"0.17\""
+            ))
+            .is_empty()
+        );
+    }
+
+    #[test]
+    fn planted_bugs_in_the_server_are_reported() {
+        let text =
+            "[dependencies]\nsluice-core = { workspace = true, features = [\"planted-bugs\"] }";
+        assert_eq!(
+            planted_bugs_stay_planted(&one("gateway/Cargo.toml", text)).len(),
+            1
+        );
+        assert!(planted_bugs_stay_planted(&one("simulator/Cargo.toml", text)).is_empty());
+    }
+}
