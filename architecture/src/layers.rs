@@ -26,10 +26,7 @@ pub const RANKS: &[(Rank, &[&str])] = &[
 
 /// The rank of core's top-level module `module`, if it has one.
 fn rank_of(module: &str) -> Option<Rank> {
-    RANKS
-        .iter()
-        .find(|(_, modules)| modules.contains(&module))
-        .map(|(rank, _)| *rank)
+    RANKS.iter().find(|(_, modules)| modules.contains(&module)).map(|(rank, _)| *rank)
 }
 
 /// Arrows inside core that do not point strictly down, and modules without a rank.
@@ -81,11 +78,7 @@ fn judge(from: &str, to: &str) -> Option<String> {
     if to_rank < from_rank {
         return None;
     }
-    let way = if to_rank == from_rank {
-        "sideways"
-    } else {
-        "up"
-    };
+    let way = if to_rank == from_rank { "sideways" } else { "up" };
     Some(format!(
         "`{from}` (rank {}.{}) points {way} to `{to}` (rank {}.{}): arrows point strictly down",
         from_rank.0, from_rank.1, to_rank.0, to_rank.1
@@ -111,12 +104,7 @@ struct Border {
 const BORDERS: &[Border] = &[
     Border {
         place: "core/src",
-        forbidden: &[
-            "sluice_gateway",
-            "sluice_loadgen",
-            "sluice_simulator",
-            "sluice_benches",
-        ],
+        forbidden: &["sluice_gateway", "sluice_loadgen", "sluice_simulator", "sluice_benches"],
         except: &[],
         why: "the engine knows nobody above it",
     },
@@ -134,12 +122,7 @@ const BORDERS: &[Border] = &[
     },
     Border {
         place: "loadgen",
-        forbidden: &[
-            "sluice_core",
-            "sluice_gateway",
-            "sluice_simulator",
-            "sluice_benches",
-        ],
+        forbidden: &["sluice_core", "sluice_gateway", "sluice_simulator", "sluice_benches"],
         except: &[],
         why: "a black box cannot share a bug with what it tests",
     },
@@ -196,26 +179,17 @@ mod tests {
 
     #[test]
     fn an_arrow_up_is_reported_with_its_line() {
-        let found = ranks(&one(
-            "core/src/event/mod.rs",
-            "//! x\nuse crate::ledger::Stock;",
-        ));
+        let found = ranks(&one("core/src/event/mod.rs", "//! x\nuse crate::ledger::Stock;"));
         assert_eq!(found.len(), 1);
-        assert_eq!(
-            (found[0].path.as_str(), found[0].line),
-            ("core/src/event/mod.rs", 2)
-        );
+        assert_eq!((found[0].path.as_str(), found[0].line), ("core/src/event/mod.rs", 2));
         assert!(messages(&found).contains("`event` (rank 2.1) points up to `ledger` (rank 3.0)"));
     }
 
     #[test]
     fn ledger_and_journal_shard_and_sink_do_not_know_each_other() {
-        for (from, to) in [
-            ("ledger", "journal"),
-            ("journal", "ledger"),
-            ("shard", "sink"),
-            ("sink", "shard"),
-        ] {
+        for (from, to) in
+            [("ledger", "journal"), ("journal", "ledger"), ("shard", "sink"), ("sink", "shard")]
+        {
             let path = format!("core/src/{from}/part.rs");
             let inline = format!("fn f() {{ let x = crate::{to}::X; }}");
             let through_super = format!("use super::super::{to}::X;");
@@ -239,11 +213,8 @@ mod tests {
                     use std::fmt; mod tests { use super::*; }";
         assert_eq!(messages(&ranks(&one("core/src/shard/step.rs", text))), "");
         assert!(
-            ranks(&one(
-                "core/src/lib.rs",
-                "pub mod ledger; pub use crate::engine::Engine;"
-            ))
-            .is_empty()
+            ranks(&one("core/src/lib.rs", "pub mod ledger; pub use crate::engine::Engine;"))
+                .is_empty()
         );
         assert!(ranks(&one("core/src/command.rs", "use crate::outcome::Outcome;")).is_empty());
     }
@@ -257,10 +228,7 @@ mod tests {
 
     #[test]
     fn an_item_re_exported_at_the_root_and_a_glob_of_the_root_are_reported() {
-        assert_eq!(
-            ranks(&one("core/src/shard.rs", "use crate::Event;")).len(),
-            1
-        );
+        assert_eq!(ranks(&one("core/src/shard.rs", "use crate::Event;")).len(), 1);
         assert_eq!(ranks(&one("core/src/shard.rs", "use crate::*;")).len(), 1);
         assert_eq!(ranks(&one("core/src/shard.rs", "use super::*;")).len(), 1);
     }
@@ -272,34 +240,12 @@ mod tests {
         assert!(borders(&one("gateway/src/demo.rs", drives)).is_empty());
         assert!(borders(&one("gateway/src/demo/rush.rs", drives)).is_empty());
         assert!(
-            borders(&one(
-                "gateway/src/http.rs",
-                "use sluice_core::engine::Handle;"
-            ))
-            .is_empty()
+            borders(&one("gateway/src/http.rs", "use sluice_core::engine::Handle;")).is_empty()
         );
-        assert_eq!(
-            borders(&one("loadgen/src/main.rs", "fn f() { sluice_core::x(); }")).len(),
-            1
-        );
-        assert_eq!(
-            borders(&one("loadgen/tests/run.rs", "use sluice_gateway as g;")).len(),
-            1
-        );
-        assert_eq!(
-            borders(&one("core/src/engine.rs", "use sluice_gateway::x;")).len(),
-            1
-        );
-        assert_eq!(
-            borders(&one("simulator/src/lib.rs", "use sluice_gateway::x;")).len(),
-            1
-        );
-        assert!(
-            borders(&one(
-                "simulator/src/lib.rs",
-                "use sluice_core::shard::Shard;"
-            ))
-            .is_empty()
-        );
+        assert_eq!(borders(&one("loadgen/src/main.rs", "fn f() { sluice_core::x(); }")).len(), 1);
+        assert_eq!(borders(&one("loadgen/tests/run.rs", "use sluice_gateway as g;")).len(), 1);
+        assert_eq!(borders(&one("core/src/engine.rs", "use sluice_gateway::x;")).len(), 1);
+        assert_eq!(borders(&one("simulator/src/lib.rs", "use sluice_gateway::x;")).len(), 1);
+        assert!(borders(&one("simulator/src/lib.rs", "use sluice_core::shard::Shard;")).is_empty());
     }
 }

@@ -30,11 +30,7 @@ pub struct Violation {
 impl Violation {
     /// A violation at `line` of `path`; line 0 means the whole file.
     pub fn new(path: &str, line: usize, message: impl Into<String>) -> Self {
-        Self {
-            path: path.to_owned(),
-            line,
-            message: message.into(),
-        }
+        Self { path: path.to_owned(), line, message: message.into() }
     }
 }
 
@@ -58,9 +54,5 @@ pub fn demand_none(rule: &str, violations: &[Violation]) {
         report.push_str("\n  ");
         report.push_str(&violation.to_string());
     }
-    assert!(
-        violations.is_empty(),
-        "{rule}: {} violation(s){report}",
-        violations.len()
-    );
+    assert!(violations.is_empty(), "{rule}: {} violation(s){report}", violations.len());
 }

@@ -35,14 +35,11 @@ impl Policy {
     /// One violation when it is not TOML or lacks one of the three lists.
     pub fn parse(text: &str) -> Result<Self, Violation> {
         let wrong = |message: String| Violation::new("deny.toml", 0, message);
-        let table: Table = text
-            .parse()
-            .map_err(|error| wrong(format!("cannot be parsed: {error}")))?;
+        let table: Table =
+            text.parse().map_err(|error| wrong(format!("cannot be parsed: {error}")))?;
         let list = |section: &str, key: &str| {
-            let entries = table
-                .get(section)
-                .and_then(|table| table.get(key))
-                .and_then(Value::as_array);
+            let entries =
+                table.get(section).and_then(|table| table.get(key)).and_then(Value::as_array);
             let names: Vec<String> = entries
                 .into_iter()
                 .flatten()
@@ -71,9 +68,7 @@ impl Policy {
 pub fn packages(json: &str) -> Result<Vec<Package>, String> {
     let metadata: serde_json::Value =
         serde_json::from_str(json).map_err(|error| error.to_string())?;
-    let list = metadata["packages"]
-        .as_array()
-        .ok_or("no list of packages")?;
+    let list = metadata["packages"].as_array().ok_or("no list of packages")?;
     let text = |package: &serde_json::Value, key: &str| package[key].as_str().map(str::to_owned);
     list.iter()
         .map(|package| {
@@ -112,14 +107,8 @@ pub fn policy_holds(packages: &[Package], policy: &Policy) -> Vec<Violation> {
         }
         if let Some(source) = &package.source {
             let registry = source.strip_prefix("registry+").unwrap_or(source);
-            if !policy
-                .allowed_registries
-                .iter()
-                .any(|allowed| allowed == registry)
-            {
-                report(format!(
-                    "comes from {source}, which deny.toml does not allow"
-                ));
+            if !policy.allowed_registries.iter().any(|allowed| allowed == registry) {
+                report(format!("comes from {source}, which deny.toml does not allow"));
             }
         }
     }
@@ -134,21 +123,11 @@ pub fn policy_holds(packages: &[Package], policy: &Policy) -> Vec<Violation> {
 ///
 /// A sentence when the expression is malformed.
 pub fn satisfied(expression: &str, allowed: &[String]) -> Result<bool, String> {
-    let spaced = expression
-        .replace('(', " ( ")
-        .replace(')', " ) ")
-        .replace('/', " OR ");
+    let spaced = expression.replace('(', " ( ").replace(')', " ) ").replace('/', " OR ");
     let words: Vec<&str> = spaced.split_whitespace().collect();
-    let mut parser = Parser {
-        words: &words,
-        allowed,
-    };
+    let mut parser = Parser { words: &words, allowed };
     let met = parser.any()?;
-    if parser.words.is_empty() {
-        Ok(met)
-    } else {
-        Err(format!("unexpected `{}`", parser.words[0]))
-    }
+    if parser.words.is_empty() { Ok(met) } else { Err(format!("unexpected `{}`", parser.words[0])) }
 }
 
 /// A recursive descent over the words; AND binds closer than OR.
@@ -204,10 +183,7 @@ impl Parser<'_> {
                 self.words = rest;
                 Ok(word)
             }
-            other => Err(format!(
-                "expected a licence, found {:?}",
-                other.map(|(word, _)| word)
-            )),
+            other => Err(format!("expected a licence, found {:?}", other.map(|(word, _)| word))),
         }
     }
 }
@@ -240,11 +216,8 @@ mod tests {
 
     #[test]
     fn expressions_are_met_or_not() {
-        let allowed = [
-            "MIT".to_owned(),
-            "ISC".to_owned(),
-            "Apache-2.0 WITH LLVM-exception".to_owned(),
-        ];
+        let allowed =
+            ["MIT".to_owned(), "ISC".to_owned(), "Apache-2.0 WITH LLVM-exception".to_owned()];
         for (expression, met) in [
             ("MIT", true),
             ("GPL-3.0-only", false),
@@ -272,14 +245,7 @@ mod tests {
         assert_eq!(judge(package("silent", None, home)), 1);
         assert_eq!(judge(package("openssl", Some("Apache-2.0"), home)), 1);
         assert_eq!(judge(package("native-tls", Some("MIT"), home)), 1);
-        assert_eq!(
-            judge(package(
-                "forked",
-                Some("MIT"),
-                Some("git+https://example.org/x")
-            )),
-            1
-        );
+        assert_eq!(judge(package("forked", Some("MIT"), Some("git+https://example.org/x"))), 1);
         assert_eq!(judge(package("ours", Some("Apache-2.0"), None)), 0);
     }
 

@@ -26,22 +26,12 @@ const BANS: &[Ban] = &[
     },
     Ban {
         manifest: "core/Cargo.toml",
-        crates: &[
-            "sluice-gateway",
-            "sluice-loadgen",
-            "sluice-simulator",
-            "sluice-benches",
-        ],
+        crates: &["sluice-gateway", "sluice-loadgen", "sluice-simulator", "sluice-benches"],
         why: "the engine knows nobody above it",
     },
     Ban {
         manifest: "loadgen/Cargo.toml",
-        crates: &[
-            "sluice-core",
-            "sluice-gateway",
-            "sluice-simulator",
-            "sluice-benches",
-        ],
+        crates: &["sluice-core", "sluice-gateway", "sluice-simulator", "sluice-benches"],
         why: "a black box cannot share a bug with what it tests",
     },
     Ban {
@@ -66,20 +56,14 @@ impl Manifest {
         let table = text
             .parse()
             .map_err(|error| Violation::new(path, 0, format!("cannot be parsed: {error}")))?;
-        Ok(Self {
-            path: path.to_owned(),
-            table,
-        })
+        Ok(Self { path: path.to_owned(), table })
     }
 
     /// The names of all crates it depends on: normal, dev and build, for any target.
     fn dependencies(&self) -> Vec<String> {
         let mut names = dependencies_in(&self.table);
         let targets = self.table.get("target").and_then(toml::Value::as_table);
-        for target in targets
-            .into_iter()
-            .flat_map(Table::values)
-            .filter_map(toml::Value::as_table)
+        for target in targets.into_iter().flat_map(Table::values).filter_map(toml::Value::as_table)
         {
             names.extend(dependencies_in(target));
         }
@@ -105,10 +89,7 @@ fn dependencies_in(table: &Table) -> Vec<String> {
 pub fn dependencies_follow_layers(manifests: &[Manifest]) -> Vec<Violation> {
     let mut found = Vec::new();
     for ban in BANS {
-        for manifest in manifests
-            .iter()
-            .filter(|manifest| manifest.path == ban.manifest)
-        {
+        for manifest in manifests.iter().filter(|manifest| manifest.path == ban.manifest) {
             for name in manifest.dependencies() {
                 if ban.crates.contains(&name.as_str()) {
                     found.push(Violation::new(
@@ -169,10 +150,7 @@ mod tests {
     #[test]
     fn the_load_generator_depends_on_no_other_package() {
         let text = "[dependencies]\nsluice-core.workspace = true\n[dev-dependencies]\nsluice-gateway.workspace = true";
-        assert_eq!(
-            dependencies_follow_layers(&one("loadgen/Cargo.toml", text)).len(),
-            2
-        );
+        assert_eq!(dependencies_follow_layers(&one("loadgen/Cargo.toml", text)).len(), 2);
     }
 
     #[test]
@@ -192,10 +170,7 @@ mod tests {
     fn planted_bugs_in_the_server_are_reported() {
         let text =
             "[dependencies]\nsluice-core = { workspace = true, features = [\"planted-bugs\"] }";
-        assert_eq!(
-            planted_bugs_stay_planted(&one("gateway/Cargo.toml", text)).len(),
-            1
-        );
+        assert_eq!(planted_bugs_stay_planted(&one("gateway/Cargo.toml", text)).len(), 1);
         assert!(planted_bugs_stay_planted(&one("simulator/Cargo.toml", text)).is_empty());
     }
 }

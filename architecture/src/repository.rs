@@ -41,22 +41,13 @@ pub fn packages(root: &Path) -> Result<Vec<Package>, String> {
     let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let output = Command::new(cargo)
         .current_dir(root)
-        .args([
-            "metadata",
-            "--format-version",
-            "1",
-            "--locked",
-            "--all-features",
-        ])
+        .args(["metadata", "--format-version", "1", "--locked", "--all-features"])
         .args(["--filter-platform", "x86_64-unknown-linux-gnu"])
         .args(["--filter-platform", "aarch64-unknown-linux-gnu"])
         .output()
         .map_err(|error| format!("cargo metadata does not start: {error}"))?;
     if !output.status.success() {
-        return Err(format!(
-            "cargo metadata: {}",
-            String::from_utf8_lossy(&output.stderr)
-        ));
+        return Err(format!("cargo metadata: {}", String::from_utf8_lossy(&output.stderr)));
     }
     licences::packages(&String::from_utf8_lossy(&output.stdout))
 }
@@ -77,9 +68,7 @@ fn collect<T>(
 ) -> Result<Vec<T>, Vec<Violation>> {
     let mut paths = Vec::new();
     let walked = package_folders(root).and_then(|folders| {
-        folders
-            .iter()
-            .try_for_each(|folder| walk(root, folder, wanted, &mut paths))
+        folders.iter().try_for_each(|folder| walk(root, folder, wanted, &mut paths))
     });
     walked.map_err(|error| vec![Violation::new(".", 0, error.to_string())])?;
     paths.sort();
@@ -91,11 +80,7 @@ fn collect<T>(
             Err(violation) => failed.push(violation),
         }
     }
-    if failed.is_empty() {
-        Ok(parsed)
-    } else {
-        Err(failed)
-    }
+    if failed.is_empty() { Ok(parsed) } else { Err(failed) }
 }
 
 /// The folders directly under the root that hold a Cargo.toml, so that a build folder or a data

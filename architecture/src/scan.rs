@@ -63,10 +63,7 @@ const KEYWORDS: &[&str] = &[
 
 /// Collects the facts of `tokens`, which stand in module `module` of their package.
 pub fn scan(tokens: TokenStream, module: &[String]) -> Facts {
-    let mut scanner = Scanner {
-        facts: Facts::default(),
-        module: module.to_vec(),
-    };
+    let mut scanner = Scanner { facts: Facts::default(), module: module.to_vec() };
     scanner.stream(tokens, None);
     scanner.facts
 }
@@ -167,11 +164,7 @@ impl Scanner {
 
     /// Reads `#[…]` or `#![…]` at `at` and returns the index after it.
     fn attribute(&mut self, trees: &[TokenTree], at: usize) -> usize {
-        let bracket = if is_punct(trees.get(at + 1), '!') {
-            at + 2
-        } else {
-            at + 1
-        };
+        let bracket = if is_punct(trees.get(at + 1), '!') { at + 2 } else { at + 1 };
         match trees.get(bracket) {
             Some(TokenTree::Group(group)) if group.delimiter() == Delimiter::Bracket => {
                 let words_before = self.facts.words.len();
@@ -185,20 +178,13 @@ impl Scanner {
     }
 
     fn word(&mut self, ident: &Ident) {
-        self.facts.words.push(Word {
-            name: plain(ident),
-            line: ident.span().start().line,
-        });
+        self.facts.words.push(Word { name: plain(ident), line: ident.span().start().line });
     }
 
     fn record(&mut self, segments: &[String], line: usize) {
         let segments = self.resolve(segments);
         if segments.len() >= 2 {
-            self.facts.used.push(Used {
-                segments,
-                module: self.module.clone(),
-                line,
-            });
+            self.facts.used.push(Used { segments, module: self.module.clone(), line });
         }
     }
 
@@ -238,11 +224,7 @@ fn joined(prefix: Option<&[String]>, segments: &[String]) -> Vec<String> {
 
 /// In a use tree `a as b` names `a` alone: the alias is no member of the prefix.
 fn skip_alias(trees: &[TokenTree], at: usize, prefix: Option<&[String]>) -> usize {
-    if prefix.is_some() && is_word(trees.get(at), "as") {
-        at + 2
-    } else {
-        at
-    }
+    if prefix.is_some() && is_word(trees.get(at), "as") { at + 2 } else { at }
 }
 
 fn plain(ident: &Ident) -> String {
@@ -276,11 +258,7 @@ mod tests {
     fn paths(text: &str, module: &[&str]) -> Vec<String> {
         let module: Vec<String> = module.iter().map(|&name| name.to_owned()).collect();
         let facts = scan(text.parse().expect("the text lexes"), &module);
-        facts
-            .used
-            .iter()
-            .map(|used| used.segments.join("::"))
-            .collect()
+        facts.used.iter().map(|used| used.segments.join("::")).collect()
     }
 
     #[test]
@@ -288,12 +266,7 @@ mod tests {
         let text = "use crate::{id::OrderId, ledger::{self, stock::*}, money as cash};";
         assert_eq!(
             paths(text, &["shard"]),
-            [
-                "crate::id::OrderId",
-                "crate::ledger",
-                "crate::ledger::stock::*",
-                "crate::money"
-            ]
+            ["crate::id::OrderId", "crate::ledger", "crate::ledger::stock::*", "crate::money"]
         );
         assert_eq!(paths("use ::{std::fs};", &[]), ["std::fs"]);
         assert_eq!(paths("use ::std::fs;", &[]), ["std::fs"]);
@@ -305,23 +278,10 @@ mod tests {
                     assert!(*x == crate::h::I, \"{}\", crate::j::k()); }";
         assert_eq!(
             paths(text, &[]),
-            [
-                "crate::a",
-                "crate::b::C",
-                "crate::d::g",
-                "crate::e::F",
-                "crate::h::I",
-                "crate::j::k"
-            ]
+            ["crate::a", "crate::b::C", "crate::d::g", "crate::e::F", "crate::h::I", "crate::j::k"]
         );
-        assert_eq!(
-            paths("macro_rules! m { () => { $crate::a::B }; }", &[]),
-            ["crate::a::B"]
-        );
-        assert_eq!(
-            paths("#[derive(crate::a::B)] struct S;", &[]),
-            ["crate::a::B"]
-        );
+        assert_eq!(paths("macro_rules! m { () => { $crate::a::B }; }", &[]), ["crate::a::B"]);
+        assert_eq!(paths("#[derive(crate::a::B)] struct S;", &[]), ["crate::a::B"]);
     }
 
     #[test]
@@ -337,20 +297,14 @@ mod tests {
                 "crate::ledger::x"
             ]
         );
-        assert_eq!(
-            paths("use super::{a, b::{self}};", &["ledger"]),
-            ["crate::a", "crate::b"]
-        );
+        assert_eq!(paths("use super::{a, b::{self}};", &["ledger"]), ["crate::a", "crate::b"]);
     }
 
     #[test]
     fn comments_and_strings_say_nothing() {
         assert!(
-            paths(
-                "// crate::a::b\n/// crate::c::d\nconst A: &str = \"crate::e::f\";",
-                &[]
-            )
-            .is_empty()
+            paths("// crate::a::b\n/// crate::c::d\nconst A: &str = \"crate::e::f\";", &[])
+                .is_empty()
         );
     }
 
@@ -362,21 +316,9 @@ mod tests {
                 .expect("lexes"),
             &[],
         );
-        assert_eq!(
-            facts.macros,
-            [Word {
-                name: "panic".into(),
-                line: 4
-            }]
-        );
-        assert!(facts.attributes.contains(&Word {
-            name: "ignore".into(),
-            line: 2
-        }));
-        assert!(facts.words.contains(&Word {
-            name: "f".into(),
-            line: 3
-        }));
+        assert_eq!(facts.macros, [Word { name: "panic".into(), line: 4 }]);
+        assert!(facts.attributes.contains(&Word { name: "ignore".into(), line: 2 }));
+        assert!(facts.words.contains(&Word { name: "f".into(), line: 3 }));
     }
 
     #[test]

@@ -69,11 +69,8 @@ fn module_of(path: &str) -> Vec<String> {
     let Some((_, inside)) = path.split_once("/src/") else {
         return Vec::new();
     };
-    let mut module: Vec<String> = inside
-        .trim_end_matches(".rs")
-        .split('/')
-        .map(str::to_owned)
-        .collect();
+    let mut module: Vec<String> =
+        inside.trim_end_matches(".rs").split('/').map(str::to_owned).collect();
     if module.last().is_some_and(|last| last == "mod")
         || (module.len() == 1 && (module[0] == "lib" || module[0] == "main"))
     {
@@ -88,11 +85,7 @@ impl Lengths {
     fn push(&mut self, signature: &syn::Signature, block: &syn::Block) {
         let line = signature.ident.span().start().line;
         let last = block.brace_token.span.close().end().line;
-        self.0.push(Function {
-            name: signature.ident.to_string(),
-            line,
-            lines: last - line + 1,
-        });
+        self.0.push(Function { name: signature.ident.to_string(), line, lines: last - line + 1 });
     }
 }
 
@@ -140,11 +133,8 @@ mod tests {
     fn functions_are_measured_wherever_they_stand() {
         let text = "fn a() {\n\n}\nimpl T {\n fn b() {}\n}\ntrait U {\n fn c() {\n }\n fn d();\n}";
         let source = Source::parse("x/src/a.rs", text).expect("parses");
-        let lengths: Vec<_> = source
-            .functions
-            .iter()
-            .map(|f| (f.name.as_str(), f.line, f.lines))
-            .collect();
+        let lengths: Vec<_> =
+            source.functions.iter().map(|f| (f.name.as_str(), f.line, f.lines)).collect();
         assert_eq!(lengths, [("a", 1, 3), ("b", 5, 1), ("c", 8, 2)]);
     }
 

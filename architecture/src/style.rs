@@ -12,9 +12,8 @@ pub const FUNCTION_LINES_AIM: usize = 70;
 
 /// A file or folder is named by the concept it holds.
 pub fn names_say_something(sources: &[Source]) -> Vec<Violation> {
-    const EMPTY_NAMES: &[&str] = &[
-        "util", "utils", "helper", "helpers", "common", "misc", "manager", "managers",
-    ];
+    const EMPTY_NAMES: &[&str] =
+        &["util", "utils", "helper", "helpers", "common", "misc", "manager", "managers"];
     let mut found = Vec::new();
     for source in sources {
         let path = source.path.trim_end_matches(".rs");
@@ -41,10 +40,8 @@ pub fn files_are_short(sources: &[Source]) -> Vec<Violation> {
         .iter()
         .filter(|source| source.lines > FILE_LINES_MAX)
         .map(|source| {
-            let message = format!(
-                "{} lines, at most {FILE_LINES_MAX}: split it by concept",
-                source.lines
-            );
+            let message =
+                format!("{} lines, at most {FILE_LINES_MAX}: split it by concept", source.lines);
             Violation::new(&source.path, 0, message)
         })
         .collect()
@@ -55,16 +52,9 @@ pub fn long_ones(sources: &[Source]) -> Vec<String> {
     let mut list = Vec::new();
     for source in sources {
         if source.lines > FILE_LINES_AIM {
-            list.push(format!(
-                "{}: {} lines, aim at {FILE_LINES_AIM}",
-                source.path, source.lines
-            ));
+            list.push(format!("{}: {} lines, aim at {FILE_LINES_AIM}", source.path, source.lines));
         }
-        for function in source
-            .functions
-            .iter()
-            .filter(|f| f.lines > FUNCTION_LINES_AIM)
-        {
+        for function in source.functions.iter().filter(|f| f.lines > FUNCTION_LINES_AIM) {
             list.push(format!(
                 "{}:{}: fn {} has {} lines, aim at {FUNCTION_LINES_AIM}",
                 source.path, function.line, function.name, function.lines
@@ -79,29 +69,11 @@ pub fn nothing_is_left_undone(sources: &[Source]) -> Vec<Violation> {
     const MACROS: &[&str] = &["todo", "unimplemented", "dbg"];
     let mut found = Vec::new();
     for source in sources {
-        for call in source
-            .facts
-            .macros
-            .iter()
-            .filter(|call| MACROS.contains(&call.name.as_str()))
-        {
-            found.push(Violation::new(
-                &source.path,
-                call.line,
-                format!("calls `{}!`", call.name),
-            ));
+        for call in source.facts.macros.iter().filter(|call| MACROS.contains(&call.name.as_str())) {
+            found.push(Violation::new(&source.path, call.line, format!("calls `{}!`", call.name)));
         }
-        for word in source
-            .facts
-            .attributes
-            .iter()
-            .filter(|word| word.name == "ignore")
-        {
-            found.push(Violation::new(
-                &source.path,
-                word.line,
-                "a test is switched off",
-            ));
+        for word in source.facts.attributes.iter().filter(|word| word.name == "ignore") {
+            found.push(Violation::new(&source.path, word.line, "a test is switched off"));
         }
     }
     found
@@ -111,24 +83,14 @@ pub fn nothing_is_left_undone(sources: &[Source]) -> Vec<Violation> {
 pub fn modules_lie_where_they_say(sources: &[Source]) -> Vec<Violation> {
     let mut found = Vec::new();
     for source in sources {
-        for word in source
-            .facts
-            .attributes
-            .iter()
-            .filter(|word| word.name == "path")
-        {
+        for word in source.facts.attributes.iter().filter(|word| word.name == "path") {
             found.push(Violation::new(
                 &source.path,
                 word.line,
                 "`#[path]` hides where a module lies",
             ));
         }
-        for call in source
-            .facts
-            .macros
-            .iter()
-            .filter(|call| call.name == "include")
-        {
+        for call in source.facts.macros.iter().filter(|call| call.name == "include") {
             found.push(Violation::new(
                 &source.path,
                 call.line,
@@ -149,11 +111,9 @@ mod tests {
 
     #[test]
     fn names_without_meaning_are_reported() {
-        for path in [
-            "core/src/util.rs",
-            "gateway/src/helpers/mod.rs",
-            "gateway/tests/common/mod.rs",
-        ] {
+        for path in
+            ["core/src/util.rs", "gateway/src/helpers/mod.rs", "gateway/tests/common/mod.rs"]
+        {
             assert_eq!(names_say_something(&one(path, "")).len(), 1, "{path}");
         }
         assert!(names_say_something(&one("core/src/uncommon.rs", "")).is_empty());
@@ -161,14 +121,8 @@ mod tests {
 
     #[test]
     fn a_file_without_a_purpose_is_reported() {
-        assert_eq!(
-            files_open_with_their_purpose(&one("a/src/b.rs", "use std::fmt;\n")).len(),
-            1
-        );
-        assert_eq!(
-            files_open_with_their_purpose(&one("a/src/b.rs", "\n//! late\n")).len(),
-            1
-        );
+        assert_eq!(files_open_with_their_purpose(&one("a/src/b.rs", "use std::fmt;\n")).len(), 1);
+        assert_eq!(files_open_with_their_purpose(&one("a/src/b.rs", "\n//! late\n")).len(), 1);
         assert!(files_open_with_their_purpose(&one("a/src/b.rs", "//! Owns b.\n")).is_empty());
     }
 
@@ -180,10 +134,7 @@ mod tests {
         assert!(long_ones(&lines(FILE_LINES_AIM)).is_empty());
         assert_eq!(long_ones(&lines(FILE_LINES_AIM + 1)).len(), 1);
         let body = "\n".repeat(FUNCTION_LINES_AIM);
-        assert_eq!(
-            long_ones(&one("a/src/b.rs", &format!("fn f() {{{body}}}"))).len(),
-            1
-        );
+        assert_eq!(long_ones(&one("a/src/b.rs", &format!("fn f() {{{body}}}"))).len(), 1);
         let body = "\n".repeat(FUNCTION_LINES_AIM - 1);
         assert!(long_ones(&one("a/src/b.rs", &format!("fn f() {{{body}}}"))).is_empty());
     }
@@ -194,17 +145,10 @@ mod tests {
         let halves = [("to", "do"), ("unimple", "mented"), ("d", "bg")];
         for (head, tail) in halves {
             let text = format!("fn f() {{ {head}{tail}!(); }}");
-            assert_eq!(
-                nothing_is_left_undone(&one("a/src/b.rs", &text)).len(),
-                1,
-                "{text}"
-            );
+            assert_eq!(nothing_is_left_undone(&one("a/src/b.rs", &text)).len(), 1, "{text}");
         }
         let switched_off = format!("#[test]\n#[ign{}]\nfn f() {{}}", "ore");
-        assert_eq!(
-            nothing_is_left_undone(&one("a/src/b.rs", &switched_off)).len(),
-            1
-        );
+        assert_eq!(nothing_is_left_undone(&one("a/src/b.rs", &switched_off)).len(), 1);
         assert!(
             nothing_is_left_undone(&one("a/src/b.rs", "fn f(todo: u8) { ignore(todo); }"))
                 .is_empty()
@@ -217,10 +161,7 @@ mod tests {
             modules_lie_where_they_say(&one("a/src/b.rs", "#[path = \"c.rs\"] mod d;")).len(),
             1
         );
-        assert_eq!(
-            modules_lie_where_they_say(&one("a/src/b.rs", "include!(\"c.rs\");")).len(),
-            1
-        );
+        assert_eq!(modules_lie_where_they_say(&one("a/src/b.rs", "include!(\"c.rs\");")).len(), 1);
         assert!(modules_lie_where_they_say(&one("a/src/b.rs", "mod d; fn path() {}")).is_empty());
     }
 }

@@ -5,15 +5,8 @@ use crate::source::Source;
 
 /// Words that have no place in the deterministic heart: locks and runtimes.
 const HEART: &[&str] = &["core/src/ledger", "core/src/journal", "core/src/shard"];
-const NOT_IN_HEART: &[&str] = &[
-    "Mutex",
-    "RwLock",
-    "DashMap",
-    "dashmap",
-    "parking_lot",
-    "tokio",
-    "async",
-];
+const NOT_IN_HEART: &[&str] =
+    &["Mutex", "RwLock", "DashMap", "dashmap", "parking_lot", "tokio", "async"];
 
 /// No lock is taken on the ledger, and no runtime schedules it.
 pub fn heart_is_quiet(sources: &[Source]) -> Vec<Violation> {
@@ -35,12 +28,8 @@ pub fn heart_is_quiet(sources: &[Source]) -> Vec<Violation> {
 
 /// Files are reached only through the trait `Storage`.
 pub fn files_are_in_storage(sources: &[Source]) -> Vec<Violation> {
-    let banned: &[&[&str]] = &[
-        &["std", "fs"],
-        &["std", "os", "unix", "fs"],
-        &["rustix", "fs"],
-        &["tokio", "fs"],
-    ];
+    let banned: &[&[&str]] =
+        &[&["std", "fs"], &["std", "os", "unix", "fs"], &["rustix", "fs"], &["tokio", "fs"]];
     let mut found = Vec::new();
     for source in within(sources, &["core/src"]) {
         let name = source.path.trim_start_matches("core/src/");
@@ -50,11 +39,7 @@ pub fn files_are_in_storage(sources: &[Source]) -> Vec<Violation> {
         {
             continue;
         }
-        found.extend(naming(
-            source,
-            banned,
-            "files are reached through `crate::storage` alone",
-        ));
+        found.extend(naming(source, banned, "files are reached through `crate::storage` alone"));
         // `File` itself counts only as a call: a trait may well have an associated type of that name.
         for used in &source.facts.used {
             if used.segments[0] == "File" {
@@ -80,11 +65,7 @@ pub fn ledger_is_pure(sources: &[Source]) -> Vec<Violation> {
     ];
     let mut found = Vec::new();
     for source in within(sources, &["core/src/ledger"]) {
-        found.extend(naming(
-            source,
-            banned,
-            "the ledger has no clock, no I/O and no randomness",
-        ));
+        found.extend(naming(source, banned, "the ledger has no clock, no I/O and no randomness"));
     }
     found
 }
@@ -128,32 +109,17 @@ pub fn databases_are_in_sinks(sources: &[Source]) -> Vec<Violation> {
         "gateway/src/accounts",
         "gateway/src/read_through",
     ];
-    const CLIENTS: &[&str] = &[
-        "redis",
-        "deadpool_redis",
-        "sqlx",
-        "rusqlite",
-        "tokio_postgres",
-    ];
+    const CLIENTS: &[&str] = &["redis", "deadpool_redis", "sqlx", "rusqlite", "tokio_postgres"];
     let mut found = Vec::new();
-    for source in within(
-        sources,
-        &["core/src", "gateway/src", "loadgen/src", "simulator/src"],
-    ) {
+    for source in within(sources, &["core/src", "gateway/src", "loadgen/src", "simulator/src"]) {
         if HOMES.iter().any(|home| source.is_in(home)) {
             continue;
         }
-        let outside = source
-            .facts
-            .used
-            .iter()
-            .filter(|used| CLIENTS.contains(&used.segments[0].as_str()));
+        let outside =
+            source.facts.used.iter().filter(|used| CLIENTS.contains(&used.segments[0].as_str()));
         for used in outside {
-            let message = format!(
-                "names `{}`: only {} may",
-                used.segments.join("::"),
-                HOMES.join(", ")
-            );
+            let message =
+                format!("names `{}`: only {} may", used.segments.join("::"), HOMES.join(", "));
             found.push(Violation::new(&source.path, used.line, message));
         }
     }
@@ -161,9 +127,7 @@ pub fn databases_are_in_sinks(sources: &[Source]) -> Vec<Violation> {
 }
 
 fn within<'a>(sources: &'a [Source], places: &'a [&'a str]) -> impl Iterator<Item = &'a Source> {
-    sources
-        .iter()
-        .filter(|source| places.iter().any(|place| source.is_in(place)))
+    sources.iter().filter(|source| places.iter().any(|place| source.is_in(place)))
 }
 
 /// The paths of `source` that name one of `banned`.
@@ -202,16 +166,9 @@ mod tests {
                 assert_ne!(count(heart_is_quiet, &path, text), 0, "{path}: {text}");
             }
         }
+        assert_eq!(count(heart_is_quiet, "core/src/view.rs", "use dashmap::DashMap;"), 0);
         assert_eq!(
-            count(heart_is_quiet, "core/src/view.rs", "use dashmap::DashMap;"),
-            0
-        );
-        assert_eq!(
-            count(
-                heart_is_quiet,
-                "core/src/ledger.rs",
-                "//! No Mutex, no async.\nfn f() {}"
-            ),
+            count(heart_is_quiet, "core/src/ledger.rs", "//! No Mutex, no async.\nfn f() {}"),
             0
         );
     }
@@ -230,22 +187,11 @@ mod tests {
                 0,
                 "{text}"
             );
-            assert_eq!(
-                count(files_are_in_storage, "core/src/storage/real.rs", text),
-                0,
-                "{text}"
-            );
-            assert_eq!(
-                count(files_are_in_storage, "core/src/storage.rs", text),
-                0,
-                "{text}"
-            );
+            assert_eq!(count(files_are_in_storage, "core/src/storage/real.rs", text), 0, "{text}");
+            assert_eq!(count(files_are_in_storage, "core/src/storage.rs", text), 0, "{text}");
         }
         let associated = "fn f<S: Storage>(file: S::File) -> std::io::Result<()> { Ok(()) }";
-        assert_eq!(
-            count(files_are_in_storage, "core/src/journal.rs", associated),
-            0
-        );
+        assert_eq!(count(files_are_in_storage, "core/src/journal.rs", associated), 0);
     }
 
     #[test]
@@ -256,28 +202,10 @@ mod tests {
             "fn f() { rand::random(); getrandom::fill(x); }",
             "use std::thread;",
         ] {
-            assert_ne!(
-                count(ledger_is_pure, "core/src/ledger/stock.rs", text),
-                0,
-                "{text}"
-            );
+            assert_ne!(count(ledger_is_pure, "core/src/ledger/stock.rs", text), 0, "{text}");
         }
-        assert_eq!(
-            count(
-                ledger_is_pure,
-                "core/src/ledger.rs",
-                "use std::time::Duration;"
-            ),
-            0
-        );
-        assert_eq!(
-            count(
-                ledger_is_pure,
-                "core/src/engine/clock.rs",
-                "use std::time::Instant;"
-            ),
-            0
-        );
+        assert_eq!(count(ledger_is_pure, "core/src/ledger.rs", "use std::time::Duration;"), 0);
+        assert_eq!(count(ledger_is_pure, "core/src/engine/clock.rs", "use std::time::Instant;"), 0);
     }
 
     #[test]
@@ -297,41 +225,18 @@ mod tests {
         let fixed =
             "use hashbrown::HashMap; use std::collections::BTreeMap; use rustc_hash::FxBuildHasher;
                      fn f() { HashMap::with_hasher(FxBuildHasher); BTreeMap::new(); }";
-        assert_eq!(
-            count(ledger_maps_are_not_seeded, "core/src/ledger/keys.rs", fixed),
-            0
-        );
+        assert_eq!(count(ledger_maps_are_not_seeded, "core/src/ledger/keys.rs", fixed), 0);
     }
 
     #[test]
     fn databases_outside_the_sinks_are_reported() {
         for text in ["use redis::Client;", "fn f() { sqlx::query(x); }"] {
+            assert_eq!(count(databases_are_in_sinks, "core/src/engine.rs", text), 1, "{text}");
+            assert_eq!(count(databases_are_in_sinks, "gateway/src/http.rs", text), 1, "{text}");
+            assert_eq!(count(databases_are_in_sinks, "core/src/sink/redis.rs", text), 0, "{text}");
+            assert_eq!(count(databases_are_in_sinks, "gateway/src/account.rs", text), 0, "{text}");
             assert_eq!(
-                count(databases_are_in_sinks, "core/src/engine.rs", text),
-                1,
-                "{text}"
-            );
-            assert_eq!(
-                count(databases_are_in_sinks, "gateway/src/http.rs", text),
-                1,
-                "{text}"
-            );
-            assert_eq!(
-                count(databases_are_in_sinks, "core/src/sink/redis.rs", text),
-                0,
-                "{text}"
-            );
-            assert_eq!(
-                count(databases_are_in_sinks, "gateway/src/account.rs", text),
-                0,
-                "{text}"
-            );
-            assert_eq!(
-                count(
-                    databases_are_in_sinks,
-                    "gateway/src/read_through/sql.rs",
-                    text
-                ),
+                count(databases_are_in_sinks, "gateway/src/read_through/sql.rs", text),
                 0,
                 "{text}"
             );

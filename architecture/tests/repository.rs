@@ -13,16 +13,10 @@ fn sources() -> Vec<Source> {
         Vec::new()
     });
     // Rules over no files would all hold: these must be among what was read.
-    for path in [
-        "core/src/lib.rs",
-        "gateway/src/main.rs",
-        "loadgen/src/main.rs",
-        "architecture/src/lib.rs",
-    ] {
-        assert!(
-            sources.iter().any(|source| source.path == path),
-            "{path} was not found"
-        );
+    for path in
+        ["core/src/lib.rs", "gateway/src/main.rs", "loadgen/src/main.rs", "architecture/src/lib.rs"]
+    {
+        assert!(sources.iter().any(|source| source.path == path), "{path} was not found");
     }
     sources
 }
@@ -33,10 +27,7 @@ fn manifest_files() -> Vec<Manifest> {
         Vec::new()
     });
     for path in ["core/Cargo.toml", "loadgen/Cargo.toml"] {
-        assert!(
-            manifests.iter().any(|manifest| manifest.path == path),
-            "{path} was not found"
-        );
+        assert!(manifests.iter().any(|manifest| manifest.path == path), "{path} was not found");
     }
     manifests
 }
@@ -57,18 +48,12 @@ fn packages_import_only_what_lies_below_them() {
 
 #[test]
 fn dependencies_follow_the_layers() {
-    demand_none(
-        "dependencies",
-        &manifests::dependencies_follow_layers(&manifest_files()),
-    );
+    demand_none("dependencies", &manifests::dependencies_follow_layers(&manifest_files()));
 }
 
 #[test]
 fn planted_bugs_stay_with_the_simulator() {
-    demand_none(
-        "planted bugs",
-        &manifests::planted_bugs_stay_planted(&manifest_files()),
-    );
+    demand_none("planted bugs", &manifests::planted_bugs_stay_planted(&manifest_files()));
 }
 
 #[test]
@@ -130,12 +115,6 @@ fn dependencies_keep_the_policy_of_deny_toml() {
     let policy = repository::text(&root, "deny.toml").and_then(|text| Policy::parse(&text));
     let policy = policy.unwrap_or_else(|violation| panic!("{violation}"));
     let packages = repository::packages(&root).unwrap_or_else(|error| panic!("{error}"));
-    assert!(
-        packages.iter().any(|package| package.name == "syn"),
-        "metadata lists no dependency"
-    );
-    demand_none(
-        "licences, bans and sources",
-        &policy_holds(&packages, &policy),
-    );
+    assert!(packages.iter().any(|package| package.name == "syn"), "metadata lists no dependency");
+    demand_none("licences, bans and sources", &policy_holds(&packages, &policy));
 }
