@@ -50,7 +50,7 @@ pub struct Facts {
     pub words: Vec<Word>,
     /// The name of every `name!` call.
     pub macros: Vec<Word>,
-    /// Every identifier inside an attribute.
+    /// The name of every attribute; of a `cfg_attr` every identifier in it.
     pub attributes: Vec<Word>,
 }
 
@@ -169,8 +169,10 @@ impl Scanner {
             Some(TokenTree::Group(group)) if group.delimiter() == Delimiter::Bracket => {
                 let words_before = self.facts.words.len();
                 self.stream(group.stream(), None);
-                let inside = self.facts.words[words_before..].to_vec();
-                self.facts.attributes.extend(inside);
+                let inside = &self.facts.words[words_before..];
+                let conditional = inside.first().is_some_and(|word| word.name == "cfg_attr");
+                let kept = if conditional { inside.len() } else { inside.len().min(1) };
+                self.facts.attributes.extend_from_slice(&inside[..kept]);
                 bracket + 1
             }
             _ => at + 1,
@@ -318,6 +320,8 @@ mod tests {
         );
         assert_eq!(facts.macros, [Word { name: "panic".into(), line: 4 }]);
         assert!(facts.attributes.contains(&Word { name: "ignore".into(), line: 2 }));
+        let other = scan("#[error(\"{path}\", path = x)] struct E;".parse().expect("lexes"), &[]);
+        assert_eq!(other.attributes, [Word { name: "error".into(), line: 1 }]);
         assert!(facts.words.contains(&Word { name: "f".into(), line: 3 }));
     }
 

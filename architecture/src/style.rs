@@ -162,6 +162,9 @@ mod tests {
             1
         );
         assert_eq!(modules_lie_where_they_say(&one("a/src/b.rs", "include!(\"c.rs\");")).len(), 1);
-        assert!(modules_lie_where_they_say(&one("a/src/b.rs", "mod d; fn path() {}")).is_empty());
+        let conditional = "#[cfg_attr(loom, path = \"c.rs\")] mod d;";
+        assert_eq!(modules_lie_where_they_say(&one("a/src/b.rs", conditional)).len(), 1);
+        let innocent = "mod d; #[error(\"{path}\", path = x)] struct E; fn path() {}";
+        assert!(modules_lie_where_they_say(&one("a/src/b.rs", innocent)).is_empty());
     }
 }
