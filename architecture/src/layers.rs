@@ -60,6 +60,7 @@ pub fn ranks(sources: &[Source]) -> Vec<Violation> {
             }
         }
     }
+    found.dedup(); // a use tree may name one module several times on one line
     found
 }
 
@@ -183,6 +184,12 @@ mod tests {
         assert_eq!(found.len(), 1);
         assert_eq!((found[0].path.as_str(), found[0].line), ("core/src/event/mod.rs", 2));
         assert!(messages(&found).contains("`event` (rank 2.1) points up to `ledger` (rank 3.0)"));
+    }
+
+    #[test]
+    fn one_line_is_reported_once_for_one_arrow() {
+        let text = "use crate::ledger::{Stock, Lots};";
+        assert_eq!(ranks(&one("core/src/event.rs", text)).len(), 1);
     }
 
     #[test]
