@@ -6,6 +6,7 @@
 
 pub mod command;
 pub mod config;
+pub mod engine;
 pub mod event;
 pub mod id;
 pub mod ledger;
@@ -17,6 +18,7 @@ pub mod outcome;
 pub mod planted;
 pub mod quantity;
 pub mod router;
+pub mod shard;
 pub mod storage;
 pub mod time;
 pub mod view;

@@ -77,3 +77,20 @@ pub struct ShardMetrics {
     /// Values that moved in.
     pub moved_in: Counter,
 }
+
+/// What the journal counts, kept by whoever commits.
+#[derive(Debug, Default)]
+pub struct JournalMetrics {
+    /// Commits: one write and one sync, or several for a batch that needs several frames.
+    pub commits: Counter,
+    /// Records committed.
+    pub records: Counter,
+    /// Time spent in commits, in microseconds.
+    pub commit_us: Counter,
+    /// The longest commit so far, in microseconds.
+    pub commit_us_max: Counter,
+    /// The highest sequence that is durable.
+    pub durable: Counter,
+    /// When the commit under way began, in engine time; 0 if none is.
+    pub began_us: Counter,
+}
