@@ -9,6 +9,7 @@ pub mod config;
 pub mod engine;
 pub mod event;
 pub mod id;
+pub mod journal;
 pub mod ledger;
 pub mod limits;
 pub mod metrics;

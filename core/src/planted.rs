@@ -49,6 +49,8 @@ pub enum Bug {
     MoveWithoutBarrier,
     /// Views show stock before the records it rests on are durable (I2).
     ViewBeforeSync,
+    /// Recovery takes the last frame for durable because it can be read.
+    TailTrusted,
 }
 
 #[cfg(feature = "planted-bugs")]

@@ -1,0 +1,192 @@
+//! Segments made ahead of need. Owns the files that are being made; never touches a used one.
+//!
+//! Two sides make segments: the [`Preparer`], stepped by a helper thread, and the writer itself
+//! when none is ready in time. Both zero a file without knowing its index. To give it one they
+//! need the *naming right*, an atomic flag: whoever holds it has the next index, and keeps the
+//! right until the segment has its name (and, at the preparer, lies in the channel). So indexes
+//! are given out without a gap and arrive in order. The preparer never waits for the right: it
+//! comes back at its next step. The writer waits only while the preparer is between header and
+//! delivery, and then on the channel: nobody spins.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TrySendError, bounded};
+
+use super::error::Fatal;
+use super::segment::{self, Blank, Ready};
+use crate::storage::Storage;
+
+/// What both sides share.
+#[derive(Debug)]
+struct Naming {
+    held: AtomicBool,
+    next_index: AtomicU64,
+}
+
+/// How segments are to be made.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Plan {
+    pub(super) cell: u16,
+    pub(super) seed: u64,
+    pub(super) length: u64,
+    pub(super) ahead: usize,
+}
+
+/// The writer's side: takes segments that are ready, makes one itself if none is.
+pub(super) struct Supply<S: Storage> {
+    storage: S,
+    plan: Plan,
+    naming: Arc<Naming>,
+    ready: Receiver<Result<Ready<S::File>, Fatal>>,
+    taken: Sender<()>,
+}
+
+/// The helper thread's side: makes segments until enough are ready.
+pub struct Preparer<S: Storage> {
+    storage: S,
+    plan: Plan,
+    naming: Arc<Naming>,
+    ready: Sender<Result<Ready<S::File>, Fatal>>,
+    taken: Receiver<()>,
+    blank: Option<(Blank<S::File>, bool)>,
+    zeros: Vec<u8>,
+    failed: Option<Fatal>,
+}
+
+/// What a step of the [`Preparer`] found to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Preparing {
+    /// There is more to do: step again.
+    More,
+    /// Enough segments are ready: [`Preparer::wait`].
+    Idle,
+    /// The writer is gone: end the thread.
+    Closed,
+}
+
+/// Both sides, for segments from `next_index` on.
+pub(super) fn supply<S: Storage + Clone>(
+    storage: S,
+    plan: Plan,
+    next_index: u64,
+) -> (Supply<S>, Preparer<S>) {
+    let naming =
+        Arc::new(Naming { held: AtomicBool::new(false), next_index: AtomicU64::new(next_index) });
+    // One more than can be ready, so that an error always finds room.
+    let (ready_sender, ready) = bounded(plan.ahead + 1);
+    let (taken, taken_receiver) = bounded(1);
+    let preparer = Preparer {
+        storage: storage.clone(),
+        plan,
+        naming: Arc::clone(&naming),
+        ready: ready_sender,
+        taken: taken_receiver,
+        blank: None,
+        zeros: Vec::new(),
+        failed: None,
+    };
+    (Supply { storage, plan, naming, ready, taken }, preparer)
+}
+
+impl<S: Storage> Supply<S> {
+    /// The next segment, durable with its name.
+    pub(super) fn take(&self) -> Result<Ready<S::File>, Fatal> {
+        let segment = self.take_or_make()?;
+        // Full means that the preparer has a call waiting already; gone is no concern either.
+        let _ = self.taken.try_send(());
+        Ok(segment)
+    }
+
+    fn take_or_make(&self) -> Result<Ready<S::File>, Fatal> {
+        if let Some(delivered) = self.delivered() {
+            return delivered;
+        }
+        if self.naming.held.swap(true, Ordering::Acquire) {
+            // The preparer is about to deliver a segment or an error. If it dies instead, the
+            // channel says so.
+            return self.ready.recv().unwrap_or(Err(Fatal::Closed));
+        }
+        // It may have delivered between the look and the grasp.
+        let result = self.delivered().unwrap_or_else(|| {
+            let index = self.naming.next_index.fetch_add(1, Ordering::Relaxed);
+            let Plan { cell, seed, length, .. } = self.plan;
+            segment::make(&self.storage, cell, index, segment::id(seed, index), length)
+        });
+        self.naming.held.store(false, Ordering::Release);
+        result
+    }
+
+    fn delivered(&self) -> Option<Result<Ready<S::File>, Fatal>> {
+        // Nothing there or nobody there: either way the writer helps itself.
+        self.ready.try_recv().ok()
+    }
+}
+
+impl<S: Storage> Preparer<S> {
+    /// Does one bounded piece of work: begins a file, zeroes a chunk of it, or finishes it.
+    ///
+    /// # Errors
+    /// What the disk refused; the writer hears of it when it needs the segment. Every later call
+    /// returns the same error and does nothing.
+    pub fn step(&mut self) -> Result<Preparing, Fatal> {
+        if let Some(fatal) = &self.failed {
+            return Err(fatal.clone());
+        }
+        self.step_unfailed().inspect_err(|fatal| {
+            self.failed = Some(fatal.clone());
+            // Room is kept for this one; a writer that is gone needs no news.
+            let _ = self.ready.try_send(Err(fatal.clone()));
+        })
+    }
+
+    /// Waits until the writer took a segment, at most `timeout`.
+    pub fn wait(&self, timeout: Duration) -> Preparing {
+        match self.taken.recv_timeout(timeout) {
+            Ok(()) => Preparing::More,
+            Err(RecvTimeoutError::Timeout) => Preparing::Idle,
+            Err(RecvTimeoutError::Disconnected) => Preparing::Closed,
+        }
+    }
+
+    fn step_unfailed(&mut self) -> Result<Preparing, Fatal> {
+        match self.blank.take() {
+            None if self.ready.len() >= self.plan.ahead => Ok(Preparing::Idle),
+            None => {
+                if self.zeros.is_empty() {
+                    self.zeros = segment::zeros(self.plan.length);
+                }
+                let expected = self.naming.next_index.load(Ordering::Relaxed);
+                let blank = Blank::begin(&self.storage, "ahead", expected, self.plan.length)?;
+                self.blank = Some((blank, false));
+                Ok(Preparing::More)
+            }
+            Some((mut blank, false)) => {
+                let zeroed = blank.zero_chunk(&self.zeros)?;
+                self.blank = Some((blank, zeroed));
+                Ok(Preparing::More)
+            }
+            Some((blank, true)) => self.deliver(blank),
+        }
+    }
+
+    fn deliver(&mut self, blank: Blank<S::File>) -> Result<Preparing, Fatal> {
+        if self.naming.held.swap(true, Ordering::Acquire) {
+            self.blank = Some((blank, true));
+            return Ok(Preparing::Idle);
+        }
+        let index = self.naming.next_index.fetch_add(1, Ordering::Relaxed);
+        let id = segment::id(self.plan.seed, index);
+        // On an error the right is kept for ever: a writer that is in need waits on the channel,
+        // where the error arrives, and makes no segment behind the gap.
+        let ready = blank.finish(&self.storage, self.plan.cell, index, id)?;
+        let sent = self.ready.try_send(Ok(ready));
+        self.naming.held.store(false, Ordering::Release);
+        match sent {
+            Ok(()) => Ok(Preparing::More),
+            Err(TrySendError::Full(_)) => unreachable!("never more than `ahead` are begun"),
+            Err(TrySendError::Disconnected(_)) => Ok(Preparing::Closed),
+        }
+    }
+}

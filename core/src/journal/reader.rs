@@ -1,0 +1,163 @@
+//! Reading a journal without touching it: for `sluice journal verify|dump`, the audit and sinks.
+//!
+//! Beside a running server only what is durable is shown: what a later frame proves, or what the
+//! caller knows to be durable. Never writes, removes or repairs.
+
+use super::batch::Records;
+use super::error::Fatal;
+use super::layout::Kind;
+use super::scan::FrameHead;
+use super::segment::FIRST_INDEX;
+use super::verdict::corrupt;
+use super::walk::{TornTail, Walker, indexes};
+use crate::storage::Storage;
+use crate::time::Timestamp;
+
+/// Reads frames from the first to the last, and on as more are written.
+pub struct Reader<S: Storage> {
+    walker: Walker<S>,
+}
+
+/// A frame, borrowed from the reader.
+#[derive(Clone, Debug)]
+pub struct Frame<'a> {
+    /// Index of its segment.
+    pub segment: u64,
+    /// Where it stands there, in bytes.
+    pub offset: u64,
+    /// What it is for.
+    pub kind: Kind,
+    /// The cell that wrote it.
+    pub cell: u16,
+    /// The epoch in which it was written.
+    pub epoch: u32,
+    /// When it was written, in engine time.
+    pub time: Timestamp,
+    /// The sequence of its first record; of the next one to come if it has none.
+    pub first_sequence: u64,
+    /// How many records it holds.
+    pub count: u64,
+    /// What was durable when it was written.
+    pub durable_up_to: u64,
+    /// Its records.
+    pub records: Records<'a>,
+}
+
+/// What a whole journal adds up to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Summary {
+    /// The cell that it belongs to.
+    pub cell: u16,
+    /// Segments, those made ahead of need included.
+    pub segments: u64,
+    /// Frames, marks and seals included.
+    pub frames: u64,
+    /// Records.
+    pub records: u64,
+    /// The first sequence; 0 if there is no record.
+    pub first_sequence: u64,
+    /// The last sequence; 0 if there is no record.
+    pub last_sequence: u64,
+    /// The last sequence that a later frame proves durable.
+    pub durable_up_to: u64,
+    /// The highest epoch.
+    pub epoch: u32,
+    /// The time of the last frame.
+    pub last_time: Timestamp,
+    /// An unfinished write at the end: a crash left it, or a server is just writing it.
+    pub torn_tail: Option<TornTail>,
+}
+
+impl<S: Storage> Reader<S> {
+    /// At the start of the journal in `storage`.
+    ///
+    /// # Errors
+    /// There is no journal, its first segment is damaged, or the disk refused.
+    pub fn open(storage: S) -> Result<Self, Fatal> {
+        let indexes = indexes(&storage)?;
+        if indexes.is_empty() {
+            return Err(corrupt(FIRST_INDEX, 0, 1, "there is no journal in this directory"));
+        }
+        Ok(Self { walker: Walker::open(storage, indexes, None, true)? })
+    }
+
+    /// The next frame that a later one proves durable; `None` if there is none yet.
+    ///
+    /// # Errors
+    /// The journal is damaged, or the disk refused.
+    pub fn next_proven(&mut self) -> Result<Option<Frame<'_>>, Fatal> {
+        let Some(head) = self.walker.peek()? else { return Ok(None) };
+        if !self.walker.proven(&head)? {
+            return Ok(None);
+        }
+        self.take(&head).map(Some)
+    }
+
+    /// The next frame that holds records up to `durable` or earlier; `None` if there is none.
+    /// `durable` comes from the running journal's mark.
+    ///
+    /// # Errors
+    /// The journal is damaged, or the disk refused.
+    pub fn next_durable(&mut self, durable: u64) -> Result<Option<Frame<'_>>, Fatal> {
+        // Asked first, so that a follower that has caught up does not search the rest of a segment.
+        if self.walker.chain.next_sequence > durable {
+            return Ok(None);
+        }
+        let Some(head) = self.walker.peek()? else { return Ok(None) };
+        self.take(&head).map(Some)
+    }
+
+    /// The sequence of the next record to be read.
+    pub const fn next_sequence(&self) -> u64 {
+        self.walker.chain.next_sequence
+    }
+
+    fn take(&mut self, head: &FrameHead) -> Result<Frame<'_>, Fatal> {
+        self.walker.visit(head, &mut |_, _, _| Ok(()))?;
+        self.walker.advance(head)?;
+        let segment = self.walker.scan.index;
+        let records = match head.kind {
+            Kind::Records => self.walker.scan.records(head)?,
+            Kind::Mark | Kind::Seal => Records::new(&[]),
+        };
+        Ok(Frame {
+            segment,
+            offset: head.offset,
+            kind: head.kind,
+            cell: head.cell,
+            epoch: head.epoch,
+            time: head.time,
+            first_sequence: head.first_sequence,
+            count: head.count,
+            durable_up_to: head.durable_up_to,
+            records,
+        })
+    }
+}
+
+/// Reads all of the journal in `storage` and checks it as recovery would, changing nothing.
+///
+/// # Errors
+/// What recovery would refuse; there is no journal; the disk refused.
+pub fn verify<S: Storage>(storage: S) -> Result<Summary, Fatal> {
+    let mut walker = Reader::open(storage)?.walker;
+    let mut records = 0;
+    while let Some(head) = walker.peek()? {
+        walker.visit(&head, &mut |_, _, _| Ok(()))?;
+        records += head.count;
+        walker.advance(&head)?;
+    }
+    let chain = walker.chain;
+    Ok(Summary {
+        cell: walker.scan.cell,
+        segments: walker.segments(),
+        frames: chain.frames,
+        records,
+        first_sequence: records.min(1),
+        last_sequence: chain.next_sequence - 1,
+        durable_up_to: chain.mark,
+        epoch: chain.epoch,
+        last_time: chain.time,
+        torn_tail: walker.end.take().and_then(|end| end.torn),
+    })
+}
