@@ -45,13 +45,21 @@ pub struct Ledger {
     stocks: Stocks,
     slots: Vec<Option<Box<BuyerSlot>>>,
     agenda: ending::Agenda,
+    /// Orders that wait for another shard, over all slots.
+    in_flight: usize,
 }
 
 impl Ledger {
     /// All values of a node, none of them with anything in it.
     pub fn new(limits: Limits) -> Self {
         let slots = SlotId::all().map(|slot| Some(Box::new(BuyerSlot::new(slot)))).collect();
-        Self { limits, stocks: Stocks::default(), slots, agenda: ending::Agenda::default() }
+        Self {
+            limits,
+            stocks: Stocks::default(),
+            slots,
+            agenda: ending::Agenda::default(),
+            in_flight: 0,
+        }
     }
 
     /// Deals the values out: shard `n` gets those for which `owner` says `n`.
@@ -62,6 +70,7 @@ impl Ledger {
                 stocks: Stocks::default(),
                 slots: (0..SLOTS).map(|_| None).collect(),
                 agenda: ending::Agenda::default(),
+                in_flight: 0,
             })
             .collect();
         for (sku, stock) in self.stocks.drain() {
@@ -97,6 +106,9 @@ impl Ledger {
                 }
                 None => Outcome::Refused(Refusal::SkuNotFound),
             },
+            Command::ListStocks { shard } | Command::Digest { shard } if shard != turn.shard => {
+                Outcome::Refused(Refusal::NoSuchShard)
+            }
             Command::ListStocks { .. } => {
                 let mut views: Vec<_> =
                     self.stocks.values().map(|stock| stock.view(turn.shard)).collect();
@@ -104,7 +116,8 @@ impl Ledger {
                 Outcome::Stocks(views)
             }
             Command::Digest { .. } => Outcome::Digest(self.digest()),
-            Command::Relocate { .. } => unreachable!("the shard handles relocation itself"),
+            // The shard handles relocation itself; this one found its value moving already.
+            Command::Relocate { .. } => Outcome::Refused(Refusal::Overloaded),
         };
         turn.effects.answer(reply, outcome);
     }
@@ -162,8 +175,9 @@ impl Ledger {
     pub fn extract(&mut self, value: Movable) -> Value {
         match value {
             Movable::Slot(slot) => {
-                let slot = self.slots[slot.index()].take();
-                Value::Slot(slot.expect("the owner has the slot"))
+                let slot = self.slots[slot.index()].take().expect("the owner has the slot");
+                self.in_flight -= slot.flights.len();
+                Value::Slot(slot)
             }
             Movable::Bucket(bucket) => {
                 let mut stocks: Vec<_> = self
@@ -184,6 +198,7 @@ impl Ledger {
                 if let Some(due) = slot.next_due() {
                     self.agenda.note(due);
                 }
+                self.in_flight += slot.flights.len();
                 let place = &mut self.slots[slot.id().index()];
                 assert!(place.is_none(), "a slot has one owner");
                 *place = Some(slot);
@@ -211,7 +226,7 @@ impl Ledger {
 
     /// Orders whose placing waits for another shard.
     pub fn in_flight(&self) -> usize {
-        self.slots.iter().flatten().map(|slot| slot.in_flight()).sum()
+        self.in_flight
     }
 
     /// Live orders.

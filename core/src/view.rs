@@ -92,7 +92,8 @@ impl SkuPage {
         self.available.load(Ordering::Acquire)
     }
 
-    fn set_available(&self, units: u64) {
+    /// Sets the units that a newcomer can get. For the SKU's shard alone, after the sync.
+    pub fn set_available(&self, units: u64) {
         self.available.store(units, Ordering::Release);
     }
 }

@@ -28,8 +28,10 @@ pub struct Shared {
     pub(super) shard_metrics: Vec<Arc<ShardMetrics>>,
     pub(super) journal_metrics: Arc<JournalMetrics>,
     pub(super) clock: Arc<EngineClock>,
-    /// New orders are taken: recovery is over, no shutdown has begun, and the disk answers.
+    /// No shutdown has begun.
     pub(super) accepting: AtomicBool,
+    /// A sync is late.
+    pub(super) disk_late: AtomicBool,
 }
 
 /// The way into an engine. Cheap to clone; one per gateway worker.
@@ -77,9 +79,10 @@ impl Handle {
         self.shared.clock.now()
     }
 
-    /// Whether new orders are taken.
+    /// Whether new orders are taken: no shutdown has begun, and the disk answers.
     pub fn is_accepting(&self) -> bool {
         self.shared.accepting.load(Ordering::Acquire)
+            && !self.shared.disk_late.load(Ordering::Acquire)
     }
 
     /// Takes no new orders from now on; all else goes on.

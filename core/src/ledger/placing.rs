@@ -110,6 +110,7 @@ impl Ledger {
                 let (slot, buyer) = (attempt.place.buyer.slot, attempt.place.buyer.digest);
                 let in_flight = InFlight { attempt, waiting };
                 self.slot_mut(slot).flights.insert(buyer, in_flight);
+                self.in_flight += 1;
                 return;
             }
             Gathered::All => self.judge(&attempt),
@@ -247,6 +248,7 @@ impl Ledger {
         let slot = self.slot_mut(reply.order.slot());
         let in_flight =
             slot.flights.remove(&reply.buyer).expect("an answer has its order in flight");
+        self.in_flight -= 1;
         let InFlight { mut attempt, waiting } = in_flight;
         assert!(attempt.place.order == reply.order, "an answer has its order in flight");
         let line = attempt.place.lines[attempt.held.len()];

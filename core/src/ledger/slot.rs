@@ -51,10 +51,6 @@ impl BuyerSlot {
         self.orders.len()
     }
 
-    pub(super) fn in_flight(&self) -> usize {
-        self.flights.len()
-    }
-
     pub(super) fn next_due(&self) -> Option<Timestamp> {
         self.deadlines.peek().map(|Reverse((due, _))| *due)
     }

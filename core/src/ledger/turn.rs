@@ -38,17 +38,21 @@ impl Turn<'_> {
     /// Whether this shard owns the target's value now.
     #[inline]
     pub fn is_here(&self, target: Target) -> bool {
-        self.router.shard_of(target) == self.shard
-            && (self.away.is_empty() || !is_away(self.away, target))
+        self.router.shard_of(target) == self.shard && self.is_away(target).is_none()
     }
-}
 
-/// Whether the target's value is among those on their way.
-pub(crate) fn is_away(away: &[Movable], target: Target) -> bool {
-    match target {
-        Target::Slot(slot) => away.contains(&Movable::Slot(slot)),
-        Target::Bucket(bucket) => away.contains(&Movable::Bucket(bucket)),
-        Target::Shard(_) => false,
+    /// The target's value, if it is on its way to another shard.
+    #[inline]
+    pub fn is_away(&self, target: Target) -> Option<Movable> {
+        if self.away.is_empty() {
+            return None;
+        }
+        let value = match target {
+            Target::Slot(slot) => Movable::Slot(slot),
+            Target::Bucket(bucket) => Movable::Bucket(bucket),
+            Target::Shard(_) => return None,
+        };
+        self.away.contains(&value).then_some(value)
     }
 }
 

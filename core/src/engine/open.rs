@@ -1,0 +1,91 @@
+//! Recovery: from the journal to a ledger per shard.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use crate::config::EngineConfig;
+use crate::event::{Actor, Event, FORMAT, Genesis, Meta, record};
+use crate::id::{HashKey, RequestId};
+use crate::journal::{self, Batch, JournalConfig, Opened, RecordError, Writer};
+use crate::ledger::Ledger;
+use crate::quantity::Sequence;
+use crate::storage::Storage;
+use crate::time::Timestamp;
+
+use super::clock::EngineClock;
+use super::fatal::Fatal;
+
+/// A journal that is open and the ledger that it says.
+pub(super) struct Replayed<S: Storage> {
+    pub(super) opened: Opened<S>,
+    pub(super) ledger: Ledger,
+    pub(super) hash_key: HashKey,
+    pub(super) clock: EngineClock,
+}
+
+/// Opens the journal and replays it.
+pub(super) fn open<S: Storage + Clone>(
+    storage: S,
+    config: &EngineConfig,
+) -> Result<Replayed<S>, Fatal> {
+    let mut ledger = Ledger::new(config.limits);
+    let mut genesis: Option<Genesis> = None;
+    let mut last_time = Timestamp::ZERO;
+    let mut last_sequence = 0;
+    let journal_config = JournalConfig {
+        cell: config.cell,
+        segment_bytes: config.limits.segment_bytes,
+        limits: config.limits,
+        segment_seed: seed(config, 16),
+    };
+    let mut visit = |sequence: Sequence, _: Timestamp, bytes: &[u8]| {
+        let (meta, event) = record::decode(bytes).map_err(|e| RecordError::new(e.to_string()))?;
+        match &event {
+            Event::Genesis(first) if genesis.is_none() => genesis = Some(*first),
+            Event::Genesis(_) => return Err(RecordError::new("the journal begins twice")),
+            _ if genesis.is_none() => return Err(RecordError::new("the journal has no beginning")),
+            _ => {}
+        }
+        last_time = last_time.max(meta.time);
+        last_sequence = sequence.get();
+        ledger.replay(&meta, &event).map_err(RecordError::new)
+    };
+    // Time for frames that recovery writes; the journal's own time wins if it is later.
+    let wall = EngineClock::start(Timestamp::ZERO).now();
+    let opening = AssertUnwindSafe(|| journal::open(storage, journal_config, wall, &mut visit));
+    let mut opened = match catch_unwind(opening) {
+        Ok(opened) => opened?,
+        Err(panic) => {
+            let what = super::threads::panic_text(&*panic);
+            return Err(Fatal::Broken { sequence: last_sequence + 1, what });
+        }
+    };
+    let clock = EngineClock::start(last_time.max(opened.recovered.last_time));
+    let hash_key = match genesis {
+        Some(genesis) => genesis.hash_key,
+        None => begin(&mut opened.writer, config, clock.now())?,
+    };
+    Ok(Replayed { opened, ledger, hash_key, clock })
+}
+
+/// Writes the first record of a new journal.
+fn begin<S: Storage + Clone>(
+    writer: &mut Writer<S>,
+    config: &EngineConfig,
+    now: Timestamp,
+) -> Result<HashKey, Fatal> {
+    let mut bytes = [0; 16];
+    bytes.copy_from_slice(&config.seed[..16]);
+    let hash_key = HashKey::new(bytes);
+    let meta = Meta { time: now, actor: Actor::Engine, request: RequestId::NONE };
+    let genesis = Genesis { cell: config.cell, hash_key, format: FORMAT };
+    let mut batch = Batch::new();
+    batch.push_with(|out| record::encode(&meta, &Event::Genesis(genesis), out));
+    let _durable = writer.commit(&mut std::iter::once(&batch), now)?;
+    Ok(hash_key)
+}
+
+fn seed(config: &EngineConfig, from: usize) -> u64 {
+    let mut bytes = [0; 8];
+    bytes.copy_from_slice(&config.seed[from..from + 8]);
+    u64::from_le_bytes(bytes)
+}

@@ -1,0 +1,264 @@
+//! The threads of an engine: shards, the journal if there are several shards, the segment
+//! preparer, and the timekeeper, which slews the clock and watches the disk.
+
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use crate::config::EngineConfig;
+use crate::journal::{Committer, InlineLog, Log, Preparer, Preparing, Waited, queued};
+use crate::ledger::Ledger;
+use crate::metrics::{JournalMetrics, ShardMetrics};
+use crate::router::Router;
+use crate::shard::inbox::Inbox;
+use crate::shard::reply::Port;
+use crate::shard::worker::{self, Ending};
+use crate::shard::{Shard, Surroundings};
+use crate::storage::Storage;
+use crate::view::{Board, Terms};
+
+use super::fatal::Fatal;
+use super::handle::{Handle, Shared};
+use super::open::Replayed;
+use super::timed::{TimedLog, Timing};
+use super::{Engine, OnFatal};
+
+/// How often the clock is slewed and the disk looked after.
+const TIMEKEEPER_EVERY: Duration = Duration::from_millis(100);
+
+/// A sync that takes longer makes the node not ready: new orders are refused.
+const SYNC_LATE_US: u64 = 10_000_000;
+
+/// A sync that takes longer ends the process.
+const SYNC_LOST_US: u64 = 30_000_000;
+
+/// How soon after going idle the journal thread marks its last frame: within 10 ms.
+const MARK_AFTER: Duration = Duration::from_millis(5);
+
+/// Longest wait of a thread with nothing to do.
+const WAIT_MAX: Duration = Duration::from_millis(500);
+
+/// Starts all threads over a replayed journal.
+pub(super) fn start<S: Storage>(
+    replayed: Replayed<S>,
+    config: &EngineConfig,
+    on_fatal: &OnFatal,
+) -> Engine {
+    let Replayed { opened, ledger, hash_key, clock } = replayed;
+    let router = Arc::new(Router::new(config.shards));
+    let board = Arc::new(Board::default());
+    publish_all(&ledger, &board);
+    let shared = Arc::new(Shared {
+        cell: config.cell,
+        hash_key,
+        limits: config.limits,
+        router: Arc::clone(&router),
+        inboxes: (0..config.shards)
+            .map(|_| Arc::new(Inbox::new(&config.limits, config.shards)))
+            .collect(),
+        ports: (0..config.ports)
+            .map(|_| Arc::new(Port::new(config.limits.port_requests_max)))
+            .collect(),
+        board,
+        shard_metrics: (0..config.shards).map(|_| Arc::new(ShardMetrics::default())).collect(),
+        journal_metrics: Arc::new(JournalMetrics::default()),
+        clock: Arc::new(clock),
+        accepting: AtomicBool::new(true),
+        disk_late: AtomicBool::new(false),
+    });
+    shared.journal_metrics.durable.set(opened.writer.durable());
+    let ledgers = ledger.split(config.shards, |value| router.owner(value));
+    let starter = Starter {
+        shared: Arc::clone(&shared),
+        ending: Arc::new(Ending::default()),
+        at_rest: (0..config.shards).map(|_| Arc::new(AtomicBool::new(false))).collect(),
+        on_fatal: Arc::clone(on_fatal),
+    };
+    let mut threads = starter.shards_and_journal(ledgers, opened.writer, config);
+    threads.push(starter.preparer(opened.preparer));
+    threads.push(starter.timekeeper());
+    Engine {
+        handle: Handle { shared },
+        recovered: opened.recovered,
+        ending: starter.ending,
+        at_rest: starter.at_rest,
+        threads,
+    }
+}
+
+fn publish_all(ledger: &Ledger, board: &Board) {
+    for stock in ledger.stocks() {
+        let terms = Terms {
+            title: Box::from(stock.title()),
+            unit_price: stock.next_price(),
+            currency: stock.currency(),
+        };
+        board.publish(stock.sku(), terms, stock.available());
+    }
+}
+
+struct Starter {
+    shared: Arc<Shared>,
+    ending: Arc<Ending>,
+    at_rest: Vec<Arc<AtomicBool>>,
+    on_fatal: OnFatal,
+}
+
+impl Starter {
+    /// One shard commits by itself; several share a journal thread.
+    fn shards_and_journal<S: Storage>(
+        &self,
+        mut ledgers: Vec<Ledger>,
+        writer: crate::journal::Writer<S>,
+        config: &EngineConfig,
+    ) -> Vec<JoinHandle<()>> {
+        if config.shards == 1 {
+            let log = TimedLog {
+                log: InlineLog::new(writer),
+                metrics: Arc::clone(&self.shared.journal_metrics),
+                clock: Arc::clone(&self.shared.clock),
+            };
+            return vec![self.shard(0, ledgers.remove(0), log)];
+        }
+        let (committer, logs) = queued(writer, config.shards, &config.limits);
+        let shards = ledgers.into_iter().zip(logs).enumerate();
+        let mut threads: Vec<_> =
+            shards.map(|(number, (ledger, log))| self.shard(number, ledger, log)).collect();
+        threads.push(self.journal(committer));
+        threads
+    }
+
+    fn shard<L: Log + Send + 'static>(
+        &self,
+        number: usize,
+        ledger: Ledger,
+        log: L,
+    ) -> JoinHandle<()> {
+        let around = Surroundings {
+            limits: self.shared.limits,
+            router: Arc::clone(&self.shared.router),
+            inboxes: self.shared.inboxes.clone(),
+            ports: self.shared.ports.clone(),
+            board: Arc::clone(&self.shared.board),
+            metrics: Arc::clone(&self.shared.shard_metrics[number]),
+        };
+        let inbox = Arc::clone(&self.shared.inboxes[number]);
+        let clock = Arc::clone(&self.shared.clock);
+        let ending = Arc::clone(&self.ending);
+        let at_rest = Arc::clone(&self.at_rest[number]);
+        self.spawn(format!("shard-{number}"), move || {
+            let mut shard = Shard::new(number, ledger, log, around);
+            worker::run(&mut shard, &inbox, || clock.now(), &ending, &at_rest)?;
+            Ok(())
+        })
+    }
+
+    fn journal<S: Storage>(&self, mut committer: Committer<S>) -> JoinHandle<()> {
+        let shared = Arc::clone(&self.shared);
+        self.spawn("journal".to_owned(), move || {
+            let mut wait = WAIT_MAX;
+            loop {
+                let waited = committer.wait(wait);
+                let now = shared.clock.now();
+                if waited == Waited::TimedOut {
+                    committer.idle(now)?;
+                    wait = WAIT_MAX;
+                    continue;
+                }
+                let before = shared.journal_metrics.durable.get();
+                let timing = Timing::begin(&shared.journal_metrics, &shared.clock);
+                let progress = committer.step(now)?;
+                let durable = progress.completed.get();
+                timing.end(durable - before, durable);
+                if progress.advanced {
+                    shared.inboxes.iter().for_each(|inbox| inbox.parker().wake());
+                }
+                if waited == Waited::Closed {
+                    return Ok(committer.idle(shared.clock.now())?);
+                }
+                wait = MARK_AFTER;
+            }
+        })
+    }
+
+    fn preparer<S: Storage>(&self, mut preparer: Preparer<S>) -> JoinHandle<()> {
+        let ending = Arc::clone(&self.ending);
+        self.spawn("segments".to_owned(), move || {
+            while !ending.stop.load(Ordering::Acquire) {
+                let preparing = match preparer.step() {
+                    Ok(Preparing::Idle) => preparer.wait(WAIT_MAX),
+                    Ok(other) => other,
+                    // The writer hears of it when it needs the segment, and stops the node then.
+                    Err(fatal) => {
+                        tracing::error!(%fatal, "no segment can be prepared");
+                        return Ok(());
+                    }
+                };
+                if preparing == Preparing::Closed {
+                    break;
+                }
+            }
+            Ok(())
+        })
+    }
+
+    fn timekeeper(&self) -> JoinHandle<()> {
+        let ending = Arc::clone(&self.ending);
+        let shared = Arc::clone(&self.shared);
+        self.spawn("timekeeper".to_owned(), move || {
+            let mut late = false;
+            while !ending.stop.load(Ordering::Acquire) {
+                thread::park_timeout(TIMEKEEPER_EVERY);
+                shared.clock.slew();
+                watch_disk(&shared, &mut late)?;
+            }
+            Ok(())
+        })
+    }
+
+    /// Starts a thread whose failure is the engine's.
+    fn spawn(
+        &self,
+        name: String,
+        body: impl FnOnce() -> Result<(), Fatal> + Send + 'static,
+    ) -> JoinHandle<()> {
+        let on_fatal = Arc::clone(&self.on_fatal);
+        let metrics = Arc::clone(&self.shared.journal_metrics);
+        let run = move || match catch_unwind(AssertUnwindSafe(body)) {
+            Ok(Ok(())) => {}
+            Ok(Err(fatal)) => on_fatal(&fatal),
+            Err(panic) => {
+                let what = panic_text(&*panic);
+                on_fatal(&Fatal::Broken { sequence: metrics.durable.get(), what });
+            }
+        };
+        thread::Builder::new().name(name).spawn(run).expect("the system gives a thread")
+    }
+}
+
+/// Refuses new orders while a sync is late, and ends the process when it is lost.
+fn watch_disk(shared: &Shared, late: &mut bool) -> Result<(), Fatal> {
+    let began = shared.journal_metrics.began_us.get();
+    let since = if began == 0 { 0 } else { shared.clock.now().micros().saturating_sub(began) };
+    if since > SYNC_LOST_US {
+        return Err(Fatal::Stalled { seconds: since / 1_000_000 });
+    }
+    if since > SYNC_LATE_US && !*late {
+        tracing::error!(seconds = since / 1_000_000, "a sync is late: new orders are refused");
+        *late = true;
+    } else if since <= SYNC_LATE_US && *late {
+        tracing::warn!("the disk answers again: new orders are taken");
+        *late = false;
+    }
+    shared.disk_late.store(*late, Ordering::Release);
+    Ok(())
+}
+
+/// What a panic said.
+pub(super) fn panic_text(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("a panic").to_owned()
+}
