@@ -1,1 +1,11 @@
 //! Benchmarks of Sluice and of the peers it is compared with.
+//!
+//! `benches/` holds the criterion benchmarks, `src/bin/` the runs over HTTP. Results worth keeping
+//! go to `history.jsonl`.
+
+pub mod commands;
+pub mod single;
+
+/// The allocator that the server uses, for every benchmark as well.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;

@@ -256,7 +256,10 @@ fn decode_order_placed<'a>(reader: &mut Reader<'a>) -> Result<OrderPlaced<'a>, R
     let fixed: layout::OrderPlacedV1 = reader.fixed()?;
     let buyer_name = reader.text(fixed.buyer_length, "buyer")?;
     let key_name = reader.text(fixed.key_length, "key")?;
-    let has_key = fixed.flags & layout::FLAG_KEY != 0;
+    let has_key = fixed.flags == layout::FLAG_KEY;
+    if has_key == key_name.is_empty() || fixed.flags > layout::FLAG_KEY {
+        return Err(RecordError::Field { field: "flags" });
+    }
     Ok(OrderPlaced {
         order: OrderId::from_bits(fixed.order.get()),
         buyer: BuyerDigest(fixed.buyer.get()),
