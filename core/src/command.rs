@@ -164,7 +164,7 @@ pub struct Place {
 }
 
 /// One line of a new order.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PlaceLine {
     /// The SKU.
     pub sku: SkuId,

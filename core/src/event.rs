@@ -83,7 +83,7 @@ pub struct FormatRaised<'a> {
 }
 
 /// The terms of a SKU, whole.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SkuDefined<'a> {
     /// The SKU.
     pub sku: SkuId,
@@ -104,7 +104,7 @@ pub struct SkuDefined<'a> {
 }
 
 /// Units that arrived together.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LotReceived {
     /// The SKU.
     pub sku: SkuId,
@@ -183,7 +183,7 @@ pub struct Line {
 }
 
 /// Units of one lot.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Draw {
     /// The lot.
     pub lot: LotId,

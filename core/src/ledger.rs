@@ -112,7 +112,7 @@ impl Ledger {
             Command::ListStocks { .. } => {
                 let mut views: Vec<_> =
                     self.stocks.values().map(|stock| stock.view(turn.shard)).collect();
-                views.sort_unstable_by_key(|view| view.sku);
+                views.sort_unstable_by(|a, b| a.sku.cmp(&b.sku));
                 Outcome::Stocks(views)
             }
             Command::Digest { .. } => Outcome::Digest(self.digest()),
@@ -185,7 +185,7 @@ impl Ledger {
                     .extract_if(|sku, _| sku.bucket() == bucket)
                     .map(|(_, stock)| stock)
                     .collect();
-                stocks.sort_unstable_by_key(|stock| stock.sku());
+                stocks.sort_unstable_by(|a, b| a.sku().cmp(b.sku()));
                 Value::Bucket(bucket, stocks)
             }
         }
@@ -205,7 +205,7 @@ impl Ledger {
             }
             Value::Bucket(_, stocks) => {
                 for stock in stocks {
-                    let earlier = self.stocks.insert(stock.sku(), stock);
+                    let earlier = self.stocks.insert(stock.sku().clone(), stock);
                     assert!(earlier.is_none(), "a SKU stock has one owner");
                 }
             }

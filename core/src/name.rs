@@ -1,18 +1,20 @@
-//! Names that operators give: SKUs, lots, withdrawals. Kept inline, so that copying one never
-//! allocates and never touches a counter that another core writes.
+//! Names that operators give: SKUs, lots, withdrawals. Kept inline up to 23 bytes and shared
+//! beyond, so that cloning one never copies much; hashed once, when they are read.
 
 use std::fmt;
 use std::hash::{Hash, Hasher};
 
 use rustc_hash::FxHasher;
+use smol_str::SmolStr;
 
 use crate::limits::NAME_BYTES_MAX;
 
 /// One to 64 bytes of `[A-Za-z0-9._-]`, compared bytewise.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 struct Name {
-    length: u8,
-    bytes: [u8; NAME_BYTES_MAX],
+    text: SmolStr,
+    /// Of no format: it lives and dies with the process.
+    hash: u64,
 }
 
 impl Name {
@@ -22,25 +24,16 @@ impl Name {
         if text.is_empty() || text.len() > NAME_BYTES_MAX || !text.as_bytes().iter().all(allowed) {
             return None;
         }
-        let mut bytes = [0; NAME_BYTES_MAX];
-        bytes[..text.len()].copy_from_slice(text.as_bytes());
-        Some(Self { length: text.len() as u8, bytes })
-    }
-
-    #[inline]
-    fn as_bytes(&self) -> &[u8] {
-        &self.bytes[..usize::from(self.length)]
-    }
-
-    fn as_str(&self) -> &str {
-        std::str::from_utf8(self.as_bytes()).expect("ASCII")
+        let mut hasher = FxHasher::default();
+        hasher.write(text.as_bytes());
+        Some(Self { text: SmolStr::new(text), hash: hasher.finish() })
     }
 }
 
 macro_rules! name {
     ($(#[$doc:meta])* $type:ident) => {
         $(#[$doc])*
-        #[derive(Clone, Copy)]
+        #[derive(Clone)]
         pub struct $type(Name);
 
         impl $type {
@@ -51,20 +44,20 @@ macro_rules! name {
 
             /// The name.
             pub fn as_str(&self) -> &str {
-                self.0.as_str()
+                &self.0.text
             }
 
             /// The name's bytes.
             #[inline]
             pub fn as_bytes(&self) -> &[u8] {
-                self.0.as_bytes()
+                self.0.text.as_bytes()
             }
         }
 
         impl PartialEq for $type {
             #[inline]
             fn eq(&self, other: &Self) -> bool {
-                self.as_bytes() == other.as_bytes()
+                self.0.hash == other.0.hash && self.0.text == other.0.text
             }
         }
 
@@ -85,7 +78,7 @@ macro_rules! name {
         impl Hash for $type {
             #[inline]
             fn hash<H: Hasher>(&self, state: &mut H) {
-                state.write(self.as_bytes());
+                state.write_u64(self.0.hash);
             }
         }
 
@@ -122,9 +115,7 @@ impl SkuId {
     /// The SKU's bucket in the routing table: a 16-bit hash. Not part of any format.
     #[inline]
     pub fn bucket(&self) -> u16 {
-        let mut hasher = FxHasher::default();
-        self.hash(&mut hasher);
-        let hash = hasher.finish();
+        let hash = self.0.hash;
         (hash ^ (hash >> 16) ^ (hash >> 32) ^ (hash >> 48)) as u16
     }
 }

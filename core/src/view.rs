@@ -46,7 +46,7 @@ impl Board {
     /// All pages, sorted by SKU.
     pub fn pages(&self) -> Vec<Arc<SkuPage>> {
         let mut pages: Vec<_> = self.pages.iter().map(|page| Arc::clone(&page)).collect();
-        pages.sort_unstable_by_key(|page| page.sku);
+        pages.sort_unstable_by(|a, b| a.sku.cmp(&b.sku));
         pages
     }
 
@@ -67,7 +67,7 @@ impl Board {
             page.set_available(available);
         } else {
             let page = SkuPage {
-                sku,
+                sku: sku.clone(),
                 terms: ArcSwap::from_pointee(terms),
                 available: AtomicU64::new(available),
             };
@@ -78,8 +78,8 @@ impl Board {
 
 impl SkuPage {
     /// The SKU.
-    pub fn sku(&self) -> SkuId {
-        self.sku
+    pub fn sku(&self) -> &SkuId {
+        &self.sku
     }
 
     /// Its terms.

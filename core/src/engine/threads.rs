@@ -96,7 +96,7 @@ fn publish_all(ledger: &Ledger, board: &Board) {
             unit_price: stock.next_price(),
             currency: stock.currency(),
         };
-        board.publish(stock.sku(), terms, stock.available());
+        board.publish(stock.sku().clone(), terms, stock.available());
     }
 }
 

@@ -147,7 +147,7 @@ impl Ledger {
     /// Owner: a hold ended, its units are available again.
     pub(super) fn restore_line(&mut self, turn: &mut Turn<'_>, sku: &SkuId, draws: &[Draw]) {
         self.stock_mut(sku).restore(draws);
-        turn.effects.touch(*sku);
+        turn.effects.touch(sku);
         self.retry_parked(turn, sku);
     }
 }

@@ -62,7 +62,7 @@ impl Lots {
             let units = lot.free().min(u64::from(missing)) as u32;
             let Some(quantity) = Quantity::new(units) else { continue };
             draws.push(Draw {
-                lot: lot.name,
+                lot: lot.name.clone(),
                 ordinal: ordinal as u32,
                 quantity,
                 unit_price: lot.unit_price.unwrap_or(list_price),
@@ -79,7 +79,7 @@ impl Lots {
         assert_eq!(received.ordinal as usize, self.lots.len(), "I1 lots arrive in order");
         let units = received.quantity.units();
         self.lots.push(Lot {
-            name: received.lot,
+            name: received.lot.clone(),
             unit_price: received.unit_price,
             counters: Counters { received: units, available: units, ..Counters::default() },
             provisional: 0,
@@ -134,7 +134,7 @@ impl Lots {
 
     pub(super) fn views(&self) -> Vec<LotView> {
         let view = |lot: &Lot| LotView {
-            lot: lot.name,
+            lot: lot.name.clone(),
             unit_price: lot.unit_price,
             counters: lot.counters,
         };

@@ -13,7 +13,7 @@ use crate::name::{LotId, SkuId};
 use super::rows::Rows;
 
 /// Units of one lot at one price.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Offer {
     /// The SKU's number in this slot.
     pub(super) sku: u32,
@@ -37,8 +37,8 @@ impl Offers {
         self.offers.get(offer)
     }
 
-    pub(super) fn sku(&self, number: u32) -> SkuId {
-        self.skus[number as usize]
+    pub(super) fn sku(&self, number: u32) -> &SkuId {
+        &self.skus[number as usize]
     }
 
     /// The SKU's number in this slot, if an order ever named it.
@@ -52,7 +52,7 @@ impl Offers {
             return number;
         }
         let number = self.skus.len() as u32;
-        self.skus.push(*sku);
+        self.skus.push(sku.clone());
         let skus = &self.skus;
         self.sku_index.insert_unique(hash_sku(sku), number, |n| hash_sku(&skus[*n as usize]));
         number
@@ -74,7 +74,7 @@ impl Offers {
         }
         let number = self.offers.push(Offer {
             sku,
-            lot: draw.lot,
+            lot: draw.lot.clone(),
             ordinal: draw.ordinal,
             unit_price: draw.unit_price,
             currency,

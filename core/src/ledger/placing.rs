@@ -8,12 +8,12 @@
 use std::collections::VecDeque;
 
 use crate::command::{Command, Envelope, Place, ReplyTo};
-use crate::event::{Actor, Draw, Event, Line, Lines, Meta, OrderPlaced, total};
+use crate::event::{Actor, Draw, Event, Line, Lines, Meta, OrderPlaced, OrderStatus, total};
 use crate::id::{BuyerDigest, KeyDigest, SlotId};
 use crate::limits::SLOTS;
-use crate::money::Currency;
+use crate::money::{Amount, Currency};
 use crate::name::SkuId;
-use crate::outcome::{Outcome, Refusal};
+use crate::outcome::{OrderView, Outcome, Refusal};
 use crate::planted::{self, Bug};
 use crate::quantity::Quantity;
 use crate::router::Target;
@@ -117,7 +117,7 @@ impl Ledger {
             Gathered::Refused(refusal) => Err(refusal),
         };
         match verdict {
-            Ok(currency) => self.conclude(turn, attempt, currency),
+            Ok(amount) => self.conclude(turn, attempt, amount),
             Err(refusal) => self.give_up(turn, attempt, refusal),
         }
         for envelope in waiting {
@@ -128,15 +128,17 @@ impl Ledger {
     fn gather(&mut self, turn: &mut Turn<'_>, attempt: &mut Attempt) -> Gathered {
         while attempt.held.len() < attempt.place.lines.len() {
             let request = self.next_request(attempt);
+            if request.buyer_has + request.quantity.units() > BUYER_UNITS_MAX {
+                return Gathered::Refused(Refusal::Capacity { ceiling: "units of one buyer" });
+            }
             if !turn.is_here(Target::Bucket(request.sku.bucket())) {
                 turn.effects.send(Message::Hold(Box::new(request)));
                 return Gathered::Asked;
             }
-            let draws_max = self.limits.draws_per_order_max;
             let Some(stock) = self.stocks.get_mut(&request.sku) else {
                 return Gathered::Refused(Refusal::SkuNotFound);
             };
-            match stock.offer(&request, draws_max) {
+            match stock.offer(&request, self.limits.draws_per_order_max) {
                 Offer::Granted(grant) => {
                     stock.lots.set_aside(&grant.draws);
                     if let Err(refusal) = attempt.take(request.sku, request.quantity, grant) {
@@ -154,67 +156,69 @@ impl Ledger {
     }
 
     fn next_request(&self, attempt: &Attempt) -> HoldRequest {
-        let line = attempt.place.lines[attempt.held.len()];
+        let line = &attempt.place.lines[attempt.held.len()];
         let buyer = attempt.place.buyer.digest;
         HoldRequest {
             order: attempt.place.order,
             buyer,
-            sku: line.sku,
+            sku: line.sku.clone(),
             quantity: line.quantity,
             buyer_has: self.slot(attempt.place.buyer.slot).units_of(buyer, &line.sku),
         }
     }
 
-    /// Decides on an attempt that holds all its lines. Changes nothing.
-    fn judge(&self, attempt: &Attempt) -> Result<Currency, Refusal> {
-        let place = &attempt.place;
+    /// Decides on an attempt that holds all its lines: what it costs, or why not. Changes nothing.
+    fn judge(&self, attempt: &Attempt) -> Result<Amount, Refusal> {
         let Some(amount) = total(&attempt.held) else {
             return Err(Refusal::AmountTooLarge);
         };
-        if place.max_amount.is_some_and(|most| amount > most) {
+        if attempt.place.max_amount.is_some_and(|most| amount > most) {
             return Err(Refusal::PriceChanged { amount });
         }
-        let slot = self.slot(place.buyer.slot);
+        let slot = self.slot(attempt.place.buyer.slot);
         if slot.live_orders() >= self.limits.live_orders_max / SLOTS {
             return Err(Refusal::Capacity { ceiling: "live orders" });
         }
-        for line in &attempt.held {
-            let has = slot.units_of(place.buyer.digest, &line.sku);
-            if has + line.quantity.units() > BUYER_UNITS_MAX {
-                return Err(Refusal::Capacity { ceiling: "units of one buyer" });
-            }
-        }
-        Ok(attempt.currency.expect("a line was held"))
+        Ok(amount)
     }
 
     /// Records the order, holds its units for good, and answers.
-    fn conclude(&mut self, turn: &mut Turn<'_>, attempt: Attempt, currency: Currency) {
-        let Attempt { place, reply, held, hold_seconds, .. } = attempt;
+    fn conclude(&mut self, turn: &mut Turn<'_>, attempt: Attempt, amount: Amount) {
+        let Attempt { place, reply, held, currency, hold_seconds } = attempt;
         let meta = Meta { time: turn.now, actor: Actor::Buyer, request: place.request };
-        let placed = OrderPlaced {
+        let event = Event::OrderPlaced(OrderPlaced {
             order: place.order,
             buyer: place.buyer.digest,
             buyer_name: &place.buyer.name,
             key: place.key.as_ref().map(|key| (key.digest, &*key.name)),
             fingerprint: place.fingerprint,
-            currency,
+            currency: currency.expect("a line was held"),
             expires_at: turn.now.plus_seconds(hold_seconds),
             lines: held,
-        };
-        turn.recorder.record(&meta, &Event::OrderPlaced(placed.clone()));
+        });
+        turn.recorder.record(&meta, &event);
+        let Event::OrderPlaced(placed) = event else { unreachable!("made above") };
         self.apply_placed(&meta, &placed);
         turn.metrics.placed.add(1);
-        let order = self.slot(place.buyer.slot).view(place.order, place.buyer.digest);
-        let order = Box::new(order.expect("placed just now"));
-        for line in placed.lines {
-            let target = Target::Bucket(line.sku.bucket());
-            if turn.is_here(target) {
+        for line in &placed.lines {
+            if turn.is_here(Target::Bucket(line.sku.bucket())) {
                 self.confirm_line(turn, &line.sku, &line.draws);
             } else {
-                turn.effects.send(Message::Confirm { sku: line.sku, draws: line.draws });
+                let (sku, draws) = (line.sku.clone(), line.draws.clone());
+                turn.effects.send(Message::Confirm { sku, draws });
             }
         }
-        turn.effects.answer(reply, Outcome::Placed(order));
+        let order = OrderView {
+            order: placed.order,
+            version: 1,
+            status: OrderStatus::Reserved,
+            amount,
+            currency: placed.currency,
+            created_at: meta.time,
+            expires_at: placed.expires_at,
+            lines: placed.lines,
+        };
+        turn.effects.answer(reply, Outcome::Placed(Box::new(order)));
     }
 
     /// Releases what was held and answers with the refusal.
@@ -251,7 +255,7 @@ impl Ledger {
         self.in_flight -= 1;
         let InFlight { mut attempt, waiting } = in_flight;
         assert!(attempt.place.order == reply.order, "an answer has its order in flight");
-        let line = attempt.place.lines[attempt.held.len()];
+        let line = attempt.place.lines[attempt.held.len()].clone();
         let taken = reply.result.and_then(|grant| attempt.take(line.sku, line.quantity, grant));
         match taken {
             Ok(()) => self.advance(turn, attempt, waiting),
@@ -273,7 +277,7 @@ impl Ledger {
         let result = match stock.offer(&request, self.limits.draws_per_order_max) {
             Offer::Granted(grant) => {
                 stock.lots.set_aside(&grant.draws);
-                turn.effects.touch(request.sku);
+                turn.effects.touch(&request.sku);
                 Ok(grant)
             }
             Offer::Refused(refusal) => Err(refusal),
@@ -292,14 +296,14 @@ impl Ledger {
             stock.lots.settle(draws);
         }
         stock.reserve(draws);
-        turn.effects.touch(*sku);
+        turn.effects.touch(sku);
         self.retry_parked(turn, sku);
     }
 
     /// Owner: what was set aside is free again.
     pub(super) fn release_line(&mut self, turn: &mut Turn<'_>, sku: &SkuId, draws: &[Draw]) {
         self.stock_mut(sku).lots.settle(draws);
-        turn.effects.touch(*sku);
+        turn.effects.touch(sku);
         self.retry_parked(turn, sku);
     }
 

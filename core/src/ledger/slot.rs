@@ -57,10 +57,9 @@ impl BuyerSlot {
 
     /// Units of a SKU that count against the buyer's limit.
     pub(super) fn units_of(&self, buyer: BuyerDigest, sku: &SkuId) -> u64 {
-        let (Some(buyer), Some(sku)) = (self.buyers.find(buyer), self.offers.find_sku(sku)) else {
-            return 0;
-        };
-        self.buyers.get(buyer).units_of(sku)
+        let Some(buyer) = self.buyers.find(buyer) else { return 0 };
+        let sku = self.offers.find_sku(sku);
+        sku.map_or(0, |sku| self.buyers.get(buyer).units_of(sku))
     }
 
     pub(super) fn keys_of(&self, buyer: BuyerDigest) -> u32 {
@@ -128,7 +127,7 @@ impl BuyerSlot {
         for units in order.holding.units() {
             let offer = self.offers.get(units.offer);
             let draw = Draw {
-                lot: offer.lot,
+                lot: offer.lot.clone(),
                 ordinal: offer.ordinal,
                 quantity: units.quantity,
                 unit_price: offer.unit_price,
@@ -139,7 +138,7 @@ impl BuyerSlot {
                 let sum = line.quantity.get() + units.quantity.get();
                 line.quantity = Quantity::new(sum).expect("checked when the order was placed");
             } else {
-                let sku = self.offers.sku(offer.sku);
+                let sku = self.offers.sku(offer.sku).clone();
                 let draws = std::iter::once(draw).collect();
                 lines.push(Line { sku, quantity: units.quantity, draws });
             }
@@ -151,7 +150,7 @@ impl BuyerSlot {
     /// Applies the home's part of a placed order.
     pub(super) fn place(&mut self, meta: &Meta, placed: &OrderPlaced<'_>) {
         let buyer = self.buyers.number(placed.buyer);
-        let holding = self.hold(placed);
+        let holding = self.take_down(placed, buyer);
         let claim_key = !planted::is(Bug::KeyForgotten);
         let row = self.buyers.get_mut(buyer);
         let number = self.orders.insert(
@@ -169,9 +168,6 @@ impl BuyerSlot {
         );
         row.newest = number;
         row.keys += u32::from(placed.key.is_some());
-        for line in &placed.lines {
-            row.add_units(self.offers.sku_number(&line.sku), line.quantity.get());
-        }
         self.deadlines.push(Reverse((placed.expires_at, number)));
     }
 
@@ -198,10 +194,12 @@ impl BuyerSlot {
         }
     }
 
-    fn hold(&mut self, placed: &OrderPlaced<'_>) -> Holding {
+    /// Takes down what an order holds, and counts it against its buyer's limits.
+    fn take_down(&mut self, placed: &OrderPlaced<'_>, buyer: u32) -> Holding {
         let mut all = smallvec::SmallVec::<[Units; 1]>::new();
         for line in &placed.lines {
             let sku = self.offers.sku_number(&line.sku);
+            self.buyers.get_mut(buyer).add_units(sku, line.quantity.get());
             for draw in &line.draws {
                 let offer = self.offers.number(sku, draw, placed.currency);
                 all.push(Units { offer, quantity: draw.quantity });

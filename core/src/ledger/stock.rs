@@ -42,7 +42,7 @@ pub(super) enum Offer {
 impl SkuStock {
     pub(super) fn new(defined: &SkuDefined<'_>) -> Self {
         Self {
-            sku: defined.sku,
+            sku: defined.sku.clone(),
             revision: defined.revision,
             title: Box::from(defined.title),
             list_price: defined.unit_price,
@@ -67,8 +67,8 @@ impl SkuStock {
     }
 
     /// The SKU.
-    pub fn sku(&self) -> SkuId {
-        self.sku
+    pub fn sku(&self) -> &SkuId {
+        &self.sku
     }
 
     /// The revision of its terms.
@@ -106,11 +106,11 @@ impl SkuStock {
         let has = if planted::is(Bug::BuyerLimitPerOrder) { 0 } else { request.buyer_has };
         if limit != 0 && has + units > limit {
             let limit = self.per_buyer_limit;
-            return Offer::Refused(Refusal::BuyerLimit { sku: self.sku, limit, has });
+            return Offer::Refused(Refusal::BuyerLimit { sku: self.sku.clone(), limit, has });
         }
         let units = if planted::is(Bug::OffByOneInStock) { units - 1 } else { units };
         if units > self.lots.totals().available {
-            return Offer::Refused(Refusal::SoldOut { sku: self.sku });
+            return Offer::Refused(Refusal::SoldOut { sku: self.sku.clone() });
         }
         match self.lots.draw(request.quantity, self.list_price) {
             Some(draws) if draws.len() > draws_max => {
@@ -122,10 +122,10 @@ impl SkuStock {
                 hold_seconds: self.hold_seconds,
             }),
             None if planted::is(Bug::SoldOutWhileProvisional) => {
-                Offer::Refused(Refusal::SoldOut { sku: self.sku })
+                Offer::Refused(Refusal::SoldOut { sku: self.sku.clone() })
             }
             None if self.lots.provisional() == 0 => {
-                Offer::Refused(Refusal::SoldOut { sku: self.sku })
+                Offer::Refused(Refusal::SoldOut { sku: self.sku.clone() })
             }
             None => Offer::Unsettled,
         }
@@ -146,12 +146,14 @@ impl SkuStock {
 
     pub(super) fn restore(&mut self, draws: &[Draw]) {
         if planted::is(Bug::UnitsReturnedToFirstLot)
-            && let Some(first) = self.lots.as_slice().first().map(|lot| lot.name)
+            && let Some(first) = self.lots.as_slice().first().map(|lot| lot.name.clone())
             && self.lots.as_slice()[0].counters.held
                 >= draws.iter().map(|draw| draw.quantity.units()).sum()
         {
-            let moved: Draws =
-                draws.iter().map(|draw| Draw { lot: first, ordinal: 0, ..*draw }).collect();
+            let moved: Draws = draws
+                .iter()
+                .map(|draw| Draw { lot: first.clone(), ordinal: 0, ..draw.clone() })
+                .collect();
             return self.lots.restore(&moved);
         }
         self.lots.restore(draws);
@@ -160,14 +162,14 @@ impl SkuStock {
     pub(super) fn withdraw(&mut self, withdrawn: &UnitsWithdrawn<'_>) {
         self.lots.withdraw(&withdrawn.draws);
         let body = (withdrawn.quantity, Box::from(withdrawn.reason));
-        let earlier = self.withdrawals.insert(withdrawn.withdrawal, body);
+        let earlier = self.withdrawals.insert(withdrawn.withdrawal.clone(), body);
         assert!(earlier.is_none(), "I3 withdrawal {} happens once", withdrawn.withdrawal);
     }
 
     /// Its stock, for operators.
     pub fn view(&self, shard: usize) -> StockView {
         StockView {
-            sku: self.sku,
+            sku: self.sku.clone(),
             revision: self.revision,
             title: self.title.clone(),
             unit_price: self.list_price,

@@ -29,7 +29,7 @@ impl Ledger {
             _ => {}
         }
         let defined = SkuDefined {
-            sku: define.sku,
+            sku: define.sku.clone(),
             revision: revision + 1,
             title: &define.title,
             unit_price: define.unit_price,
@@ -38,7 +38,7 @@ impl Ledger {
             hold_seconds: define.hold_seconds,
             standby_pass: define.standby_pass,
         };
-        turn.recorder.record(&operator(turn, define.request), &Event::SkuDefined(defined));
+        turn.recorder.record(&operator(turn, define.request), &Event::SkuDefined(defined.clone()));
         self.apply_sku_defined(&defined);
         self.stock_outcome(turn, &define.sku, revision == 0)
     }
@@ -60,13 +60,14 @@ impl Ledger {
             return Outcome::Refused(Refusal::Capacity { ceiling: "lots of one SKU" });
         }
         let received = LotReceived {
-            sku: receive.sku,
-            lot: receive.lot,
+            sku: receive.sku.clone(),
+            lot: receive.lot.clone(),
             ordinal: ordinal as u32,
             quantity: receive.quantity,
             unit_price: receive.unit_price,
         };
-        turn.recorder.record(&operator(turn, receive.request), &Event::LotReceived(received));
+        turn.recorder
+            .record(&operator(turn, receive.request), &Event::LotReceived(received.clone()));
         stock.receive(&received);
         self.retry_parked(turn, &receive.sku);
         self.stock_outcome(turn, &receive.sku, true)
@@ -86,11 +87,11 @@ impl Ledger {
             return Outcome::Refused(Refusal::Capacity { ceiling: "withdrawals of one SKU" });
         }
         let Some(draws) = stock.offer_withdrawal(withdraw.quantity) else {
-            return Outcome::Refused(Refusal::SoldOut { sku: withdraw.sku });
+            return Outcome::Refused(Refusal::SoldOut { sku: withdraw.sku.clone() });
         };
         let withdrawn = UnitsWithdrawn {
-            sku: withdraw.sku,
-            withdrawal: withdraw.withdrawal,
+            sku: withdraw.sku.clone(),
+            withdrawal: withdraw.withdrawal.clone(),
             quantity: withdraw.quantity,
             reason: &withdraw.reason,
             draws,
@@ -106,13 +107,13 @@ impl Ledger {
         match self.stocks.get_mut(&defined.sku) {
             Some(stock) => stock.redefine(defined),
             None => {
-                self.stocks.insert(defined.sku, Box::new(SkuStock::new(defined)));
+                self.stocks.insert(defined.sku.clone(), Box::new(SkuStock::new(defined)));
             }
         }
     }
 
     fn stock_outcome(&self, turn: &mut Turn<'_>, sku: &SkuId, created: bool) -> Outcome {
-        turn.effects.touch(*sku);
+        turn.effects.touch(sku);
         let stock = self.stocks.get(sku).expect("it was there");
         Outcome::Stock { created, stock: Box::new(stock.view(turn.shard)) }
     }

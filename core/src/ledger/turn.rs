@@ -77,9 +77,9 @@ impl Effects {
     }
 
     /// Notes a SKU whose page may have changed; once per run of the same SKU.
-    pub(super) fn touch(&mut self, sku: SkuId) {
-        if self.touched.last() != Some(&sku) {
-            self.touched.push(sku);
+    pub(super) fn touch(&mut self, sku: &SkuId) {
+        if self.touched.last() != Some(sku) {
+            self.touched.push(sku.clone());
         }
     }
 }

@@ -44,11 +44,11 @@ impl Pages {
         let page = match self.handles.get(&sku) {
             Some(page) => Some(Arc::clone(page)),
             None => board.page(&sku).inspect(|page| {
-                self.handles.insert(sku, Arc::clone(page));
+                self.handles.insert(sku.clone(), Arc::clone(page));
             }),
         };
         let said = (stock.revision(), stock.next_price());
-        let news = page.is_none() || self.said.insert(sku, said) != Some(said);
+        let news = page.is_none() || self.said.insert(sku.clone(), said) != Some(said);
         let terms = news.then(|| Terms {
             title: Box::from(stock.title()),
             unit_price: said.1,
