@@ -49,7 +49,7 @@ fn in_rounds(count: u64, mut round: impl FnMut(u64) -> Duration) -> Duration {
 
 fn orders(buyers: &[Buyer], numbers: std::ops::Range<u64>) -> Vec<Box<Place>> {
     let hot = sku("sku-0");
-    numbers.map(|n| place(&buyers[n as usize % buyers.len()], hot, n)).collect()
+    numbers.map(|n| place(&buyers[n as usize % buyers.len()], hot.clone(), n)).collect()
 }
 
 /// A thousand buyers and a ledger that stays small: it is thrown away after each round.
@@ -97,7 +97,7 @@ fn large_set(c: &mut Criterion) {
     let hot = sku("sku-0");
     let mut number = 0;
     for n in 0..size {
-        single.place(place(&buyer(n), hot, n), &mut Nowhere);
+        single.place(place(&buyer(n), hot.clone(), n), &mut Nowhere);
         number += 1;
     }
     report(&single);
@@ -107,7 +107,7 @@ fn large_set(c: &mut Criterion) {
         b.iter_custom(|count| {
             in_rounds(count, |round| {
                 let commands = (number..number + round)
-                    .map(|n| place(&buyer(n.wrapping_mul(7_919) % size), hot, n))
+                    .map(|n| place(&buyer(n.wrapping_mul(7_919) % size), hot.clone(), n))
                     .collect();
                 number += round;
                 time(&mut single, commands, &mut Nowhere)

@@ -14,7 +14,7 @@ use crate::quantity::Quantity;
 use crate::time::Timestamp;
 
 const META: Meta = Meta {
-    time: Timestamp::from_micros(0x0706_0504_0302_01),
+    time: Timestamp::from_micros(0x0007_0605_0403_0201),
     actor: Actor::Buyer,
     request: RequestId::from_bits(0xAA),
 };
