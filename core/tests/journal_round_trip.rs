@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use sluice_core::journal::{
-    Batch, InlineLog, JournalConfig, Log, Opened, Reader, Recovered, open, queued, verify,
+    Batch, InlineLog, JournalConfig, Kind, Log, Opened, Reader, Recovered, open, queued, verify,
 };
 use sluice_core::limits::{DEFAULT, Limits, TINY};
 use sluice_core::storage::Directory;
@@ -125,4 +125,109 @@ fn several_shards_write_through_one_committer() {
     let (_, records) = opened(folder.path(), TINY, 2);
     let expected = (0..20).flat_map(|round| (0..3).map(move |shard| vec![round, shard]));
     assert!(records.into_iter().eq(expected));
+}
+
+#[test]
+fn a_reader_beside_the_writer_sees_what_is_durable_and_no_more() {
+    let folder = tempfile::tempdir().expect("temporary folder");
+    let (journal, _) = opened(folder.path(), TINY, 1);
+    let mut preparer = journal.preparer;
+    let mut log = InlineLog::new(journal.writer);
+    let storage = Directory::read_only(folder.path()).expect("readable");
+    let mut proven = Reader::open(storage.clone()).expect("a journal");
+    let mut follower = Reader::open(storage).expect("a journal");
+    let (mut by_proof, mut by_mark) = (Vec::new(), Vec::new());
+    let mut written = Vec::new();
+    let mut batch = Batch::new();
+    for round in 0..200 {
+        for _ in 0..round % 3 + 1 {
+            let bytes = record(written.len());
+            batch.push(&bytes);
+            written.push(bytes);
+        }
+        let unproven = batch.len();
+        let durable = log.stage(&mut batch, now(round)).expect("staged").get();
+        preparer.step().expect("prepared");
+        while let Some(frame) = follower.next_durable(durable).expect("intact") {
+            by_mark.extend(frame.records.map(<[u8]>::to_vec));
+        }
+        assert_eq!(by_mark, written);
+        while let Some(frame) = proven.next_proven().expect("intact") {
+            by_proof.extend(frame.records.map(<[u8]>::to_vec));
+        }
+        if round % 5 == 0 {
+            log.idle(now(round)).expect("marked");
+            continue;
+        }
+        assert!(by_proof.len() < written.len(), "the last frame is not proven yet");
+        assert!(by_proof.len() >= written.len() - unproven);
+    }
+    log.idle(now(200)).expect("marked");
+    while let Some(frame) = proven.next_proven().expect("intact") {
+        by_proof.extend(frame.records.map(<[u8]>::to_vec));
+    }
+    assert_eq!(by_proof, written);
+    let mark = follower.next_durable(u64::MAX).expect("intact").expect("the last mark");
+    assert_eq!((mark.kind, mark.count), (Kind::Mark, 0));
+    let lost = follower.next_durable(u64::MAX).expect_err("more is called durable than there is");
+    assert_eq!(lost.exit_code(), 65);
+}
+
+#[test]
+fn batches_share_a_frame_or_fill_several() {
+    let folder = tempfile::tempdir().expect("temporary folder");
+    let (journal, _) = opened(folder.path(), TINY, 1);
+    let mut writer = journal.writer;
+    let batch_of = |records: &[usize]| {
+        let mut batch = Batch::new();
+        for length in records {
+            batch.push(&vec![*length as u8; *length]);
+        }
+        batch
+    };
+    // At most four records and 2 KiB in a frame of these limits.
+    let batches = [
+        vec![batch_of(&[1, 2]), batch_of(&[]), batch_of(&[3, 4])],
+        vec![batch_of(&[1, 2, 3]), batch_of(&[4, 5])],
+        vec![batch_of(&[1_024, 900, 1_024, 8])],
+    ];
+    let mut through = 0;
+    for group in &batches {
+        through += group.iter().map(|batch| batch.len() as u64).sum::<u64>();
+        let committed = writer.commit(&mut group.iter(), now(0)).expect("committed");
+        assert_eq!(committed.through(), through);
+    }
+    assert_eq!(writer.commit(&mut std::iter::empty(), now(0)).expect("nothing").through(), through);
+    writer.mark(now(0)).expect("marked");
+    let storage = Directory::read_only(folder.path()).expect("readable");
+    let mut reader = Reader::open(storage).expect("a journal");
+    let mut counts = Vec::new();
+    while let Some(frame) = reader.next_proven().expect("intact") {
+        if frame.kind == Kind::Records {
+            counts.push(frame.count);
+        }
+    }
+    assert_eq!(counts, [4, 4, 1, 2, 2]);
+}
+
+#[test]
+fn time_never_falls_from_frame_to_frame() {
+    let folder = tempfile::tempdir().expect("temporary folder");
+    let (journal, _) = opened(folder.path(), TINY, 9);
+    let mut log = InlineLog::new(journal.writer);
+    drop(journal.preparer);
+    let mut batch = Batch::new();
+    for micros in [500, 3, 700] {
+        batch.push(b"record");
+        log.stage(&mut batch, now(micros)).expect("staged");
+    }
+    drop(log);
+    let mut times = Vec::new();
+    let storage = Directory::lock(folder.path()).expect("free");
+    let opened = open(storage, config(TINY, 2), now(0), &mut |_, time, _| {
+        times.push(time);
+        Ok(())
+    });
+    assert_eq!(times, [now(500), now(500), now(700)]);
+    assert_eq!(opened.unwrap_or_else(|e| panic!("{e}")).recovered.last_time, now(700));
 }

@@ -232,7 +232,8 @@ impl<S: Storage> Committer<S> {
     /// After that come the views, then the answers (I2): wake the shards if it `advanced`.
     ///
     /// # Errors
-    /// The first error of the writer, again at every later call; all logs return it as well.
+    /// The first error of the writer, again at every later call; all logs return it as well. Drop
+    /// the committer then: a shard that waits for room in the queue hears of it only by that.
     pub fn step(&mut self, now: Timestamp) -> Result<Progress, Fatal> {
         self.receive();
         let next = self.take_contiguous();
@@ -310,3 +311,6 @@ impl<S: Storage> Committer<S> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

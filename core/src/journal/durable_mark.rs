@@ -57,3 +57,73 @@ impl DurableMark {
         self.shared.durable.store(through, Ordering::Release);
     }
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::DurableMark;
+
+    #[test]
+    fn gives_out_sequences_without_gap_or_overlap() {
+        let mark = DurableMark::new(7);
+        assert_eq!((mark.reserve(3), mark.clone().reserve(1), mark.reserve(2)), (8, 11, 12));
+        assert_eq!((mark.reserved(), mark.durable()), (13, 7));
+        mark.advance(11);
+        assert_eq!((mark.reserved(), mark.durable()), (13, 11));
+    }
+}
+
+#[cfg(all(test, loom))]
+mod loom_tests {
+    use super::DurableMark;
+    use loom::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+    use loom::thread;
+    use std::sync::Arc;
+
+    /// Whoever sees the mark sees what was done before it was moved (here: the stored bytes).
+    #[test]
+    fn loom_what_is_marked_durable_is_there() {
+        loom::model(|| {
+            let mark = DurableMark::new(0);
+            let stored = Arc::new(AtomicU64::new(0));
+            let writer = {
+                let (mark, stored) = (mark.clone(), Arc::clone(&stored));
+                thread::spawn(move || {
+                    for through in 1..=2 {
+                        stored.store(through, Ordering::Relaxed);
+                        mark.advance(through);
+                    }
+                })
+            };
+            let seen = mark.durable();
+            assert!(stored.load(Ordering::Relaxed) >= seen);
+            assert!(mark.durable() >= seen, "never falls");
+            writer.join().expect("no panic");
+        });
+    }
+
+    /// A shard that heard from another reserves higher sequences than the other did before.
+    #[test]
+    fn loom_an_effect_is_numbered_after_its_cause() {
+        loom::model(|| {
+            let mark = DurableMark::new(0);
+            let told = Arc::new(AtomicBool::new(false));
+            let cause = {
+                let (mark, told) = (mark.clone(), Arc::clone(&told));
+                thread::spawn(move || {
+                    let first = mark.reserve(2);
+                    told.store(true, Ordering::Release);
+                    first
+                })
+            };
+            let heard = told.load(Ordering::Acquire);
+            let staged = mark.reserved();
+            let effect = mark.reserve(1);
+            let cause = cause.join().expect("no panic");
+            assert!(effect != cause && effect != cause + 1, "no sequence is given out twice");
+            if heard {
+                assert!(staged >= cause + 1 && effect > cause + 1);
+            }
+            assert_eq!(mark.reserved(), 3);
+        });
+    }
+}

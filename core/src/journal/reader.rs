@@ -103,7 +103,11 @@ impl<S: Storage> Reader<S> {
         if self.walker.chain.next_sequence > durable {
             return Ok(None);
         }
-        let Some(head) = self.walker.peek()? else { return Ok(None) };
+        let Some(head) = self.walker.peek()? else {
+            let (index, offset) = (self.walker.scan.index, self.walker.offset);
+            let what = format!("the journal ends here, and is durable up to {durable}");
+            return Err(corrupt(index, offset, self.walker.chain.next_sequence, what));
+        };
         self.take(&head).map(Some)
     }
 

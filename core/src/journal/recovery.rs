@@ -14,7 +14,7 @@
 //! Then an empty frame with the next epoch is written and synced.
 
 use super::error::{DiskCall, Fatal};
-use super::layout::SECTOR;
+use super::layout::{FRAME_BYTES_CEILING, SECTOR};
 use super::preparer::{Plan, Preparer, supply};
 use super::segment::{self, FIRST_INDEX, Ready};
 use super::walk::{TornTail, Visit, Walker, indexes};
@@ -86,7 +86,8 @@ struct Replayed {
 /// [`Fatal::Disk`] if the disk does.
 ///
 /// # Panics
-/// If `segment_bytes` is no multiple of 512 or has no room for two of the longest frames.
+/// If `segment_bytes` is no multiple of 512 or has no room for two of the longest frames, or if
+/// these may be longer than the format allows (1 MiB).
 pub fn open<S: Storage + Clone>(
     storage: S,
     config: JournalConfig,
@@ -97,6 +98,7 @@ pub fn open<S: Storage + Clone>(
     assert!(segment_bytes.is_multiple_of(SECTOR), "segment_bytes is {segment_bytes}");
     let least = SECTOR + 2 * limits.frame_bytes_max as u64;
     assert!(segment_bytes >= least, "segment_bytes is {segment_bytes}, at least {least}");
+    assert!(limits.frame_bytes_max as u64 <= FRAME_BYTES_CEILING, "the format's longest frame");
 
     remove_unfinished(&storage)?;
     let replayed = match replay(&storage, cell, visit)? {

@@ -108,6 +108,9 @@ pub(super) fn judge(found: &Findings) -> Verdict {
         Stop::Damaged(what) => what,
         _ => "zeros stand where a frame should begin",
     };
+    if planted::is(Bug::DamagedMiddleCut) && found.dirty_end > 0 {
+        return Verdict::Cut { end: found.dirty_end, what };
+    }
     if let Behind::Written(index) = found.behind {
         if stale_accepted {
             return Verdict::Next;
@@ -115,9 +118,6 @@ pub(super) fn judge(found: &Findings) -> Verdict {
         return Verdict::Refuse(format!(
             "{what}, and segment {index:016x} was written after it: damaged, or an old copy"
         ));
-    }
-    if planted::is(Bug::DamagedMiddleCut) && found.dirty_end > 0 {
-        return Verdict::Cut { end: found.dirty_end, what };
     }
     if let Some(offset) = found.frame_behind {
         return Verdict::Refuse(format!("{what}, and an intact frame follows at {offset}"));

@@ -242,9 +242,10 @@ impl<S: Storage> Walker<S> {
             return Ok(false);
         }
         if self.sealed.is_some() {
-            let before = self.indexes.len();
+            let next = self.scan.index + 1;
+            let listed = self.indexes.contains(&next);
             self.indexes = indexes(&self.storage)?;
-            return Ok(self.indexes.len() > before);
+            return Ok(!listed && self.indexes.contains(&next));
         }
         self.scan.forget();
         Ok(matches!(self.scan.look(self.offset)?, Found::Frame(_)))
