@@ -1,9 +1,11 @@
 //! The journal over real directories: what goes in comes out again, over rotation and restarts.
 
 use std::path::Path;
+use std::time::Duration;
 
 use sluice_core::journal::{
-    Batch, InlineLog, JournalConfig, Kind, Log, Opened, Reader, Recovered, open, queued, verify,
+    Batch, InlineLog, JournalConfig, Kind, Log, Opened, Preparing, Reader, Recovered, open, queued,
+    verify,
 };
 use sluice_core::limits::{DEFAULT, Limits, TINY};
 use sluice_core::storage::Directory;
@@ -230,4 +232,37 @@ fn time_never_falls_from_frame_to_frame() {
     });
     assert_eq!(times, [now(500), now(500), now(700)]);
     assert_eq!(opened.unwrap_or_else(|e| panic!("{e}")).recovered.last_time, now(700));
+}
+
+#[test]
+fn a_helper_thread_and_the_writer_make_segments_side_by_side() {
+    let folder = tempfile::tempdir().expect("temporary folder");
+    let (journal, _) = opened(folder.path(), TINY, 1);
+    let mut preparer = journal.preparer;
+    let helper = std::thread::spawn(move || {
+        loop {
+            match preparer.step().expect("prepared") {
+                Preparing::More => {}
+                // The writer calls at each segment that it takes; nothing is missed meanwhile.
+                Preparing::Idle => match preparer.wait(Duration::from_secs(60)) {
+                    Preparing::Closed => break,
+                    Preparing::More | Preparing::Idle => {}
+                },
+                Preparing::Closed => break,
+            }
+        }
+    });
+    let mut log = InlineLog::new(journal.writer);
+    let mut batch = Batch::new();
+    for number in 0..600 {
+        batch.push(&record(number));
+        batch.push(&record(number));
+        log.stage(&mut batch, now(0)).expect("staged");
+    }
+    assert_eq!(log.durable_mark().durable(), 1_200);
+    drop(log);
+    helper.join().expect("no panic");
+    let (journal, records) = opened(folder.path(), TINY, 2);
+    assert_eq!((journal.recovered.records, journal.recovered.torn_tail), (1_200, None));
+    assert!(records.iter().enumerate().all(|(number, bytes)| *bytes == record(number / 2)));
 }

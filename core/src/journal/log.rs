@@ -8,6 +8,7 @@
 //! leaves (a run of sequences from 1 on without a gap) never holds an effect without its cause.
 
 use super::batch::Batch;
+use super::durable_mark::DurableMark;
 use super::error::Fatal;
 use super::writer::Writer;
 use crate::storage::Storage;
@@ -69,12 +70,19 @@ pub trait Log {
 /// The journal of one shard that writes by itself: what is staged is durable at return.
 pub struct InlineLog<S: Storage> {
     writer: Writer<S>,
+    mark: DurableMark,
 }
 
 impl<S: Storage> InlineLog<S> {
     /// Around the journal's writer.
-    pub const fn new(writer: Writer<S>) -> Self {
-        Self { writer }
+    pub fn new(writer: Writer<S>) -> Self {
+        let mark = DurableMark::new(writer.durable());
+        Self { writer, mark }
+    }
+
+    /// The mark that views and sinks on other threads go by.
+    pub const fn durable_mark(&self) -> &DurableMark {
+        &self.mark
     }
 
     /// The writer, e.g. for its last mark.
@@ -86,19 +94,20 @@ impl<S: Storage> InlineLog<S> {
 impl<S: Storage> Log for InlineLog<S> {
     fn stage(&mut self, batch: &mut Batch, now: Timestamp) -> Result<Ticket, Fatal> {
         if !batch.is_empty() {
+            self.mark.reserve(batch.len() as u64);
             let committed = self.writer.commit(&mut std::iter::once(&*batch), now)?;
+            self.mark.advance(committed.through());
             batch.clear();
-            debug_assert_eq!(committed.through(), self.writer.durable());
         }
         Ok(self.staged())
     }
 
     fn staged(&self) -> Ticket {
-        Ticket(self.writer.durable())
+        Ticket(self.mark.reserved())
     }
 
     fn completed(&self) -> Ticket {
-        Ticket(self.writer.durable())
+        Ticket(self.mark.durable())
     }
 
     fn idle(&mut self, now: Timestamp) -> Result<(), Fatal> {

@@ -252,12 +252,11 @@ impl<S: Storage> Walker<S> {
     }
 
     fn findings(&mut self, stop: Stop) -> Result<Findings, Fatal> {
-        let rest = match stop {
-            Stop::Misplaced => Rest::default(),
-            _ => self.scan.rest(self.offset)?,
-        };
-        let behind = match (stop, self.sealed) {
-            (Stop::Misplaced, _) => Behind::Missing,
+        // Refused whatever else there is: a length that is wrong may also be absurdly large.
+        let refused = stop == Stop::Misplaced || self.scan.file_length != self.scan.length;
+        let rest = if refused { Rest::default() } else { self.scan.rest(self.offset)? };
+        let behind = match (refused, self.sealed) {
+            (true, _) => Behind::Missing,
             (_, Some(id)) => self.behind_seal(id)?,
             (_, None) => self.behind_unsealed()?,
         };

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+#[cfg(feature = "planted-bugs")]
+use super::Ticket;
 use super::{Committer, Log, QueuedLog, Staged, Waited, queued};
 use crate::journal::{Batch, Fatal, JournalConfig, Opened, open};
 use crate::limits::TINY;
@@ -208,4 +210,24 @@ fn shards_on_threads_of_their_own_lose_nothing() {
         let rounds = records.iter().filter(|record| record[0] == shard).map(|record| record[1]);
         assert!(rounds.eq((0..ROUNDS).map(|round| round as u8)), "in the shard's own order");
     }
+}
+
+#[cfg(feature = "planted-bugs")]
+#[test]
+fn planted_a_batch_without_a_reservation_lets_its_effects_overtake_it() {
+    use crate::planted::{Bug, plant};
+
+    let folder = tempfile::tempdir().expect("temporary folder");
+    let (mut committer, mut logs) = three(folder.path());
+    plant(Some(Bug::SequenceOutOfOrder));
+    let ticket = logs[0].stage(&mut batch_of(&[b"cause"]), now()).expect("staged");
+    plant(None);
+    assert_eq!(ticket, Ticket::NOTHING, "an answer would leave before the sync");
+    logs[1].stage(&mut batch_of(&[b"effect"]), now()).expect("staged");
+    plant(Some(Bug::SequenceOutOfOrder));
+    logs[0].idle(now()).expect("sent at last");
+    plant(None);
+    committer.step(now()).expect("written");
+    drop((committer, logs));
+    assert_eq!(journal(folder.path()).1, [b"effect".as_slice(), b"cause"]);
 }
