@@ -442,3 +442,74 @@ fn planted_bugs_believe_what_must_be_refused() {
         assert!(result.is_ok(), "{bug:?}");
     }
 }
+
+/// SplitMix64, for damage that anyone can repeat.
+fn random(state: &mut u64) -> u64 {
+    *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    let mut z = *state;
+    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^ (z >> 31)
+}
+
+/// Opens what may be damaged in any way: refused with 65, or a run of records from the first on.
+fn expect_a_run_or_a_refusal(journal: &Journal, copy: &Path, context: u64) {
+    let mut read = Vec::new();
+    match open_in(copy, 9, &mut read) {
+        Ok(_) => assert_eq!(read, journal.records[..read.len()], "{context}"),
+        Err(fatal) => assert_eq!(fatal.exit_code(), 65, "{context}: {fatal}"),
+    }
+}
+
+#[test]
+fn damage_in_several_places_never_panics_or_reorders() {
+    let journal = Journal::written(120 << 10, 10, true);
+    let mut state = 1;
+    for round in 0..300 {
+        let copy = journal.copy();
+        for _ in 0..=random(&mut state) % 4 {
+            let index = random(&mut state) % journal.segments() + 1;
+            let length = segment(copy.path(), index).metadata().expect("there").len();
+            let from = random(&mut state) % (length - 2_048);
+            let to = random(&mut state) % (length - 2_048);
+            let mut bytes = vec![0; 1 + random(&mut state) as usize % 2_048];
+            let file = editable(copy.path(), index);
+            match random(&mut state) % 3 {
+                0 => file.read_exact_at(&mut bytes, from / SECTOR * SECTOR).expect("read"),
+                1 => bytes.fill_with(|| random(&mut state) as u8),
+                _ => {}
+            }
+            file.write_all_at(&bytes, to / SECTOR * SECTOR).expect("written");
+        }
+        expect_a_run_or_a_refusal(&journal, copy.path(), round);
+    }
+}
+
+#[test]
+fn an_intact_checksum_over_nonsense_is_refused_too() {
+    let journal = Journal::written(20 << 10, 11, true);
+    let mut state = 2;
+    for round in 0..400 {
+        let copy = journal.copy();
+        let frame = journal.frames[random(&mut state) as usize % journal.frames.len()];
+        let file = editable(copy.path(), frame.segment);
+        let mut id = [0; 8];
+        file.read_exact_at(&mut id, 24).expect("read");
+        let mut bytes = vec![0; (frame.end - frame.offset) as usize];
+        file.read_exact_at(&mut bytes, frame.offset).expect("read");
+        // Any byte behind the length; the checksum is computed anew, as no damage would.
+        let byte = 12 + random(&mut state) as usize % (bytes.len() - 12).min(100);
+        bytes[byte] ^= 1 << (random(&mut state) % 8);
+        let checksum = crc32c::crc32c_append(crc32c::crc32c(&id), &bytes[8..]);
+        bytes[4..8].copy_from_slice(&checksum.to_le_bytes());
+        file.write_all_at(&bytes, frame.offset).expect("written");
+
+        let mut read = Vec::new();
+        if let Err(fatal) = open_in(copy.path(), 9, &mut read) {
+            assert_eq!(fatal.exit_code(), 65, "{round}: {fatal}");
+        } else {
+            // The time, a reserved field or a record's own bytes: nothing that the chain knows.
+            assert_eq!(read.len(), journal.records.len(), "{round}: byte {byte}");
+        }
+    }
+}
