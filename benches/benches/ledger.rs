@@ -2,6 +2,7 @@
 //!
 //! A decision is one command decided and applied, with its outcome made; no journal, no lanes.
 //! Commands are prepared and outcomes dropped outside the measured time.
+//! The small set is a thousand buyers with up to 20,000 orders of one SKU.
 //! `SLUICE_BENCH_BUYERS` sets the size of the large set (default 1,000,000).
 
 use std::hint::black_box;
@@ -15,8 +16,11 @@ use sluice_core::event::{Event, Meta, record};
 use sluice_core::ledger::Recorder;
 use sluice_core::outcome::Outcome;
 
-/// Orders that are prepared, placed and thrown away at a time.
-const ROUND: u64 = 20_000;
+/// Orders that are prepared at a time: about what a busy step takes.
+const ROUND: u64 = 1_000;
+
+/// Orders at which the small set is thrown away and begun anew.
+const SMALL: u64 = 20_000;
 
 /// Encodes events into memory, as a step does.
 #[derive(Default)]
@@ -26,12 +30,16 @@ struct Encoded {
 
 impl Recorder for Encoded {
     fn record(&mut self, meta: &Meta, event: &Event<'_>) {
+        if self.bytes.len() > 1 << 20 {
+            self.bytes.clear();
+        }
         record::encode(meta, event, &mut self.bytes);
     }
 }
 
 /// Places `commands` and says how long it took.
 #[expect(clippy::disallowed_methods, reason = "a benchmark reads the clock")]
+#[expect(clippy::vec_box, reason = "commands come boxed")]
 fn time(single: &mut Single, commands: Vec<Box<Place>>, recorder: &mut dyn Recorder) -> Duration {
     let mut outcomes: Vec<Outcome> = Vec::with_capacity(commands.len());
     let began = Instant::now();
@@ -47,6 +55,7 @@ fn in_rounds(count: u64, mut round: impl FnMut(u64) -> Duration) -> Duration {
     sizes.map(&mut round).sum()
 }
 
+#[expect(clippy::vec_box, reason = "commands come boxed")]
 fn orders(buyers: &[Buyer], numbers: std::ops::Range<u64>) -> Vec<Box<Place>> {
     let hot = sku("sku-0");
     numbers.map(|n| place(&buyers[n as usize % buyers.len()], hot.clone(), n)).collect()
@@ -57,25 +66,27 @@ fn small_set(c: &mut Criterion) {
     let mut group = c.benchmark_group("ledger/small");
     group.throughput(Throughput::Elements(1));
     let buyers: Vec<Buyer> = (0..1_000).map(buyer).collect();
-    group.bench_function("placed", |b| {
-        b.iter_custom(|count| {
-            in_rounds(count, |size| {
-                let mut single = Single::stocked(1 << 20, 1, 1);
-                time(&mut single, orders(&buyers, 0..size), &mut Nowhere)
-            })
+    for (name, recorder) in [
+        ("placed", &mut Nowhere as &mut dyn Recorder),
+        ("placed, encoded", &mut Encoded::default()),
+    ] {
+        let (mut single, mut number) = (Single::stocked(1 << 20, 1, 1), 0);
+        group.bench_function(name, |b| {
+            b.iter_custom(|count| {
+                in_rounds(count, |size| {
+                    if number >= SMALL {
+                        (single, number) = (Single::stocked(1 << 20, 1, 1), 0);
+                    }
+                    let commands = orders(&buyers, number..number + size);
+                    number += size;
+                    time(&mut single, commands, recorder)
+                })
+            });
         });
-    });
-    group.bench_function("placed, encoded", |b| {
-        b.iter_custom(|count| {
-            in_rounds(count, |size| {
-                let mut single = Single::stocked(1 << 20, 1, 1);
-                time(&mut single, orders(&buyers, 0..size), &mut Encoded::default())
-            })
-        });
-    });
+    }
     group.bench_function("repeated", |b| {
         let mut single = Single::stocked(1 << 20, 1, 1);
-        time(&mut single, orders(&buyers, 0..ROUND), &mut Nowhere);
+        time(&mut single, orders(&buyers, 0..SMALL), &mut Nowhere);
         b.iter_custom(|count| {
             in_rounds(count, |size| time(&mut single, orders(&buyers, 0..size), &mut Nowhere))
         });

@@ -3,7 +3,8 @@
 //! An order id is 128 bits: 48 of milliseconds, 16 of cell, 10 of slot, 54 random, printed in
 //! Crockford base32 (26 characters). It routes without a table and reveals no volume.
 //! Buyers and keys stand in the ledger as 128-bit keyed hashes (SipHash-1-3, 128 bits; Aumasson
-//! and Bernstein, "SipHash: a fast short-input PRF").
+//! and Bernstein, "SipHash: a fast short-input PRF"). All are aligned to 8 bytes instead of 16, so
+//! that rows and boxes that hold them waste nothing and allocate the ordinary way.
 
 use std::fmt;
 use std::hash::Hasher;
@@ -49,6 +50,7 @@ impl SlotId {
 
 /// An order's id.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(packed(8))]
 pub struct OrderId(u128);
 
 impl OrderId {
@@ -104,6 +106,7 @@ impl fmt::Debug for OrderId {
 
 /// The id of the request that caused an event, for tracing.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Hash)]
+#[repr(packed(8))]
 pub struct RequestId(u128);
 
 impl RequestId {
@@ -179,10 +182,12 @@ impl fmt::Debug for HashKey {
 
 /// A buyer, as the ledger knows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(packed(8))]
 pub struct BuyerDigest(pub u128);
 
 /// A buyer's idempotency key, as the ledger knows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(packed(8))]
 pub struct KeyDigest(pub u128);
 
 /// 128 bits as 26 characters of Crockford base32; the first holds three bits.

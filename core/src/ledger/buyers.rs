@@ -12,8 +12,7 @@ pub(super) const NO_ORDER: u32 = u32::MAX;
 /// One buyer.
 #[derive(Debug)]
 pub(super) struct Buyer {
-    /// Two halves, so that the row needs no 16-byte alignment.
-    digest: [u64; 2],
+    digest: BuyerDigest,
     /// The newest order, from which a chain leads to the older ones.
     pub(super) newest: u32,
     /// Live idempotency keys.
@@ -42,9 +41,7 @@ pub(super) struct Buyers {
 
 impl Buyers {
     pub(super) fn find(&self, digest: BuyerDigest) -> Option<u32> {
-        self.index
-            .find(hash(halves(digest)), |n| self.rows.get(*n).digest == halves(digest))
-            .copied()
+        self.index.find(hash(digest), |n| self.rows.get(*n).digest == digest).copied()
     }
 
     pub(super) fn get(&self, number: u32) -> &Buyer {
@@ -61,13 +58,13 @@ impl Buyers {
             return number;
         }
         let number = self.rows.push(Buyer {
-            digest: halves(digest),
+            digest,
             newest: NO_ORDER,
             keys: 0,
             units: Units { sku: 0, units: 0, more: None },
         });
         let rows = &self.rows;
-        self.index.insert_unique(hash(halves(digest)), number, |n| hash(rows.get(*n).digest));
+        self.index.insert_unique(hash(digest), number, |n| hash(rows.get(*n).digest));
         number
     }
 
@@ -82,7 +79,7 @@ impl Buyers {
 
 impl Buyer {
     pub(super) fn digest(&self) -> BuyerDigest {
-        BuyerDigest(u128::from(self.digest[1]) << 64 | u128::from(self.digest[0]))
+        self.digest
     }
 
     /// Units of a SKU that count against the buyer's limit.
@@ -140,13 +137,9 @@ fn taken(count: u32, units: u32) -> u32 {
     count.checked_sub(units).expect("I1 a buyer gives back no more than they have")
 }
 
-fn halves(digest: BuyerDigest) -> [u64; 2] {
-    [digest.0 as u64, (digest.0 >> 64) as u64]
-}
-
 /// The digest is a keyed hash already; half of it serves.
-fn hash(halves: [u64; 2]) -> u64 {
-    halves[0]
+fn hash(digest: BuyerDigest) -> u64 {
+    digest.0 as u64
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use crate::time::Timestamp;
 
 use super::rows::Rows;
 
-/// One order. 96 bytes; what it holds is named by offer numbers of its slot.
+/// One order. 88 bytes; what it holds is named by offer numbers of its slot.
 #[derive(Debug)]
 pub(super) struct Order {
     pub(super) id: OrderId,

@@ -297,7 +297,9 @@ impl Ledger {
         }
         stock.reserve(draws);
         turn.effects.touch(sku);
-        self.retry_parked(turn, sku);
+        if !stock.parked.is_empty() {
+            self.retry_parked(turn, sku);
+        }
     }
 
     /// Owner: what was set aside is free again.

@@ -3,6 +3,9 @@
 
 const CHUNK_ROWS: usize = 256;
 
+/// Rows that the first chunk begins with.
+const FIRST_ROWS: usize = 8;
+
 /// A growing table of rows that are addressed by number and never leave.
 #[derive(Debug)]
 pub(super) struct Rows<T> {
@@ -27,7 +30,11 @@ impl<T> Rows<T> {
         match self.chunks.last_mut() {
             Some(chunk) if chunk.len() < CHUNK_ROWS => chunk.push(row),
             // The first chunk grows like any vector: most slots of a small sale hold few rows.
-            None => self.chunks.push(vec![row]),
+            None => {
+                let mut chunk = Vec::with_capacity(FIRST_ROWS);
+                chunk.push(row);
+                self.chunks.push(chunk);
+            }
             Some(_) => {
                 let mut chunk = Vec::with_capacity(CHUNK_ROWS);
                 chunk.push(row);
