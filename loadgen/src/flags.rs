@@ -1,6 +1,7 @@
 //! The command line: flags and environment, made into a plan.
 
 use std::path::PathBuf;
+use std::str::FromStr;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -55,35 +56,33 @@ pub(crate) struct RunFlags {
     )]
     duration: String,
     /// End the plan after this many orders
-    #[arg(long, value_name = "N", help_heading = "Load")]
+    #[arg(long, value_parser = number::<u64>("1…1000000000"), value_name = "N", help_heading = "Load")]
     requests: Option<u64>,
     /// Connections kept open, one order at a time on each (1 … 20000)
-    #[arg(long, value_name = "N", default_value_t = 256, help_heading = "Load")]
+    #[arg(long, value_parser = number::<u32>("1…20000"), value_name = "N", default_value_t = 256, help_heading = "Load")]
     connections: u32,
     /// How long a client waits for its answer
     #[arg(long, value_name = "TIME", default_value = "5s", help_heading = "Load")]
     timeout: String,
     /// Plan the same arrivals and choices again
-    #[arg(long, value_name = "N", help_heading = "Load")]
+    #[arg(long, value_parser = number::<u64>("0…18446744073709551615"), value_name = "N", help_heading = "Load")]
     seed: Option<u64>,
 
     /// A SKU to order; may be repeated, each order draws one [default: iphone]
     #[arg(long, value_name = "SKU", help_heading = "Orders")]
     sku: Vec<String>,
     /// Order from N SKUs named sku-1 … sku-N
-    #[arg(
-        long,
+    #[arg(long, value_parser = number::<usize>("1…1000"),
         value_name = "N",
         conflicts_with = "sku",
         help_heading = "Orders"
     )]
     skus: Option<usize>,
     /// Units in each order (1 … 1000000)
-    #[arg(long, value_name = "N", default_value_t = 1, help_heading = "Orders")]
+    #[arg(long, value_parser = number::<u32>("1…1000000 units"), value_name = "N", default_value_t = 1, help_heading = "Orders")]
     quantity: u32,
     /// Buyers, who order in turn (1 … 1000000)
-    #[arg(
-        long,
+    #[arg(long, value_parser = number::<u32>("1…1000000"),
         value_name = "N",
         default_value_t = 10_000,
         help_heading = "Orders"
@@ -121,14 +120,13 @@ pub(crate) struct RunFlags {
     )]
     ops: String,
     /// Create each SKU (or replace its settings) and add this many units to it before the run
-    #[arg(long, value_name = "UNITS", help_heading = "Setting up")]
+    #[arg(long, value_parser = number::<u64>("1…1000000000 units"), value_name = "UNITS", help_heading = "Setting up")]
     stock: Option<u64>,
     /// Units of one SKU that one buyer may have; 0 is no limit. Set up with --stock, and checked by the audit
-    #[arg(long, value_name = "UNITS", help_heading = "Setting up")]
+    #[arg(long, value_parser = number::<u32>("0…4294967295 units"), value_name = "UNITS", help_heading = "Setting up")]
     per_buyer_limit: Option<u32>,
     /// Price of a unit, in minor units
-    #[arg(
-        long,
+    #[arg(long, value_parser = number::<u64>("0…9007199254740991 minor units"),
         value_name = "N",
         default_value_t = 599_900,
         requires = "stock",
@@ -145,8 +143,7 @@ pub(crate) struct RunFlags {
     )]
     currency: String,
     /// How long an unpaid order is held
-    #[arg(
-        long,
+    #[arg(long, value_parser = number::<u32>("1…4294967295"),
         value_name = "N",
         default_value_t = 600,
         requires = "stock",
@@ -166,7 +163,7 @@ pub(crate) struct RunFlags {
     )]
     settle_patience: String,
     /// How often one request is sent at most until its outcome is known
-    #[arg(long, value_name = "N", default_value_t = 12, help_heading = "Audit")]
+    #[arg(long, value_parser = number::<u32>("1…1000"), value_name = "N", default_value_t = 12, help_heading = "Audit")]
     attempts: u32,
 
     /// Show no progress
@@ -266,6 +263,13 @@ impl RunFlags {
             audit: !self.no_audit,
         })
     }
+}
+
+/// A whole number; what is none is told the range, which the plan checks.
+fn number<T: FromStr>(
+    range: &'static str,
+) -> impl Fn(&str) -> std::result::Result<T, String> + Clone + Send + Sync + 'static {
+    move |text| text.parse().map_err(|_| format!("must be {range}"))
 }
 
 /// A number with its unit: `500ms`, `10s`, `2m`, `1h`.

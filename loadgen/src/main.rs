@@ -2,6 +2,7 @@
 
 mod flags;
 
+use std::io::Write as _;
 use std::process::ExitCode;
 
 use clap::Parser as _;
@@ -29,7 +30,8 @@ fn main() -> ExitCode {
     };
     match flags.plan().and_then(|plan| run(&plan, flags.quiet)) {
         Ok(report) => {
-            print!("{report}");
+            // Whoever closed standard output has read enough; the exit code still tells.
+            let _ = write!(std::io::stdout(), "{report}");
             if report.audit_failed() {
                 ExitCode::from(AUDIT_FAILED)
             } else {

@@ -97,7 +97,7 @@ impl Display for Sending {
         )?;
         writeln!(f, "  never sent         {}", self.never_sent)?;
         write_times(f, "  late by", self.lag)?;
-        write_times(f, "  … with a free connection", self.own_lag)?;
+        write_times(f, "    own fault", self.own_lag)?;
         writeln!(
             f,
             "  generator busy     {:.1} % of the time",

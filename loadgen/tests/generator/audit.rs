@@ -2,15 +2,14 @@
 //!
 //! Plans end by count, so nothing here depends on how fast the machine is.
 
-mod shop;
-
 use std::time::Duration;
 
-use shop::{Fault, Shop};
 use sluice_loadgen::{
     Arrivals, Endpoint, Error, Fixed, Kind, Ops, Orders, Plan, Profile, Report, Secret, Setup,
     Silent, Stop, Timeliness, Work, run,
 };
+
+use crate::shop::{Fault, Shop};
 
 const SECRET: &str = "0123456789abcdef0123456789abcdef";
 const HOUR: Duration = Duration::from_secs(3_600);
