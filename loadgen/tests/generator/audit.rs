@@ -5,8 +5,8 @@
 use std::time::Duration;
 
 use sluice_loadgen::{
-    Arrivals, Endpoint, Error, Fixed, Kind, Ops, Orders, Plan, Profile, Report, Secret, Setup,
-    Silent, Stop, Timeliness, Work, run,
+    Arrivals, Endpoint, Error, Fixed, Kind, Ops, Orders, Plan, Profile, Progress, Report, Secret,
+    Setup, Silent, Stop, Tick, Timeliness, Work, run,
 };
 
 use crate::shop::{Fault, Shop};
@@ -333,6 +333,49 @@ fn a_stopped_run_still_reports_and_audits() {
     let report = run(&plan, &stop, &mut Silent).unwrap();
     assert!(report.run.stopped_early);
     assert_eq!(found(&report), [], "{report}");
+}
+
+/// Closes the shop for good once it has accepted something, and asks the rush to end.
+struct Closing {
+    shop: Option<Shop>,
+    stop: Stop,
+}
+
+impl Progress for Closing {
+    fn tick(&mut self, tick: &Tick) {
+        if tick.accepted > 0 {
+            drop(self.shop.take());
+            self.stop.ask();
+        }
+    }
+}
+
+#[test]
+fn a_shop_that_goes_away_leaves_a_report_of_what_is_not_known() {
+    let shop = Shop::open(Fault::None);
+    let mut plan = plan(&shop, 1_000_000_000);
+    plan.patience.reach = Duration::from_millis(50);
+    orders(&mut plan).per_buyer_limit = Some(0);
+    let stop = Stop::new();
+    let mut closing = Closing {
+        shop: Some(shop),
+        stop: stop.clone(),
+    };
+    let report = run(&plan, &stop, &mut closing).unwrap();
+    assert!(
+        report.audit_failed() && report.run.stopped_early,
+        "{report}"
+    );
+    let audit = report.audit.as_ref().unwrap();
+    assert_eq!((audit.orders, audit.orders_found), (40, 0), "{report}");
+    // Neither of the two looks at stock, none of the reads, none of the repeats, and not the server's own audit.
+    assert_eq!(
+        audit.findings[&Kind::Unchecked].count,
+        2 + 40 + 40 + 1,
+        "{report}"
+    );
+    assert_eq!(report.settled.unwrap().unsettled, report.answers.unknown);
+    assert_eq!(report.stock[0].available_at_end, None);
 }
 
 #[test]
