@@ -11,6 +11,10 @@ use crate::http::Answer;
 use crate::order::{Order, refusal_code};
 use crate::progress::Phase;
 use crate::script::Script;
+use crate::tally::printable;
+
+/// States of orders counted apart at most; the contract knows nine.
+const STATES_MAX: usize = 32;
 
 /// Reads every acknowledged order back.
 pub(crate) struct ReadBack<'b> {
@@ -61,10 +65,11 @@ impl<'b> ReadBack<'b> {
             }
         };
         self.seen.found += 1;
-        if let Some(count) = self.seen.by_status.get_mut(&*order.status) {
+        let status = printable(&order.status);
+        if let Some(count) = self.seen.by_status.get_mut(status) {
             *count += 1;
-        } else if self.seen.by_status.len() < 32 {
-            self.seen.by_status.insert(order.status.to_string(), 1);
+        } else if self.seen.by_status.len() < STATES_MAX {
+            self.seen.by_status.insert(status.to_owned(), 1);
         }
         compare(self.script, self.findings, acknowledged, &order);
         if order.takes_units() {

@@ -138,7 +138,11 @@ impl Reply {
     /// The refusal as an error.
     pub(crate) fn refused(&self, needed: &str) -> Error {
         let body = String::from_utf8_lossy(&self.body);
-        let body: String = body.chars().take(300).collect();
+        let body: String = body
+            .chars()
+            .filter(|char| !char.is_control())
+            .take(300)
+            .collect();
         Error::Refused {
             call: self.call.clone(),
             answer: format!("{} {body}", self.status),

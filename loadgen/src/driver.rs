@@ -185,6 +185,10 @@ impl Driver {
             waited_ns += self.clock.now_ns() - before_ns;
             for event in events.drain(..) {
                 self.on_event(event, work);
+                // What is due does not wait for the other answers of this batch.
+                if !self.idle.is_empty() {
+                    self.dispatch(work);
+                }
             }
         }
         self.cost.elapsed_ns = self.clock.now_ns() - started_ns;

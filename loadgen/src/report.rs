@@ -92,8 +92,11 @@ pub enum Timeliness {
     OnTime,
     /// They were not: every connection was waiting for its answer.
     ConnectionsBusy,
-    /// They were not: the generator itself was too slow. Its latencies say nothing about the server.
+    /// They were not: the generator itself had no time left. Its latencies are not the server's.
     GeneratorOverloaded,
+    /// They were not: the generator had time and free connections, but did not get the processor when it needed it.
+    /// Its latencies are not the server's alone.
+    GeneratorHeldUp,
     /// A closed loop has no plan to be late for.
     NotPlanned,
 }
@@ -279,8 +282,10 @@ fn judge(
     };
     if never_sent == 0 && !late(lag) {
         Timeliness::OnTime
-    } else if late(own_lag) || busy_percent >= limits::BUSY_PERCENT_MAX {
+    } else if busy_percent >= limits::BUSY_PERCENT_MAX {
         Timeliness::GeneratorOverloaded
+    } else if late(own_lag) {
+        Timeliness::GeneratorHeldUp
     } else {
         Timeliness::ConnectionsBusy
     }
@@ -342,7 +347,7 @@ mod tests {
         );
         assert_eq!(
             judge(0, p999(5_000), p999(5_000), 50.0),
-            Timeliness::GeneratorOverloaded
+            Timeliness::GeneratorHeldUp
         );
         assert_eq!(
             judge(9, p999(5_000), p999(20), 99.0),

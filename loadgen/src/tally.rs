@@ -139,7 +139,7 @@ impl Tally {
             }
             Class::Refused(code) => {
                 self.refused += 1;
-                self.refusal(code.as_deref().unwrap_or("(no code)"));
+                self.refusal(code.as_deref().map_or("(no code)", printable));
                 &mut self.refused_times
             }
             Class::Unknown => {
@@ -172,6 +172,13 @@ impl Tally {
         };
         *self.refusals.entry(code.to_owned()).or_default() += 1;
     }
+}
+
+/// A word of the server's, if it is one that can stand in a report.
+pub(crate) fn printable(word: &str) -> &str {
+    let fits =
+        !word.is_empty() && word.len() <= 64 && word.bytes().all(|byte| byte.is_ascii_graphic());
+    if fits { word } else { "(not a word)" }
 }
 
 #[cfg(test)]
@@ -230,7 +237,7 @@ mod tests {
     #[test]
     fn codes_have_a_ceiling() {
         let mut tally = Tally::new(2);
-        for code in ["a", "b", "c", "d", "a"] {
+        for code in ["a", "\u{1b}[2J", "c", "d", "a"] {
             tally.answer(409, Class::Refused(Some(code.into())), 1);
         }
         let refusals: Vec<(&str, u64)> = tally
@@ -238,6 +245,6 @@ mod tests {
             .iter()
             .map(|(code, count)| (code.as_str(), *count))
             .collect();
-        assert_eq!(refusals, [("(other)", 2), ("a", 2), ("b", 1)]);
+        assert_eq!(refusals, [("(not a word)", 1), ("(other)", 2), ("a", 2)]);
     }
 }

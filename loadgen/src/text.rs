@@ -116,6 +116,9 @@ impl Display for Sending {
             Timeliness::GeneratorOverloaded => {
                 "NO: THE GENERATOR ITSELF WAS OVERLOADED; the latencies below are not the server's"
             }
+            Timeliness::GeneratorHeldUp => {
+                "NO: THE GENERATOR ITSELF WAS LATE: it did not get the processor in time; the latencies below are not the server's alone"
+            }
             Timeliness::NotPlanned => "no plan to be late for (closed loop)",
         };
         writeln!(f, "  sent on time       {verdict}")
