@@ -253,6 +253,15 @@ impl Checking<'_> {
                 "the limit per buyer is not known (--per-buyer-limit): not checked".to_owned(),
             );
         }
+        for sku in moments
+            .more_left_than_expected(&self.script, &seen)
+            .iter()
+            .take(self.plan.limits.examples_max)
+        {
+            notes.push(format!(
+                "{sku}: more is left than the acknowledged orders should have: units came back or were added during the run, or were not counted"
+            ));
+        }
         report.stock = moments.report(&self.script, &self.book, &seen);
         report.audit = Some(self.verdict(seen, repeats_same, notes));
         Ok(())

@@ -150,6 +150,25 @@ impl Moments {
         script.skus().iter().enumerate().map(sku_stock).collect()
     }
 
+    /// SKUs of which buyers can still get more than acknowledged orders should have left, where only buyers look:
+    /// units may have come back or been added, or were not counted.
+    pub(crate) fn more_left_than_expected(&self, script: &Script, seen: &Seen) -> Vec<String> {
+        let Some(settled) = &self.settled else {
+            return Vec::new();
+        };
+        let more = |&index: &usize| {
+            let (start, taken) = (self.start[index].available, seen.units_by_sku[index]);
+            // Beyond what there was it is a finding, not a question.
+            taken <= start
+                && settled[index].counters.is_none()
+                && settled[index].available + taken > start
+        };
+        (0..settled.len())
+            .filter(more)
+            .map(|index| script.skus()[index].clone())
+            .collect()
+    }
+
     /// Whether the limit of some SKU is known to nobody here.
     pub(crate) fn limit_unknown(&self, limit: Option<u32>) -> bool {
         let told = |view: &View| {
@@ -273,6 +292,26 @@ mod tests {
             check(operators_see(5, 5, 0), operators_see(5, 0, 5), 6, Some(0)),
             [Kind::Oversold, Kind::UnitsNotCounted]
         );
+    }
+
+    #[test]
+    fn buyers_who_see_more_left_than_there_should_be_say_so() {
+        let script = script(2, 1);
+        let seen = Seen {
+            units_by_sku: vec![3],
+            ..Seen::default()
+        };
+        for (left, expected) in [
+            (buyers_see(2), vec![]),
+            (buyers_see(3), vec!["sku-1".to_owned()]),
+        ] {
+            let moments = Moments {
+                start: vec![buyers_see(5)],
+                settled: Some(vec![left]),
+                end: None,
+            };
+            assert_eq!(moments.more_left_than_expected(&script, &seen), expected);
+        }
     }
 
     #[test]
