@@ -1,1 +1,75 @@
-//! An open-loop load generator for Sluice.
+//! An open-loop load generator for Sluice, and an auditor of what Sluice acknowledged.
+//!
+//! It knows the HTTP contract and nothing else of the server, so that it can share no bug with it. Requests are
+//! planned by a rate and sent when they are due, whatever the answers to earlier ones do; latency counts from when
+//! a request was due. Afterwards every acknowledged order is read back and repeated, and held against the stock.
+//!
+//! ```no_run
+//! use sluice_loadgen::{Endpoint, Orders, Plan, Secret, Silent, Stop, Work, run};
+//!
+//! # fn main() -> Result<(), sluice_loadgen::Error> {
+//! let orders = Orders {
+//!     skus: vec!["iphone".to_owned()],
+//!     quantity: 1,
+//!     buyers: 10_000,
+//!     jwt_secret: Secret::new("the key that the server checks tokens with"),
+//!     per_buyer_limit: Some(1),
+//!     ops: None,
+//!     setup: None,
+//!     audit: true,
+//! };
+//! let plan = Plan::new(Endpoint::parse("target", "http://127.0.0.1:8080")?, Work::Orders(orders));
+//! let report = run(&plan, &Stop::new(), &mut Silent)?;
+//! println!("{report}");
+//! # Ok(())
+//! # }
+//! ```
+
+mod audit;
+mod book;
+mod call;
+mod clock;
+mod connection;
+mod driver;
+mod endpoint;
+mod errands;
+mod error;
+mod finding;
+mod http;
+mod limits;
+mod operator;
+mod order;
+mod plan;
+mod progress;
+mod random;
+mod report;
+mod run;
+mod run_id;
+mod rush;
+mod schedule;
+mod script;
+mod secret;
+mod settle;
+mod stock;
+mod stop;
+mod subject;
+mod tally;
+mod text;
+mod token;
+mod workload;
+
+pub use endpoint::Endpoint;
+pub use error::{Error, Result};
+pub use finding::{Finding, Kind};
+pub use limits::Limits;
+pub use plan::{Fixed, Ops, Orders, Patience, Plan, Profile, Setup, Work};
+pub use progress::{Bar, Phase, Progress, Silent, Tick};
+pub use report::{Answers, Audit, Report, Run, Sending, Timeliness, WorkSent};
+pub use run::run;
+pub use schedule::Arrivals;
+pub use secret::{Secret, Secrets};
+pub use settle::Settled;
+pub use stock::{SkuCounters, SkuStock};
+pub use stop::Stop;
+pub use tally::Quantiles;
+pub use workload::Failure;

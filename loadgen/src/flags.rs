@@ -1,0 +1,400 @@
+//! The command line: flags and environment, made into a plan.
+
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use sluice_loadgen::{
+    Arrivals, Endpoint, Error, Ops, Orders, Plan, Profile, Result, Secret, Secrets, Setup, Work,
+};
+
+/// Drives load at a Sluice server and audits from outside what it acknowledged.
+#[derive(Debug, Parser)]
+#[command(name = "sluice-loadgen", version, max_term_width = 100)]
+pub(crate) struct Flags {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Sends orders as planned, prints a report, and checks every acknowledged order
+    ///
+    /// Exit codes: 0 done and nothing wrong; 1 the audit failed; 64 wrong flags; 69 the server cannot be
+    /// reached or is not ready for the run; 70 the system failed.
+    Run(Box<RunFlags>),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RunFlags {
+    /// The server's public listener
+    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8080")]
+    target: String,
+    /// Let the target (and --ops) be another machine
+    #[arg(long)]
+    allow_remote: bool,
+
+    /// Orders a second (0.001 … 1000000), sent when due whatever earlier answers do; `max`: each
+    /// connection sends as soon as it is answered (closed loop)
+    #[arg(
+        long,
+        value_name = "N|max",
+        default_value = "1000",
+        help_heading = "Load"
+    )]
+    rate: String,
+    /// How the gaps between arrivals are drawn
+    #[arg(long, value_enum, default_value_t = ArrivalsFlag::Poisson, help_heading = "Load")]
+    arrivals: ArrivalsFlag,
+    /// How long orders are planned for: 500ms, 10s, 2m, 1h
+    #[arg(
+        long,
+        value_name = "TIME",
+        default_value = "10s",
+        help_heading = "Load"
+    )]
+    duration: String,
+    /// End the plan after this many orders
+    #[arg(long, value_parser = number::<u64>("1…1000000000"), value_name = "N", help_heading = "Load")]
+    requests: Option<u64>,
+    /// Connections kept open, one order at a time on each (1 … 20000)
+    #[arg(long, value_parser = number::<u32>("1…20000"), value_name = "N", default_value_t = 256, help_heading = "Load")]
+    connections: u32,
+    /// How long a client waits for its answer
+    #[arg(long, value_name = "TIME", default_value = "5s", help_heading = "Load")]
+    timeout: String,
+    /// Plan the same arrivals and choices again
+    #[arg(long, value_parser = number::<u64>("0…18446744073709551615"), value_name = "N", help_heading = "Load")]
+    seed: Option<u64>,
+
+    /// A SKU to order; may be repeated, each order draws one [default: iphone]
+    #[arg(long, value_name = "SKU", help_heading = "Orders")]
+    sku: Vec<String>,
+    /// Order from N SKUs named sku-1 … sku-N
+    #[arg(long, value_parser = number::<usize>("1…1000"),
+        value_name = "N",
+        conflicts_with = "sku",
+        help_heading = "Orders"
+    )]
+    skus: Option<usize>,
+    /// Units in each order (1 … 1000000)
+    #[arg(long, value_parser = number::<u32>("1…1000000 units"), value_name = "N", default_value_t = 1, help_heading = "Orders")]
+    quantity: u32,
+    /// Buyers, who order in turn (1 … 1000000)
+    #[arg(long, value_parser = number::<u32>("1…1000000"),
+        value_name = "N",
+        default_value_t = 10_000,
+        help_heading = "Orders"
+    )]
+    buyers: u32,
+
+    /// The key that the server checks buyers' tokens with
+    #[arg(
+        long,
+        env = "SLUICE_JWT_SECRET",
+        hide_env_values = true,
+        value_name = "KEY",
+        help_heading = "Secrets"
+    )]
+    jwt_secret: Option<String>,
+    /// The operators' token: allows --stock, and an audit that sees the operators' counters
+    #[arg(
+        long,
+        env = "SLUICE_ADMIN_TOKEN",
+        hide_env_values = true,
+        value_name = "TOKEN",
+        help_heading = "Secrets"
+    )]
+    admin_token: Option<String>,
+    /// Read both from the server's <data-dir>/secrets.toml
+    #[arg(long, value_name = "FILE", help_heading = "Secrets")]
+    secrets: Option<PathBuf>,
+
+    /// The server's operators' listener
+    #[arg(
+        long,
+        value_name = "URL",
+        default_value = "http://127.0.0.1:9090",
+        help_heading = "Setting up"
+    )]
+    ops: String,
+    /// Create each SKU (or replace its settings) and add this many units to it before the run
+    #[arg(long, value_parser = number::<u64>("1…1000000000 units"), value_name = "UNITS", help_heading = "Setting up")]
+    stock: Option<u64>,
+    /// Units of one SKU that one buyer may have; 0 is no limit. Set up with --stock, and checked by the audit
+    #[arg(long, value_parser = number::<u32>("0…4294967295 units"), value_name = "UNITS", help_heading = "Setting up")]
+    per_buyer_limit: Option<u32>,
+    /// Price of a unit, in minor units
+    #[arg(long, value_parser = number::<u64>("0…9007199254740991 minor units"),
+        value_name = "N",
+        default_value_t = 599_900,
+        requires = "stock",
+        help_heading = "Setting up"
+    )]
+    price: u64,
+    /// Currency of the price
+    #[arg(
+        long,
+        value_name = "CODE",
+        default_value = "CNY",
+        requires = "stock",
+        help_heading = "Setting up"
+    )]
+    currency: String,
+    /// How long an unpaid order is held
+    #[arg(long, value_parser = number::<u32>("1…4294967295"),
+        value_name = "N",
+        default_value_t = 600,
+        requires = "stock",
+        help_heading = "Setting up"
+    )]
+    hold_seconds: u32,
+
+    /// Do not check afterwards what was acknowledged
+    #[arg(long, help_heading = "Audit")]
+    no_audit: bool,
+    /// How long to go on trying to reach a server that went away, before what is unknown stays unknown
+    #[arg(
+        long,
+        value_name = "TIME",
+        default_value = "30s",
+        help_heading = "Audit"
+    )]
+    settle_patience: String,
+    /// How often one request is sent at most until its outcome is known
+    #[arg(long, value_parser = number::<u32>("1…1000"), value_name = "N", default_value_t = 12, help_heading = "Audit")]
+    attempts: u32,
+
+    /// Show no progress
+    #[arg(long)]
+    pub(crate) quiet: bool,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum ArrivalsFlag {
+    Even,
+    Poisson,
+}
+
+impl RunFlags {
+    /// The plan these flags ask for.
+    pub(crate) fn plan(&self) -> Result<Plan> {
+        let secrets = self
+            .secrets
+            .as_deref()
+            .map(Secrets::read)
+            .transpose()?
+            .unwrap_or_default();
+        let target = Endpoint::parse("target", &self.target)?;
+        let mut plan = Plan::new(target, Work::Orders(self.orders(secrets)?));
+        plan.allow_remote = self.allow_remote;
+        plan.profile = self.profile()?;
+        plan.duration = time("duration", &self.duration)?;
+        plan.requests_max = self.requests;
+        plan.connections = self.connections;
+        plan.patience.answer = time("timeout", &self.timeout)?;
+        plan.patience.reach = time("settle-patience", &self.settle_patience)?;
+        plan.patience.attempts_max = self.attempts;
+        plan.seed = self.seed.unwrap_or(plan.seed);
+        plan.check()?;
+        Ok(plan)
+    }
+
+    fn profile(&self) -> Result<Profile> {
+        if self.rate == "max" {
+            return Ok(Profile::ClosedLoop);
+        }
+        let arrivals = match self.arrivals {
+            ArrivalsFlag::Even => Arrivals::Even,
+            ArrivalsFlag::Poisson => Arrivals::Poisson,
+        };
+        match self.rate.parse() {
+            Ok(rate_per_s) => Ok(Profile::OpenLoop {
+                rate_per_s,
+                arrivals,
+            }),
+            Err(_) => Err(setting(
+                "rate",
+                &self.rate,
+                "must be 0.001…1000000 requests a second, or max",
+            )),
+        }
+    }
+
+    fn orders(&self, secrets: Secrets) -> Result<Orders> {
+        let given = |value: &Option<String>| {
+            value
+                .as_deref()
+                .filter(|value| !value.is_empty())
+                .map(Secret::new)
+        };
+        let jwt_secret = given(&self.jwt_secret).or(secrets.jwt).ok_or_else(|| {
+            let range = "must be given (--jwt-secret, SLUICE_JWT_SECRET or --secrets FILE): buyers need tokens";
+            setting("jwt-secret", "nothing", range)
+        })?;
+        let ops = match given(&self.admin_token).or(secrets.admin) {
+            Some(admin_token) => Some(Ops {
+                url: Endpoint::parse("ops", &self.ops)?,
+                admin_token,
+            }),
+            None => None,
+        };
+        let skus = match self.skus {
+            Some(count) if count > 1_000 => return Err(setting("skus", &count, "must be 1…1000")),
+            Some(count) => (1..=count).map(|number| format!("sku-{number}")).collect(),
+            None if self.sku.is_empty() => vec!["iphone".to_owned()],
+            None => self.sku.clone(),
+        };
+        let setup = self.stock.map(|stock| Setup {
+            stock,
+            unit_price: self.price,
+            currency: self.currency.clone(),
+            hold_seconds: self.hold_seconds,
+        });
+        Ok(Orders {
+            skus,
+            quantity: self.quantity,
+            buyers: self.buyers,
+            jwt_secret,
+            per_buyer_limit: self.per_buyer_limit,
+            ops,
+            setup,
+            audit: !self.no_audit,
+        })
+    }
+}
+
+/// A whole number; what is none is told the range, which the plan checks.
+fn number<T: FromStr>(
+    range: &'static str,
+) -> impl Fn(&str) -> std::result::Result<T, String> + Clone + Send + Sync + 'static {
+    move |text| text.parse().map_err(|_| format!("must be {range}"))
+}
+
+/// A number with its unit: `500ms`, `10s`, `2m`, `1h`.
+fn time(key: &'static str, text: &str) -> Result<Duration> {
+    let bad = || {
+        setting(
+            key,
+            text,
+            "must be a number with its unit: 500ms, 10s, 2m, 1h",
+        )
+    };
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    let (number, unit) = text.split_at(digits);
+    let number: u64 = number.parse().map_err(|_| bad())?;
+    let millis_each = match unit {
+        "ms" => 1,
+        "s" => 1_000,
+        "m" => 60_000,
+        "h" => 3_600_000,
+        _ => return Err(bad()),
+    };
+    number
+        .checked_mul(millis_each)
+        .map(Duration::from_millis)
+        .ok_or_else(bad)
+}
+
+fn setting(key: &'static str, value: &(impl ToString + ?Sized), range: &str) -> Error {
+    Error::Setting {
+        key,
+        value: value.to_string(),
+        range: range.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Command, Flags, time};
+    use clap::{CommandFactory as _, Parser as _};
+    use sluice_loadgen::{Error, Plan, Profile, Result, Work};
+    use std::time::Duration;
+
+    fn plan(flags: &[&str]) -> Result<Plan> {
+        let secret = "--jwt-secret=0123456789abcdef0123456789abcdef";
+        let words = ["sluice-loadgen", "run", secret]
+            .into_iter()
+            .chain(flags.iter().copied());
+        let Command::Run(run) = Flags::try_parse_from(words).unwrap().command;
+        run.plan()
+    }
+
+    #[test]
+    fn the_flags_are_consistent() {
+        Flags::command().debug_assert();
+    }
+
+    #[test]
+    fn times_have_units() {
+        assert_eq!(
+            time("duration", "500ms").unwrap(),
+            Duration::from_millis(500)
+        );
+        assert_eq!(time("duration", "2m").unwrap(), Duration::from_secs(120));
+        for text in [
+            "",
+            "10",
+            "s",
+            "-1s",
+            "1.5s",
+            "1d",
+            "99999999999999999999s",
+            "18446744073709551615h",
+        ] {
+            assert!(time("duration", text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn flags_become_a_plan() {
+        let plan = plan(&[
+            "--rate",
+            "max",
+            "--skus",
+            "3",
+            "--quantity",
+            "2",
+            "--seed",
+            "7",
+            "--no-audit",
+        ])
+        .unwrap();
+        let Work::Orders(orders) = &plan.work else {
+            panic!("the command line orders")
+        };
+        assert_eq!((plan.profile, plan.seed), (Profile::ClosedLoop, 7));
+        assert_eq!(orders.skus, ["sku-1", "sku-2", "sku-3"]);
+        assert!(orders.quantity == 2 && !orders.audit);
+    }
+
+    #[test]
+    fn wrong_values_are_named() {
+        for (flags, name) in [
+            (["--rate", "fast"], "rate"),
+            (["--rate", "0"], "rate"),
+            (["--duration", "10"], "duration"),
+            (["--timeout", "0s"], "timeout"),
+            (["--connections", "0"], "connections"),
+            (["--buyers", "0"], "buyers"),
+            (["--skus", "0"], "skus"),
+            (["--skus", "1001"], "skus"),
+            (["--sku", "a/b"], "sku"),
+            (["--target", "https://a"], "target"),
+            (["--secrets", "/nonexistent/secrets.toml"], "secrets"),
+            (["--stock", "0"], "stock"),
+        ] {
+            match plan(
+                &[
+                    &flags[..],
+                    &["--admin-token", "0123456789abcdef0123456789abcdef"],
+                ]
+                .concat(),
+            ) {
+                Err(Error::Setting { key, .. }) => assert_eq!(key, name),
+                other => panic!("{flags:?}: {other:?}"),
+            }
+        }
+    }
+}

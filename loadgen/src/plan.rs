@@ -1,0 +1,450 @@
+//! What a run is asked to do, checked before anything is sent.
+
+use std::fmt::Display;
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use crate::endpoint::Endpoint;
+use crate::error::{Error, Result};
+use crate::limits::{self, Limits};
+use crate::schedule::Arrivals;
+use crate::secret::Secret;
+
+/// One run.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// Who is called.
+    pub target: Endpoint,
+    /// Whether `target` and `ops` may be other machines.
+    pub allow_remote: bool,
+    /// When requests are sent.
+    pub profile: Profile,
+    /// For how long requests are planned.
+    pub duration: Duration,
+    /// How many requests are planned at most.
+    pub requests_max: Option<u64>,
+    /// Connections kept open; one request at a time on each.
+    pub connections: u32,
+    /// How long clients wait.
+    pub patience: Patience,
+    /// What is sent.
+    pub work: Work,
+    /// Decides arrivals and the choice of SKU; the same seed plans the same run.
+    pub seed: u64,
+    /// Letters and digits that set this run's buyers, keys and lots apart from every other run's.
+    pub run_id: String,
+    /// What is kept in memory at most.
+    pub limits: Limits,
+}
+
+/// When requests are sent.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Profile {
+    /// When they are due, whatever the answers to earlier ones do.
+    OpenLoop {
+        /// Arrivals a second.
+        rate_per_s: f64,
+        /// How their gaps are drawn.
+        arrivals: Arrivals,
+    },
+    /// As soon as a connection has its answer. Shows the ceiling of throughput, and no queueing.
+    ClosedLoop,
+}
+
+/// How long clients wait.
+#[derive(Clone, Copy, Debug)]
+pub struct Patience {
+    /// For an answer, counted from sending.
+    pub answer: Duration,
+    /// For a server that cannot be reached, while outcomes are settled and orders audited.
+    pub reach: Duration,
+    /// How often one request is sent at most until its outcome is known.
+    pub attempts_max: u32,
+}
+
+/// What is sent.
+#[derive(Clone, Debug)]
+pub enum Work {
+    /// Orders, as buyers place them.
+    Orders(Orders),
+    /// The same bytes each time, for servers that are no Sluice.
+    Fixed(Fixed),
+}
+
+/// Orders for one SKU each.
+#[derive(Clone, Debug)]
+pub struct Orders {
+    /// The SKUs; each order picks one.
+    pub skus: Vec<String>,
+    /// Units in each order.
+    pub quantity: u32,
+    /// How many buyers take turns.
+    pub buyers: u32,
+    /// The key of their tokens.
+    pub jwt_secret: Secret,
+    /// Units that one buyer may have of one SKU; 0 is no limit, `None` is not known.
+    pub per_buyer_limit: Option<u32>,
+    /// The operators' side, if it may be used.
+    pub ops: Option<Ops>,
+    /// What to set up before the run; needs `ops`.
+    pub setup: Option<Setup>,
+    /// Whether to check afterwards all that was acknowledged.
+    pub audit: bool,
+}
+
+/// The operators' listener.
+#[derive(Clone, Debug)]
+pub struct Ops {
+    /// Where it is.
+    pub url: Endpoint,
+    /// The operators' token.
+    pub admin_token: Secret,
+}
+
+/// SKUs as they are to be before the run.
+#[derive(Clone, Debug)]
+pub struct Setup {
+    /// Units added to each SKU.
+    pub stock: u64,
+    /// Price of a unit in minor units.
+    pub unit_price: u64,
+    /// Currency code.
+    pub currency: String,
+    /// How long an order is held unpaid.
+    pub hold_seconds: u32,
+}
+
+/// One request, sent again and again.
+#[derive(Clone, Debug)]
+pub struct Fixed {
+    /// `GET`, `POST` …
+    pub method: String,
+    /// The path, with its query.
+    pub path: String,
+    /// Headers beside `host` and `content-length`.
+    pub headers: Vec<(String, String)>,
+    /// The body.
+    pub body: Vec<u8>,
+    /// The statuses that count as accepted; other answers count as unexpected.
+    pub expected: Vec<u16>,
+}
+
+impl Plan {
+    /// A plan with everything but its target and its work at the default.
+    pub fn new(target: Endpoint, work: Work) -> Plan {
+        let random = crate::run_id::random();
+        Plan {
+            target,
+            allow_remote: false,
+            profile: Profile::OpenLoop {
+                rate_per_s: 1_000.0,
+                arrivals: Arrivals::Poisson,
+            },
+            duration: Duration::from_secs(10),
+            requests_max: None,
+            connections: 256,
+            patience: Patience {
+                answer: Duration::from_secs(5),
+                reach: Duration::from_secs(30),
+                attempts_max: 12,
+            },
+            work,
+            seed: random,
+            run_id: crate::run_id::name(random),
+            limits: Limits::DEFAULT,
+        }
+    }
+
+    /// Names the first setting that is not allowed.
+    pub fn check(&self) -> Result<()> {
+        if let Profile::OpenLoop { rate_per_s, .. } = self.profile {
+            within(
+                "rate",
+                &rate_per_s,
+                &limits::RATE_PER_S,
+                "requests a second (or max)",
+            )?;
+            let planned = (rate_per_s * self.duration.as_secs_f64()) as u64;
+            if planned.min(self.requests_max.unwrap_or(u64::MAX)) > limits::ARRIVALS_MAX {
+                let range = format!(
+                    "rate × duration must be at most {} requests",
+                    limits::ARRIVALS_MAX
+                );
+                return Err(Error::setting(
+                    "duration",
+                    &format!("{:?}", self.duration),
+                    range,
+                ));
+            }
+        }
+        within_time("duration", self.duration, &limits::DURATION)?;
+        within_time("timeout", self.patience.answer, &limits::PATIENCE)?;
+        within_time("settle-patience", self.patience.reach, &limits::PATIENCE)?;
+        within(
+            "attempts",
+            &self.patience.attempts_max,
+            &limits::ATTEMPTS,
+            "",
+        )?;
+        within("connections", &self.connections, &limits::CONNECTIONS, "")?;
+        if let Some(requests) = self.requests_max {
+            within("requests", &requests, &(1..=limits::ARRIVALS_MAX), "")?;
+        }
+        if self.run_id.is_empty()
+            || self.run_id.len() > 32
+            || !self.run_id.bytes().all(|byte| byte.is_ascii_alphanumeric())
+        {
+            return Err(Error::setting(
+                "run-id",
+                &self.run_id,
+                "must be 1 to 32 letters and digits",
+            ));
+        }
+        match &self.work {
+            Work::Orders(orders) => orders.check(),
+            Work::Fixed(fixed) => fixed.check(),
+        }
+    }
+}
+
+impl Orders {
+    fn check(&self) -> Result<()> {
+        if !limits::SKUS.contains(&self.skus.len()) {
+            return Err(Error::setting(
+                "skus",
+                &self.skus.len(),
+                range_text(&limits::SKUS, ""),
+            ));
+        }
+        for (index, sku) in self.skus.iter().enumerate() {
+            let named = !sku.is_empty()
+                && sku.len() <= 64
+                && sku
+                    .bytes()
+                    .all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte));
+            if !named {
+                return Err(Error::setting(
+                    "sku",
+                    sku,
+                    "must be 1 to 64 of A-Z a-z 0-9 . _ -",
+                ));
+            }
+            if self.skus[..index].contains(sku) {
+                return Err(Error::setting("sku", sku, "may be named once"));
+            }
+        }
+        within("quantity", &self.quantity, &limits::QUANTITY, "units")?;
+        within("buyers", &self.buyers, &limits::BUYERS, "")?;
+        if self.jwt_secret.expose().len() < limits::JWT_SECRET_BYTES_MIN {
+            let range = format!("must have at least {} bytes", limits::JWT_SECRET_BYTES_MIN);
+            return Err(Error::setting("jwt-secret", "(hidden)", range));
+        }
+        if let Some(ops) = &self.ops
+            && !ops
+                .admin_token
+                .expose()
+                .bytes()
+                .all(|byte| byte.is_ascii_graphic())
+        {
+            return Err(Error::setting(
+                "admin-token",
+                "(hidden)",
+                "must be visible ASCII",
+            ));
+        }
+        match &self.setup {
+            Some(_) if self.ops.is_none() => Err(Error::setting(
+                "stock",
+                "given",
+                "setting up SKUs needs --admin-token or --secrets as well",
+            )),
+            Some(setup) => setup.check(),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Setup {
+    fn check(&self) -> Result<()> {
+        within("stock", &self.stock, &limits::STOCK, "units")?;
+        within("price", &self.unit_price, &limits::PRICE, "minor units")?;
+        if self.currency.len() != 3 || !self.currency.bytes().all(|byte| byte.is_ascii_uppercase())
+        {
+            return Err(Error::setting(
+                "currency",
+                &self.currency,
+                "must be three capital letters",
+            ));
+        }
+        within("hold-seconds", &self.hold_seconds, &(1..=u32::MAX), "")
+    }
+}
+
+impl Fixed {
+    fn check(&self) -> Result<()> {
+        let token =
+            |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic());
+        if !token(&self.method) {
+            return Err(Error::setting(
+                "method",
+                &self.method,
+                "must be one visible word",
+            ));
+        }
+        if !self.path.starts_with('/') || !token(&self.path) {
+            return Err(Error::setting(
+                "path",
+                &self.path,
+                "must begin with / and have no spaces",
+            ));
+        }
+        for (name, value) in &self.headers {
+            if !token(name) || name.contains(':') || value.contains(['\r', '\n', '\0']) {
+                return Err(Error::setting(
+                    "header",
+                    name,
+                    "must be one header: a name without colon, a value on one line",
+                ));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn range_text<T: Display>(range: &RangeInclusive<T>, unit: &str) -> String {
+    let space = if unit.is_empty() { "" } else { " " };
+    format!("must be {}…{}{space}{unit}", range.start(), range.end())
+}
+
+fn within<T: PartialOrd + Display>(
+    key: &'static str,
+    value: &T,
+    range: &RangeInclusive<T>,
+    unit: &str,
+) -> Result<()> {
+    if range.contains(value) {
+        Ok(())
+    } else {
+        Err(Error::setting(key, value, range_text(range, unit)))
+    }
+}
+
+fn within_time(key: &'static str, value: Duration, range: &RangeInclusive<Duration>) -> Result<()> {
+    if range.contains(&value) {
+        return Ok(());
+    }
+    let range = format!("must be {:?}…{:?}", range.start(), range.end());
+    Err(Error::setting(key, &format!("{value:?}"), range))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Fixed, Ops, Orders, Plan, Profile, Setup, Work};
+    use crate::endpoint::Endpoint;
+    use crate::error::Error;
+    use crate::schedule::Arrivals;
+    use crate::secret::Secret;
+    use std::time::Duration;
+
+    type Spoil = fn(&mut Plan);
+
+    fn plan() -> Plan {
+        let orders = Orders {
+            skus: vec!["iphone".to_owned()],
+            quantity: 1,
+            buyers: 10,
+            jwt_secret: Secret::new("0123456789abcdef0123456789abcdef"),
+            per_buyer_limit: None,
+            ops: Some(Ops {
+                url: Endpoint::parse("ops", "http://127.0.0.1:9090").unwrap(),
+                admin_token: Secret::new("0123456789abcdef0123456789abcdef"),
+            }),
+            setup: Some(Setup {
+                stock: 10,
+                unit_price: 1,
+                currency: "CNY".to_owned(),
+                hold_seconds: 600,
+            }),
+            audit: true,
+        };
+        Plan::new(
+            Endpoint::parse("target", "http://127.0.0.1:8080").unwrap(),
+            Work::Orders(orders),
+        )
+    }
+
+    fn orders(plan: &mut Plan) -> &mut Orders {
+        match &mut plan.work {
+            Work::Orders(orders) => orders,
+            Work::Fixed(_) => panic!("the plan orders"),
+        }
+    }
+
+    #[test]
+    fn the_defaults_are_allowed_and_runs_are_told_apart() {
+        plan().check().unwrap();
+        assert_ne!(plan().run_id, plan().run_id);
+    }
+
+    #[test]
+    fn each_wrong_setting_is_named_with_its_range() {
+        let wrong: [(&str, Spoil); 18] = [
+            ("rate", |plan| {
+                plan.profile = Profile::OpenLoop {
+                    rate_per_s: 0.0,
+                    arrivals: Arrivals::Even,
+                }
+            }),
+            ("rate", |plan| {
+                plan.profile = Profile::OpenLoop {
+                    rate_per_s: f64::NAN,
+                    arrivals: Arrivals::Even,
+                }
+            }),
+            ("duration", |plan| plan.duration = Duration::ZERO),
+            ("duration", |plan| {
+                plan.profile = Profile::OpenLoop {
+                    rate_per_s: 1e6,
+                    arrivals: Arrivals::Even,
+                };
+                plan.duration = Duration::from_secs(86_400);
+            }),
+            ("timeout", |plan| plan.patience.answer = Duration::ZERO),
+            ("settle-patience", |plan| {
+                plan.patience.reach = Duration::ZERO;
+            }),
+            ("attempts", |plan| plan.patience.attempts_max = 0),
+            ("connections", |plan| plan.connections = 0),
+            ("requests", |plan| plan.requests_max = Some(0)),
+            ("run-id", |plan| plan.run_id = "a b".to_owned()),
+            ("skus", |plan| orders(plan).skus.clear()),
+            ("sku", |plan| orders(plan).skus = vec!["a b".to_owned()]),
+            ("sku", |plan| {
+                orders(plan).skus = vec!["a".to_owned(), "a".to_owned()];
+            }),
+            ("quantity", |plan| orders(plan).quantity = 0),
+            ("buyers", |plan| orders(plan).buyers = 0),
+            ("jwt-secret", |plan| {
+                orders(plan).jwt_secret = Secret::new("short");
+            }),
+            ("stock", |plan| orders(plan).ops = None),
+            ("path", |plan| {
+                plan.work = Work::Fixed(Fixed {
+                    method: "GET".to_owned(),
+                    path: "x y".to_owned(),
+                    headers: Vec::new(),
+                    body: Vec::new(),
+                    expected: vec![200],
+                });
+            }),
+        ];
+        for (name, spoil) in wrong {
+            let mut plan = plan();
+            spoil(&mut plan);
+            match plan.check() {
+                Err(Error::Setting { key, .. }) => assert_eq!(key, name),
+                other => panic!("{name}: {other:?}"),
+            }
+        }
+    }
+}

@@ -1,0 +1,349 @@
+//! Stock around a run: what there was, what is left, and whether that fits what was acknowledged.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::audit::{Seen, check_limit};
+use crate::book::Book;
+use crate::call::Caller;
+use crate::error::Result;
+use crate::finding::{Findings, Kind};
+use crate::operator::{self, Counters};
+use crate::script::Script;
+
+/// One SKU at one moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct View {
+    /// What a newcomer can get, as buyers see it.
+    pub(crate) available: u64,
+    /// What operators see, if they may be asked.
+    pub(crate) counters: Option<Counters>,
+}
+
+/// Looks at SKUs, as buyers and, where there is a token, as operators.
+pub(crate) struct Looker<'c> {
+    /// The buyers' side.
+    pub(crate) public: &'c Caller,
+    /// The operators' side.
+    pub(crate) ops: Option<&'c Caller>,
+}
+
+impl Looker<'_> {
+    /// All SKUs of a script now.
+    pub(crate) fn look(&self, script: &Script) -> Result<Vec<View>> {
+        script.skus().iter().map(|sku| self.look_at(sku)).collect()
+    }
+
+    fn look_at(&self, sku: &str) -> Result<View> {
+        let needed = "the SKU must exist before the run: create it, or let --stock with an admin token do so";
+        let reply = self.public.call("GET", &format!("/v1/skus/{sku}"), None)?;
+        let value = reply.json(&[200], needed)?;
+        let available = value.get("available").and_then(Value::as_u64);
+        Ok(View {
+            available: available
+                .ok_or_else(|| reply.refused("the audit needs `available` of the SKU"))?,
+            counters: self
+                .ops
+                .map(|ops| operator::counters(ops, sku))
+                .transpose()?,
+        })
+    }
+}
+
+/// What the report says of one SKU.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SkuStock {
+    /// The SKU.
+    pub sku: String,
+    /// Units a newcomer could get before the run.
+    pub available_at_start: u64,
+    /// Units a newcomer can get after it, if it could be asked.
+    pub available_at_end: Option<u64>,
+    /// Units of this run's 201s.
+    pub units_acknowledged: u64,
+    /// Units that those orders still take, as read back.
+    pub units_taken: u64,
+    /// The operators' counters after the run, if they could be asked.
+    pub counters: Option<SkuCounters>,
+}
+
+/// The operators' counters of one SKU.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SkuCounters {
+    /// Units that ever arrived.
+    pub received: u64,
+    /// Units nobody holds.
+    pub available: u64,
+    /// Units held for unpaid orders.
+    pub held: u64,
+    /// Units paid for.
+    pub sold: u64,
+    /// Units taken back.
+    pub withdrawn: u64,
+}
+
+/// The moments at which stock was looked at.
+pub(crate) struct Moments {
+    /// Before the first order.
+    pub(crate) start: Vec<View>,
+    /// After the last outcome was settled, before orders were read back.
+    pub(crate) settled: Option<Vec<View>>,
+    /// After everything.
+    pub(crate) end: Option<Vec<View>>,
+}
+
+impl Moments {
+    /// Checks every SKU against what was acknowledged and read back.
+    pub(crate) fn check(
+        &self,
+        script: &Script,
+        seen: &Seen,
+        limit: Option<u32>,
+        findings: &mut Findings,
+    ) {
+        for (index, sku) in script.skus().iter().enumerate() {
+            let start = self.start[index];
+            let settled = self.settled.as_ref().map(|views| views[index]);
+            let end = self.end.as_ref().map(|views| views[index]);
+            for counters in [Some(start), settled, end]
+                .into_iter()
+                .flatten()
+                .filter_map(|view| view.counters)
+            {
+                check_balance(sku, &counters, findings);
+            }
+            check_units(
+                sku,
+                &start,
+                settled.as_ref(),
+                seen.units_by_sku[index],
+                findings,
+            );
+            let told = start.counters.and_then(|counters| counters.per_buyer_limit);
+            if let Some(limit) = limit.map(u64::from).or(told).filter(|&limit| limit > 0) {
+                check_limit(script, seen, limit, index as u32, findings);
+            }
+        }
+    }
+
+    /// What the report says.
+    pub(crate) fn report(&self, script: &Script, book: &Book, seen: &Seen) -> Vec<SkuStock> {
+        let sku_stock = |(index, sku): (usize, &String)| {
+            let end = self.end.as_ref().map(|views| views[index]);
+            SkuStock {
+                sku: sku.clone(),
+                available_at_start: self.start[index].available,
+                available_at_end: end.map(|view| view.available),
+                units_acknowledged: book.units_by_sku()[index],
+                units_taken: seen.units_by_sku[index],
+                counters: end
+                    .and_then(|view| view.counters)
+                    .map(|counters| SkuCounters {
+                        received: counters.received,
+                        available: counters.available,
+                        held: counters.held,
+                        sold: counters.sold,
+                        withdrawn: counters.withdrawn,
+                    }),
+            }
+        };
+        script.skus().iter().enumerate().map(sku_stock).collect()
+    }
+
+    /// SKUs of which buyers can still get more than acknowledged orders should have left, where only buyers look:
+    /// units may have come back or been added, or were not counted.
+    pub(crate) fn more_left_than_expected(&self, script: &Script, seen: &Seen) -> Vec<String> {
+        let Some(settled) = &self.settled else {
+            return Vec::new();
+        };
+        let more = |&index: &usize| {
+            let (start, taken) = (self.start[index].available, seen.units_by_sku[index]);
+            // Beyond what there was it is a finding, not a question.
+            taken <= start
+                && settled[index].counters.is_none()
+                && settled[index].available + taken > start
+        };
+        (0..settled.len())
+            .filter(more)
+            .map(|index| script.skus()[index].clone())
+            .collect()
+    }
+
+    /// Whether the limit of some SKU is known to nobody here.
+    pub(crate) fn limit_unknown(&self, limit: Option<u32>) -> bool {
+        let told = |view: &View| {
+            view.counters
+                .is_some_and(|counters| counters.per_buyer_limit.is_some())
+        };
+        limit.is_none() && !self.start.iter().all(told)
+    }
+}
+
+fn check_balance(sku: &str, counters: &Counters, findings: &mut Findings) {
+    let parts = [
+        counters.available,
+        counters.held,
+        counters.sold,
+        counters.withdrawn,
+    ];
+    let sum = parts.iter().map(|&part| u128::from(part)).sum::<u128>();
+    if sum != u128::from(counters.received) {
+        findings.add(Kind::Unbalanced, || format!("{sku}: {counters:?}"));
+    }
+}
+
+fn check_units(
+    sku: &str,
+    start: &View,
+    settled: Option<&View>,
+    taken: u64,
+    findings: &mut Findings,
+) {
+    let before = start.counters;
+    let after = settled.and_then(|view| view.counters);
+    // Units others held before the run may have come back during it, and lots may have been added.
+    let there_were = match (before, after) {
+        (Some(before), Some(after)) => {
+            before.available + before.held + after.received.saturating_sub(before.received)
+        }
+        (Some(before), None) => before.available + before.held,
+        (None, _) => start.available,
+    };
+    if taken > there_were {
+        findings.add(Kind::Oversold, || {
+            format!("{sku}: {taken} units in orders, {there_were} there were")
+        });
+    }
+    if let Some(after) = after
+        && taken > after.held + after.sold
+    {
+        findings.add(Kind::UnitsNotCounted, || {
+            format!(
+                "{sku}: {taken} units in orders, held {} + sold {}",
+                after.held, after.sold
+            )
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Moments, View};
+    use crate::audit::Seen;
+    use crate::finding::{Findings, Kind};
+    use crate::operator::Counters;
+    use crate::script::tests::script;
+
+    fn buyers_see(available: u64) -> View {
+        View {
+            available,
+            counters: None,
+        }
+    }
+
+    fn operators_see(received: u64, available: u64, held: u64) -> View {
+        let counters = Counters {
+            received,
+            available,
+            held,
+            sold: 0,
+            withdrawn: 0,
+            per_buyer_limit: Some(1),
+        };
+        View {
+            available,
+            counters: Some(counters),
+        }
+    }
+
+    fn check(start: View, settled: View, taken: u64, limit: Option<u32>) -> Vec<Kind> {
+        let script = script(2, 1);
+        let mut seen = Seen {
+            units_by_sku: vec![taken],
+            ..Seen::default()
+        };
+        seen.units_by_buyer.insert((0, 0), taken);
+        let mut findings = Findings::new(5);
+        let moments = Moments {
+            start: vec![start],
+            settled: Some(vec![settled]),
+            end: None,
+        };
+        moments.check(&script, &seen, limit, &mut findings);
+        findings.kinds()
+    }
+
+    #[test]
+    fn stock_that_adds_up_is_left_alone() {
+        assert_eq!(check(buyers_see(5), buyers_see(0), 5, None), []);
+        assert_eq!(
+            check(operators_see(5, 5, 0), operators_see(5, 4, 1), 1, None),
+            []
+        );
+    }
+
+    #[test]
+    fn overselling_is_found_from_either_side() {
+        assert_eq!(
+            check(buyers_see(5), buyers_see(0), 6, None),
+            [Kind::Oversold]
+        );
+        assert_eq!(
+            check(operators_see(5, 5, 0), operators_see(5, 0, 5), 6, Some(0)),
+            [Kind::Oversold, Kind::UnitsNotCounted]
+        );
+    }
+
+    #[test]
+    fn buyers_who_see_more_left_than_there_should_be_say_so() {
+        let script = script(2, 1);
+        let seen = Seen {
+            units_by_sku: vec![3],
+            ..Seen::default()
+        };
+        for (left, expected) in [
+            (buyers_see(2), vec![]),
+            (buyers_see(3), vec!["sku-1".to_owned()]),
+        ] {
+            let moments = Moments {
+                start: vec![buyers_see(5)],
+                settled: Some(vec![left]),
+                end: None,
+            };
+            assert_eq!(moments.more_left_than_expected(&script, &seen), expected);
+        }
+    }
+
+    #[test]
+    fn stock_that_came_during_the_run_is_no_overselling() {
+        assert_eq!(
+            check(operators_see(5, 3, 2), operators_see(9, 0, 9), 9, Some(0)),
+            []
+        );
+    }
+
+    #[test]
+    fn counters_that_do_not_add_up_are_found() {
+        assert_eq!(
+            check(operators_see(5, 5, 0), operators_see(5, 5, 1), 1, None),
+            [Kind::Unbalanced]
+        );
+    }
+
+    #[test]
+    fn the_limit_is_what_was_given_or_else_what_operators_see() {
+        assert_eq!(
+            check(buyers_see(5), buyers_see(3), 2, Some(1)),
+            [Kind::BuyerOverLimit]
+        );
+        assert_eq!(
+            check(operators_see(5, 5, 0), operators_see(5, 3, 2), 2, None),
+            [Kind::BuyerOverLimit]
+        );
+        assert_eq!(
+            check(operators_see(5, 5, 0), operators_see(5, 3, 2), 2, Some(2)),
+            []
+        );
+        assert_eq!(check(buyers_see(5), buyers_see(3), 2, Some(0)), []);
+    }
+}

@@ -1,0 +1,264 @@
+//! The report as people read it.
+
+use std::fmt::{self, Display, Formatter};
+
+use crate::report::{Answers, Audit, Report, Run, Sending, Timeliness, WorkSent};
+use crate::schedule::Arrivals;
+use crate::settle::Settled;
+use crate::stock::SkuStock;
+use crate::tally::Quantiles;
+use crate::workload::Failure;
+
+/// SKUs listed one by one at most; the rest is summed up.
+const SKUS_LISTED_MAX: usize = 20;
+
+impl Display for Report {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        write!(f, "{}\n{}\n{}", self.run, self.sending, self.answers)?;
+        if let Some(buyers) = self.buyers_served {
+            writeln!(f, "  buyers served      {buyers}")?;
+        }
+        match &self.settled {
+            Some(settled) if settled.asked > 0 => writeln!(f, "\n{settled}")?,
+            None if self.answers.unknown > 0 => {
+                writeln!(f, "  unknown outcomes were not asked for again (no audit)")?;
+            }
+            _ => {}
+        }
+        write_stock(f, &self.stock)?;
+        match &self.audit {
+            Some(audit) => write!(f, "\n{audit}"),
+            None => writeln!(f, "\naudit: not asked for"),
+        }
+    }
+}
+
+impl Display for Run {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        writeln!(f, "run {} against {}", self.run_id, self.target)?;
+        match &self.work {
+            WorkSent::Orders {
+                skus,
+                quantity,
+                buyers,
+            } => {
+                let names = match skus.as_slice() {
+                    [sku] => sku.clone(),
+                    [first, .., last] => format!("{} SKUs, {first} … {last}", skus.len()),
+                    [] => "no SKU".to_owned(),
+                };
+                writeln!(
+                    f,
+                    "  orders of {quantity} × {names}, {buyers} buyers in turn"
+                )?;
+            }
+            WorkSent::Fixed { method, path } => writeln!(f, "  {method} {path}, again and again")?,
+        }
+        match (self.rate_asked_per_s, self.arrivals) {
+            (Some(rate), Some(arrivals)) => {
+                let arrivals = match arrivals {
+                    Arrivals::Even => "even",
+                    Arrivals::Poisson => "poisson",
+                };
+                writeln!(
+                    f,
+                    "  open loop: {rate} requests/s asked for, {arrivals} arrivals, latency from when each was due"
+                )?;
+            }
+            _ => writeln!(
+                f,
+                "  closed loop: each connection sends as soon as it is answered; latency from sending, queueing is not seen"
+            )?,
+        }
+        write!(
+            f,
+            "  {} s, {} connections, seed {}",
+            self.duration_s, self.connections, self.seed
+        )?;
+        if let Some(requests) = self.requests_max {
+            write!(f, ", at most {requests} requests")?;
+        }
+        writeln!(f)?;
+        if self.stopped_early {
+            writeln!(f, "  STOPPED EARLY by request")?;
+        }
+        Ok(())
+    }
+}
+
+impl Display for Sending {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        writeln!(f, "sending")?;
+        writeln!(f, "  planned            {}", self.planned)?;
+        writeln!(
+            f,
+            "  sent               {} in {:.3} s, {:.1}/s offered",
+            self.sent, self.window_s, self.offered_per_s
+        )?;
+        writeln!(f, "  never sent         {}", self.never_sent)?;
+        write_times(f, "  late by", self.lag)?;
+        write_times(f, "    own fault", self.own_lag)?;
+        writeln!(
+            f,
+            "  generator busy     {:.1} % of the time",
+            self.busy_percent
+        )?;
+        writeln!(
+            f,
+            "  connections        {} at the start, {} opened again, {} openings failed",
+            self.connections_at_start, self.reconnects, self.connect_failures
+        )?;
+        let verdict = match self.timeliness {
+            Timeliness::OnTime => "yes (p99.9 of the lateness below 1 ms, nothing left unsent)",
+            Timeliness::ConnectionsBusy => {
+                "NO: all connections were waiting for answers; the lateness is part of the latencies below"
+            }
+            Timeliness::GeneratorOverloaded => {
+                "NO: THE GENERATOR ITSELF WAS OVERLOADED; the latencies below are not the server's"
+            }
+            Timeliness::GeneratorHeldUp => {
+                "NO: THE GENERATOR ITSELF WAS LATE: it did not get the processor in time; the latencies below are not the server's alone"
+            }
+            Timeliness::NotPlanned => "no plan to be late for (closed loop)",
+        };
+        writeln!(f, "  sent on time       {verdict}")
+    }
+}
+
+impl Display for Answers {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        writeln!(f, "answers")?;
+        writeln!(
+            f,
+            "  answered           {} in {:.3} s, {:.1}/s",
+            self.count, self.window_s, self.answered_per_s
+        )?;
+        writeln!(
+            f,
+            "  accepted           {}, goodput {:.1}/s",
+            self.accepted, self.goodput_per_s
+        )?;
+        writeln!(f, "  refused            {}", self.refused)?;
+        for (code, count) in &self.refusals {
+            writeln!(f, "    {code:<24} {count}")?;
+        }
+        writeln!(f, "  unknown outcome    {}", self.unknown)?;
+        for (failure, count) in &self.errors {
+            let words = match failure {
+                Failure::Timeout => "no answer in time",
+                Failure::Cut => "connection cut",
+                Failure::BadAnswer => "answer not HTTP",
+            };
+            writeln!(f, "    {words:<24} {count}")?;
+        }
+        if self.unexpected > 0 {
+            writeln!(f, "  unexpected answers {}", self.unexpected)?;
+        }
+        write!(f, "  by status         ")?;
+        for (status, count) in &self.by_status {
+            write!(f, " {status}: {count}")?;
+        }
+        writeln!(f)?;
+        write_times(f, "  latency accepted", self.latency_accepted)?;
+        write_times(f, "  latency refused", self.latency_refused)?;
+        write_times(f, "  latency other", self.latency_other)?;
+        if !self.errors.is_empty() {
+            writeln!(
+                f,
+                "  requests without an answer are in none of these latencies"
+            )?;
+        }
+        Ok(())
+    }
+}
+
+impl Display for Settled {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "settled {} unknown outcomes: {} had been made, {} made by the repeat, {} refused, {} still unknown",
+            self.asked, self.had_been_made, self.made_by_repeat, self.refused, self.unsettled
+        )
+    }
+}
+
+impl Display for Audit {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        writeln!(
+            f,
+            "audit from outside: {}",
+            if self.passed { "passed" } else { "FAILED" }
+        )?;
+        writeln!(f, "  acknowledged       {} orders", self.orders)?;
+        writeln!(f, "  found again        {}", self.orders_found)?;
+        writeln!(f, "  same on repeat     {}", self.repeats_same)?;
+        if !self.by_status.is_empty() {
+            write!(f, "  states now        ")?;
+            for (status, count) in &self.by_status {
+                write!(f, " {status}: {count}")?;
+            }
+            writeln!(f)?;
+        }
+        writeln!(
+            f,
+            "  units of one SKU   {} at most with one buyer",
+            self.units_per_buyer_max
+        )?;
+        for (kind, finding) in &self.findings {
+            writeln!(f, "  WRONG: {}: {}", kind.words(), finding.count)?;
+            for example in &finding.examples {
+                writeln!(f, "    {example}")?;
+            }
+        }
+        for note in &self.notes {
+            writeln!(f, "  note: {note}")?;
+        }
+        Ok(())
+    }
+}
+
+fn write_times(f: &mut Formatter<'_>, name: &str, times: Option<Quantiles>) -> fmt::Result {
+    let Some(times) = times else { return Ok(()) };
+    writeln!(
+        f,
+        "{name:<20} p50 {} µs  p90 {} µs  p99 {} µs  p99.9 {} µs  max {} µs  ({})",
+        times.p50_us, times.p90_us, times.p99_us, times.p999_us, times.max_us, times.count
+    )
+}
+
+fn write_stock(f: &mut Formatter<'_>, stock: &[SkuStock]) -> fmt::Result {
+    if stock.is_empty() {
+        return Ok(());
+    }
+    writeln!(f, "\nstock (units)")?;
+    for sku in stock.iter().take(SKUS_LISTED_MAX) {
+        let end = sku
+            .available_at_end
+            .map_or_else(|| "unknown".to_owned(), |units| units.to_string());
+        writeln!(
+            f,
+            "  {}: available {} before, {end} after; acknowledged {}, still taken {}",
+            sku.sku, sku.available_at_start, sku.units_acknowledged, sku.units_taken
+        )?;
+        if let Some(counters) = sku.counters {
+            writeln!(
+                f,
+                "    operators see: received {}; available {}, held {}, sold {}, withdrawn {}",
+                counters.received,
+                counters.available,
+                counters.held,
+                counters.sold,
+                counters.withdrawn
+            )?;
+        }
+    }
+    if let Some(rest) = stock.get(SKUS_LISTED_MAX..).filter(|rest| !rest.is_empty()) {
+        let acknowledged: u64 = rest.iter().map(|sku| sku.units_acknowledged).sum();
+        writeln!(
+            f,
+            "  and {} more SKUs: acknowledged {acknowledged}",
+            rest.len()
+        )?;
+    }
+    Ok(())
+}

@@ -1,0 +1,5 @@
+//! The generator over real sockets, against a shop that can cheat.
+
+mod audit;
+mod cli;
+mod shop;
