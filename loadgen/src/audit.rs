@@ -41,16 +41,8 @@ pub(crate) struct Seen {
 impl<'b> ReadBack<'b> {
     /// Of everything in the book.
     pub(crate) fn new(script: &'b Script, book: &'b mut Book) -> ReadBack<'b> {
-        let seen = Seen {
-            units_by_sku: vec![0; script.skus().len()],
-            ..Seen::default()
-        };
-        ReadBack {
-            script,
-            orders: &book.orders,
-            findings: &mut book.findings,
-            seen,
-        }
+        let seen = Seen { units_by_sku: vec![0; script.skus().len()], ..Seen::default() };
+        ReadBack { script, orders: &book.orders, findings: &mut book.findings, seen }
     }
 
     fn found(&mut self, acknowledged: Acknowledged, body: &[u8]) {
@@ -76,11 +68,7 @@ impl<'b> ReadBack<'b> {
             let wanted = self.script.wanted(acknowledged.number);
             let quantity = u64::from(self.script.quantity());
             self.seen.units_by_sku[wanted.sku as usize] += quantity;
-            *self
-                .seen
-                .units_by_buyer
-                .entry((wanted.buyer, wanted.sku))
-                .or_default() += quantity;
+            *self.seen.units_by_buyer.entry((wanted.buyer, wanted.sku)).or_default() += quantity;
         }
     }
 }
@@ -99,11 +87,7 @@ fn compare(
     };
     if let Some(part) = part {
         findings.add(Kind::ChangedOrder, || {
-            format!(
-                "order {:?}, {}: {part}",
-                acknowledged.id,
-                script.name(acknowledged.number)
-            )
+            format!("order {:?}, {}: {part}", acknowledged.id, script.name(acknowledged.number))
         });
     }
 }
@@ -123,12 +107,7 @@ impl Errand for ReadBack<'_> {
     fn judge(&mut self, item: usize, answer: &Answer<'_>) -> Verdict {
         let (script, order) = (self.script, self.orders[item]);
         let example = || {
-            format!(
-                "order {:?}, {}: status {}",
-                order.id,
-                script.name(order.number),
-                answer.status
-            )
+            format!("order {:?}, {}: status {}", order.id, script.name(order.number), answer.status)
         };
         match answer.status {
             200 => self.found(order, &answer.body),
@@ -143,11 +122,7 @@ impl Errand for ReadBack<'_> {
     fn give_up(&mut self, item: usize) {
         let (script, order) = (self.script, self.orders[item]);
         self.findings.add(Kind::Unchecked, || {
-            format!(
-                "order {:?}, {}: could not be read",
-                order.id,
-                script.name(order.number)
-            )
+            format!("order {:?}, {}: could not be read", order.id, script.name(order.number))
         });
     }
 }
@@ -164,12 +139,7 @@ pub(crate) struct Repeat<'b> {
 impl<'b> Repeat<'b> {
     /// Of everything in the book.
     pub(crate) fn new(script: &'b Script, book: &'b mut Book) -> Repeat<'b> {
-        Repeat {
-            script,
-            orders: &book.orders,
-            findings: &mut book.findings,
-            same: 0,
-        }
+        Repeat { script, orders: &book.orders, findings: &mut book.findings, same: 0 }
     }
 
     fn repeated(&mut self, acknowledged: Acknowledged, answer: &Answer<'_>) {
@@ -178,9 +148,7 @@ impl<'b> Repeat<'b> {
         let order = match Order::read(&answer.body) {
             Ok(order) => order,
             Err(why) => {
-                return self
-                    .findings
-                    .add(Kind::MalformedOrder, || format!("{}: {why}", name()));
+                return self.findings.add(Kind::MalformedOrder, || format!("{}: {why}", name()));
             }
         };
         if order.id() != Some(acknowledged.id) {
@@ -192,9 +160,8 @@ impl<'b> Repeat<'b> {
         }
         self.same += 1;
         if answer.status != 200 || !answer.replayed {
-            self.findings.add(Kind::RepeatNotMarked, || {
-                format!("{}: status {}", name(), answer.status)
-            });
+            self.findings
+                .add(Kind::RepeatNotMarked, || format!("{}: status {}", name(), answer.status));
         }
         compare(script, self.findings, acknowledged, &order);
     }
@@ -280,30 +247,17 @@ mod tests {
     fn book(script: &Script, orders: u64) -> Book {
         let mut book = Book::new(script, &Limits::DEFAULT, true);
         for number in 0..orders {
-            book.acknowledge(
-                script,
-                number,
-                &body(script, number, &format!("order-{number}")),
-            );
+            book.acknowledge(script, number, &body(script, number, &format!("order-{number}")));
         }
         book
     }
 
     fn answer(status: u16, replayed: bool, body: Vec<u8>) -> Answer<'static> {
-        Answer {
-            status,
-            replayed,
-            retry_after_s: None,
-            close: false,
-            body: Cow::Owned(body),
-        }
+        Answer { status, replayed, retry_after_s: None, close: false, body: Cow::Owned(body) }
     }
 
     fn replace(body: &[u8], from: &str, to: &str) -> Vec<u8> {
-        String::from_utf8(body.to_vec())
-            .unwrap()
-            .replace(from, to)
-            .into_bytes()
+        String::from_utf8(body.to_vec()).unwrap().replace(from, to).into_bytes()
     }
 
     #[test]
@@ -313,11 +267,7 @@ mod tests {
         let mut read = ReadBack::new(&script, &mut book);
         for item in 0..3 {
             let body = body(&script, item as u64, &format!("order-{item}"));
-            let body = if item == 2 {
-                replace(&body, "reserved", "expired")
-            } else {
-                body
-            };
+            let body = if item == 2 { replace(&body, "reserved", "expired") } else { body };
             assert_eq!(read.judge(item, &answer(200, false, body)), Verdict::Done);
         }
         assert_eq!((read.seen.found, read.seen.units_by_sku[0]), (3, 2));
@@ -329,11 +279,7 @@ mod tests {
         for item in 0..3 {
             repeat.judge(
                 item,
-                &answer(
-                    200,
-                    true,
-                    body(&script, item as u64, &format!("order-{item}")),
-                ),
+                &answer(200, true, body(&script, item as u64, &format!("order-{item}"))),
             );
         }
         assert_eq!(repeat.same, 3);
@@ -358,10 +304,7 @@ mod tests {
         ReadBack::new(&script, &mut book)
             .judge(0, &answer(200, false, body(&script, 0, "order-1")));
         assert_eq!(
-            (
-                book.findings.kinds(),
-                book.findings.count(Kind::ChangedOrder)
-            ),
+            (book.findings.kinds(), book.findings.count(Kind::ChangedOrder)),
             (vec![Kind::ChangedOrder], 3)
         );
     }
@@ -382,10 +325,7 @@ mod tests {
         Repeat::new(&script, &mut book)
             .judge(0, &answer(409, false, br#"{"code":"sold_out"}"#.to_vec()));
         Repeat::new(&script, &mut book).judge(1, &answer(201, false, body(&script, 1, "order-1")));
-        assert_eq!(
-            book.findings.kinds(),
-            [Kind::KeyForgotten, Kind::RepeatNotMarked]
-        );
+        assert_eq!(book.findings.kinds(), [Kind::KeyForgotten, Kind::RepeatNotMarked]);
     }
 
     #[test]
@@ -394,16 +334,10 @@ mod tests {
         let mut book = book(&script, 1);
         let mut read = ReadBack::new(&script, &mut book);
         for status in [429, 500, 503, 504] {
-            assert_eq!(
-                read.judge(0, &answer(status, false, Vec::new())),
-                Verdict::Again
-            );
+            assert_eq!(read.judge(0, &answer(status, false, Vec::new())), Verdict::Again);
         }
         read.give_up(0);
-        assert_eq!(
-            read.judge(0, &answer(401, false, Vec::new())),
-            Verdict::Done
-        );
+        assert_eq!(read.judge(0, &answer(401, false, Vec::new())), Verdict::Done);
         assert_eq!(
             (book.findings.kinds(), book.findings.count(Kind::Unchecked)),
             (vec![Kind::Unchecked], 2)
@@ -414,8 +348,7 @@ mod tests {
     fn buyers_over_the_limit_are_found_by_sku() {
         let script = script(2, 2);
         let mut seen = Seen::default();
-        seen.units_by_buyer
-            .extend([((0, 0), 2), ((1, 0), 3), ((0, 1), 9)]);
+        seen.units_by_buyer.extend([((0, 0), 2), ((1, 0), 3), ((0, 1), 9)]);
         let mut findings = Findings::new(5);
         check_limit(&script, &seen, 2, 0, &mut findings);
         assert_eq!(findings.count(Kind::BuyerOverLimit), 1);

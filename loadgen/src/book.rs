@@ -61,9 +61,8 @@ impl Book {
         let (order, id) = match read {
             Ok(read) => read,
             Err(why) => {
-                self.findings.add(Kind::MalformedOrder, || {
-                    format!("{}: {why}", script.name(number))
-                });
+                self.findings
+                    .add(Kind::MalformedOrder, || format!("{}: {why}", script.name(number)));
                 return;
             }
         };
@@ -80,11 +79,7 @@ impl Book {
             self.not_kept += 1;
             return;
         }
-        self.orders.push(Acknowledged {
-            number,
-            id,
-            fingerprint: order.fingerprint(),
-        });
+        self.orders.push(Acknowledged { number, id, fingerprint: order.fingerprint() });
     }
 
     /// Units acknowledged of each SKU.
@@ -143,11 +138,7 @@ pub(crate) mod tests {
         let script = script(2, 1);
         let mut book = Book::new(&script, &Limits::DEFAULT, true);
         for number in [0, 2, 4] {
-            book.acknowledge(
-                &script,
-                number,
-                &body(&script, number, &format!("order-{number}")),
-            );
+            book.acknowledge(&script, number, &body(&script, number, &format!("order-{number}")));
         }
         assert_eq!(
             (book.units_by_sku(), book.buyers_served(), book.orders.len()),
@@ -183,15 +174,8 @@ pub(crate) mod tests {
         let script = script(2, 1);
         let mut book = Book::new(&script, &Limits::TINY, true);
         for number in 0..6 {
-            book.acknowledge(
-                &script,
-                number,
-                &body(&script, number, &format!("order-{number}")),
-            );
+            book.acknowledge(&script, number, &body(&script, number, &format!("order-{number}")));
         }
-        assert_eq!(
-            (book.orders.len(), book.not_kept, book.units_by_sku()[0]),
-            (4, 2, 6)
-        );
+        assert_eq!((book.orders.len(), book.not_kept, book.units_by_sku()[0]), (4, 2, 6));
     }
 }

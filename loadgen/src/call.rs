@@ -41,13 +41,7 @@ impl Caller {
         patience: Duration,
         answer_bytes_max: usize,
     ) -> Caller {
-        Caller {
-            endpoint: endpoint.clone(),
-            address,
-            bearer,
-            patience,
-            answer_bytes_max,
-        }
+        Caller { endpoint: endpoint.clone(), address, bearer, patience, answer_bytes_max }
     }
 
     /// Makes one call and waits for the answer.
@@ -58,36 +52,18 @@ impl Caller {
         body: Option<&serde_json::Value>,
     ) -> Result<Reply> {
         let call = format!("{method} {}{path}", self.endpoint);
-        let unreachable = |why: String| Error::Unreachable {
-            url: format!("{}{path}", self.endpoint),
-            why,
-        };
-        let bearer = self
-            .bearer
-            .as_ref()
-            .map(|token| format!("Bearer {}", token.expose()));
+        let unreachable =
+            |why: String| Error::Unreachable { url: format!("{}{path}", self.endpoint), why };
+        let bearer = self.bearer.as_ref().map(|token| format!("Bearer {}", token.expose()));
         let mut headers = vec![("connection", "close")];
-        headers.extend(
-            bearer
-                .as_ref()
-                .map(|bearer| ("authorization", bearer.as_str())),
-        );
+        headers.extend(bearer.as_ref().map(|bearer| ("authorization", bearer.as_str())));
         headers.extend(body.map(|_| ("content-type", "application/json")));
         let body = body.map(ToString::to_string).unwrap_or_default();
-        let request = http::request(
-            method,
-            path,
-            self.endpoint.authority(),
-            &headers,
-            body.as_bytes(),
-        );
+        let request =
+            http::request(method, path, self.endpoint.authority(), &headers, body.as_bytes());
         let mut bytes = Vec::new();
         let answer = self.exchange(&request, &mut bytes).map_err(unreachable)?;
-        Ok(Reply {
-            call,
-            status: answer.status,
-            body: answer.body.into_owned(),
-        })
+        Ok(Reply { call, status: answer.status, body: answer.body.into_owned() })
     }
 
     fn exchange<'b>(
@@ -97,12 +73,8 @@ impl Caller {
     ) -> std::result::Result<Answer<'b>, String> {
         let words = |error: std::io::Error| error.to_string();
         let mut stream = TcpStream::connect_timeout(&self.address, self.patience).map_err(words)?;
-        stream
-            .set_read_timeout(Some(self.patience))
-            .map_err(words)?;
-        stream
-            .set_write_timeout(Some(self.patience))
-            .map_err(words)?;
+        stream.set_read_timeout(Some(self.patience)).map_err(words)?;
+        stream.set_write_timeout(Some(self.patience)).map_err(words)?;
         stream.write_all(request).map_err(words)?;
         let mut scratch = [0; 16 << 10];
         let bad = || "the answer is not HTTP, or too long".to_owned();
@@ -112,10 +84,7 @@ impl Caller {
                 return Err("the connection was closed before the answer was whole".to_owned());
             }
             bytes.extend_from_slice(&scratch[..count]);
-            if http::parse(bytes, self.answer_bytes_max)
-                .map_err(|_| bad())?
-                .is_some()
-            {
+            if http::parse(bytes, self.answer_bytes_max).map_err(|_| bad())?.is_some() {
                 break;
             }
         }
@@ -138,11 +107,7 @@ impl Reply {
     /// The refusal as an error.
     pub(crate) fn refused(&self, needed: &str) -> Error {
         let body = String::from_utf8_lossy(&self.body);
-        let body: String = body
-            .chars()
-            .filter(|char| !char.is_control())
-            .take(300)
-            .collect();
+        let body: String = body.chars().filter(|char| !char.is_control()).take(300).collect();
         Error::Refused {
             call: self.call.clone(),
             answer: format!("{} {body}", self.status),

@@ -24,9 +24,7 @@ impl Clock {
 
 /// Seconds since 1970, for the `exp` of tokens.
 pub(crate) fn unix_seconds() -> u64 {
-    wall()
-        .duration_since(UNIX_EPOCH)
-        .map_or(0, |since| since.as_secs())
+    wall().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
 /// A duration in nanoseconds; centuries are cut to what fits.
@@ -47,10 +45,7 @@ fn instant() -> Instant {
     Instant::now()
 }
 
-#[expect(
-    clippy::disallowed_methods,
-    reason = "the `exp` of an access token is wall time"
-)]
+#[expect(clippy::disallowed_methods, reason = "the `exp` of an access token is wall time")]
 fn wall() -> SystemTime {
     SystemTime::now()
 }

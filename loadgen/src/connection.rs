@@ -117,10 +117,7 @@ impl Connection {
     /// Sends what stands in `out` as the request `ticket`.
     pub(crate) fn send(&mut self, ticket: Ticket, now_ns: u64) -> io::Result<()> {
         self.written = 0;
-        self.state = State::Busy {
-            ticket,
-            sent_ns: now_ns,
-        };
+        self.state = State::Busy { ticket, sent_ns: now_ns };
         self.flush()
     }
 
@@ -169,13 +166,7 @@ impl Connection {
         self.stream = None;
         self.partial.clear();
         let rest_ns = if rest { self.rest_ns } else { 0 };
-        self.rest_ns = if rest {
-            (self.rest_ns * 2).min(REST_NS.1)
-        } else {
-            REST_NS.0
-        };
-        self.state = State::Closed {
-            retry_at_ns: now_ns + rest_ns,
-        };
+        self.rest_ns = if rest { (self.rest_ns * 2).min(REST_NS.1) } else { REST_NS.0 };
+        self.state = State::Closed { retry_at_ns: now_ns + rest_ns };
     }
 }

@@ -126,10 +126,8 @@ impl Driver {
 
     /// Opens the connections, as many as can be within the patience.
     pub(crate) fn open_all(&mut self, watch: &mut Watch<'_>) -> Result<()> {
-        let mut opening = Opening {
-            all: self.connections.len(),
-            until_ns: self.connect_patience_ns,
-        };
+        let mut opening =
+            Opening { all: self.connections.len(), until_ns: self.connect_patience_ns };
         opening.until_ns += self.clock.now_ns();
         self.drive_while(&mut opening, watch, |driver, opening| {
             driver.open_count() < opening.all && driver.clock.now_ns() < opening.until_ns
@@ -155,10 +153,7 @@ impl Driver {
         let mut events = Vec::with_capacity(EVENTS_MAX);
         let started_ns = self.clock.now_ns();
         let mut waited_ns = 0;
-        let mut sweep = Sweep {
-            at_ns: started_ns,
-            count: 0,
-        };
+        let mut sweep = Sweep { at_ns: started_ns, count: 0 };
         self.cost = Drive::default();
         self.last_open_ns = started_ns;
         work.start(started_ns);
@@ -219,10 +214,7 @@ impl Driver {
     }
 
     fn wait(&mut self, wake_ns: u64, now_ns: u64, events: &mut Vec<epoll::Event>) -> Result<()> {
-        let zero = Timespec {
-            tv_sec: 0,
-            tv_nsec: 0,
-        };
+        let zero = Timespec { tv_sec: 0, tv_nsec: 0 };
         let poll = wake_ns <= now_ns;
         if !poll && self.armed_ns != wake_ns {
             let wait = Duration::from_nanos(wake_ns - now_ns);
@@ -255,10 +247,7 @@ impl Driver {
             self.finish_opening(index);
         }
         let connection = &mut self.connections[index as usize];
-        if matches!(
-            connection.state,
-            State::Connecting { .. } | State::Closed { .. }
-        ) {
+        if matches!(connection.state, State::Connecting { .. } | State::Closed { .. }) {
             return;
         }
         if flags.contains(epoll::EventFlags::OUT) && connection.flush().is_err() {
@@ -287,11 +276,7 @@ impl Driver {
             if !whole {
                 connection.partial.extend_from_slice(&self.scratch[..count]);
             }
-            let bytes = if whole {
-                &self.scratch[..count]
-            } else {
-                connection.partial.as_slice()
-            };
+            let bytes = if whole { &self.scratch[..count] } else { connection.partial.as_slice() };
             match http::parse(bytes, self.answer_bytes_max) {
                 Ok(Some((answer, length))) => {
                     let close = answer.close || length < bytes.len();

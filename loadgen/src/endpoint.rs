@@ -37,12 +37,7 @@ impl Endpoint {
         if host.is_empty() {
             return Err(bad());
         }
-        Ok(Endpoint {
-            key,
-            authority: authority.to_owned(),
-            host: host.to_owned(),
-            port,
-        })
+        Ok(Endpoint { key, authority: authority.to_owned(), host: host.to_owned(), port })
     }
 
     /// `host:port` as the `Host` header wants it.
@@ -72,19 +67,13 @@ impl Endpoint {
                 Err(error) => why = format!("{address}: {error}"),
             }
         }
-        Err(Error::Unreachable {
-            url: self.to_string(),
-            why,
-        })
+        Err(Error::Unreachable { url: self.to_string(), why })
     }
 
     fn resolve(&self) -> Result<Vec<SocketAddr>> {
         match (self.host.as_str(), self.port).to_socket_addrs() {
             Ok(addresses) => Ok(addresses.collect()),
-            Err(error) => Err(Error::Unreachable {
-                url: self.to_string(),
-                why: error.to_string(),
-            }),
+            Err(error) => Err(Error::Unreachable { url: self.to_string(), why: error.to_string() }),
         }
     }
 }
@@ -110,11 +99,7 @@ mod tests {
             ("http://[::1]", "::1", 80),
         ] {
             let endpoint = Endpoint::parse("target", url).unwrap();
-            assert_eq!(
-                (endpoint.host.as_str(), endpoint.port),
-                (host, port),
-                "{url}"
-            );
+            assert_eq!((endpoint.host.as_str(), endpoint.port), (host, port), "{url}");
         }
     }
 
@@ -131,10 +116,7 @@ mod tests {
             "http://:80",
         ] {
             let error = Endpoint::parse("target", url).unwrap_err();
-            assert!(
-                matches!(error, Error::Setting { key: "target", .. }),
-                "{url}"
-            );
+            assert!(matches!(error, Error::Setting { key: "target", .. }), "{url}");
         }
     }
 

@@ -78,9 +78,7 @@ impl<E: Errand> Errands<'_, E> {
             self.errand.give_up(item);
             return;
         }
-        let rest_ns = (REST_NS.0 << (*attempts).min(16))
-            .max(asked_rest_ns)
-            .min(REST_NS.1);
+        let rest_ns = (REST_NS.0 << (*attempts).min(16)).max(asked_rest_ns).min(REST_NS.1);
         self.again.push(Reverse((now_ns + rest_ns, item)));
     }
 
@@ -125,20 +123,14 @@ impl<E: Errand> Workload for Errands<'_, E> {
         };
         self.in_flight += 1;
         self.errand.write(item, request);
-        Ticket {
-            number: item as u64,
-            due_ns: now_ns,
-        }
+        Ticket { number: item as u64, due_ns: now_ns }
     }
 
     fn answered(&mut self, sent: Sent, answer: &Answer<'_>) {
         self.in_flight -= 1;
         let item = sent.ticket.number as usize;
         if self.errand.judge(item, answer) == Verdict::Again {
-            let asked_ns = answer
-                .retry_after_s
-                .unwrap_or(0)
-                .saturating_mul(1_000_000_000);
+            let asked_ns = answer.retry_after_s.unwrap_or(0).saturating_mul(1_000_000_000);
             self.again(item, sent.now_ns, asked_ns);
         }
     }
@@ -221,10 +213,7 @@ mod tests {
     }
 
     fn at(number: u64) -> Sent {
-        Sent {
-            ticket: Ticket { number, due_ns: 0 },
-            now_ns: 0,
-        }
+        Sent { ticket: Ticket { number, due_ns: 0 }, now_ns: 0 }
     }
 
     #[test]

@@ -49,19 +49,12 @@ impl Error {
         value: &(impl ToString + ?Sized),
         range: impl Into<String>,
     ) -> Error {
-        Error::Setting {
-            key,
-            value: value.to_string(),
-            range: range.into(),
-        }
+        Error::Setting { key, value: value.to_string(), range: range.into() }
     }
 
     /// A failed system call.
     pub(crate) fn system(what: &'static str, source: impl Into<std::io::Error>) -> Error {
-        Error::System {
-            what,
-            source: source.into(),
-        }
+        Error::System { what, source: source.into() }
     }
 }
 

@@ -85,10 +85,7 @@ pub(crate) struct Findings {
 impl Findings {
     /// None so far.
     pub(crate) fn new(examples_max: usize) -> Findings {
-        Findings {
-            found: BTreeMap::new(),
-            examples_max,
-        }
+        Findings { found: BTreeMap::new(), examples_max }
     }
 
     /// Adds one; its example is only written while examples are kept.

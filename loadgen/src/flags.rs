@@ -37,23 +37,13 @@ pub(crate) struct RunFlags {
 
     /// Orders a second (0.001 … 1000000), sent when due whatever earlier answers do; `max`: each
     /// connection sends as soon as it is answered (closed loop)
-    #[arg(
-        long,
-        value_name = "N|max",
-        default_value = "1000",
-        help_heading = "Load"
-    )]
+    #[arg(long, value_name = "N|max", default_value = "1000", help_heading = "Load")]
     rate: String,
     /// How the gaps between arrivals are drawn
     #[arg(long, value_enum, default_value_t = ArrivalsFlag::Poisson, help_heading = "Load")]
     arrivals: ArrivalsFlag,
     /// How long orders are planned for: 500ms, 10s, 2m, 1h
-    #[arg(
-        long,
-        value_name = "TIME",
-        default_value = "10s",
-        help_heading = "Load"
-    )]
+    #[arg(long, value_name = "TIME", default_value = "10s", help_heading = "Load")]
     duration: String,
     /// End the plan after this many orders
     #[arg(long, value_parser = number::<u64>("1…1000000000"), value_name = "N", help_heading = "Load")]
@@ -155,12 +145,7 @@ pub(crate) struct RunFlags {
     #[arg(long, help_heading = "Audit")]
     no_audit: bool,
     /// How long to go on trying to reach a server that went away, before what is unknown stays unknown
-    #[arg(
-        long,
-        value_name = "TIME",
-        default_value = "30s",
-        help_heading = "Audit"
-    )]
+    #[arg(long, value_name = "TIME", default_value = "30s", help_heading = "Audit")]
     settle_patience: String,
     /// How often one request is sent at most until its outcome is known
     #[arg(long, value_parser = number::<u32>("1…1000"), value_name = "N", default_value_t = 12, help_heading = "Audit")]
@@ -180,12 +165,7 @@ enum ArrivalsFlag {
 impl RunFlags {
     /// The plan these flags ask for.
     pub(crate) fn plan(&self) -> Result<Plan> {
-        let secrets = self
-            .secrets
-            .as_deref()
-            .map(Secrets::read)
-            .transpose()?
-            .unwrap_or_default();
+        let secrets = self.secrets.as_deref().map(Secrets::read).transpose()?.unwrap_or_default();
         let target = Endpoint::parse("target", &self.target)?;
         let mut plan = Plan::new(target, Work::Orders(self.orders(secrets)?));
         plan.allow_remote = self.allow_remote;
@@ -210,34 +190,23 @@ impl RunFlags {
             ArrivalsFlag::Poisson => Arrivals::Poisson,
         };
         match self.rate.parse() {
-            Ok(rate_per_s) => Ok(Profile::OpenLoop {
-                rate_per_s,
-                arrivals,
-            }),
-            Err(_) => Err(setting(
-                "rate",
-                &self.rate,
-                "must be 0.001…1000000 requests a second, or max",
-            )),
+            Ok(rate_per_s) => Ok(Profile::OpenLoop { rate_per_s, arrivals }),
+            Err(_) => {
+                Err(setting("rate", &self.rate, "must be 0.001…1000000 requests a second, or max"))
+            }
         }
     }
 
     fn orders(&self, secrets: Secrets) -> Result<Orders> {
         let given = |value: &Option<String>| {
-            value
-                .as_deref()
-                .filter(|value| !value.is_empty())
-                .map(Secret::new)
+            value.as_deref().filter(|value| !value.is_empty()).map(Secret::new)
         };
         let jwt_secret = given(&self.jwt_secret).or(secrets.jwt).ok_or_else(|| {
             let range = "must be given (--jwt-secret, SLUICE_JWT_SECRET or --secrets FILE): buyers need tokens";
             setting("jwt-secret", "nothing", range)
         })?;
         let ops = match given(&self.admin_token).or(secrets.admin) {
-            Some(admin_token) => Some(Ops {
-                url: Endpoint::parse("ops", &self.ops)?,
-                admin_token,
-            }),
+            Some(admin_token) => Some(Ops { url: Endpoint::parse("ops", &self.ops)?, admin_token }),
             None => None,
         };
         let skus = match self.skus {
@@ -274,13 +243,7 @@ fn number<T: FromStr>(
 
 /// A number with its unit: `500ms`, `10s`, `2m`, `1h`.
 fn time(key: &'static str, text: &str) -> Result<Duration> {
-    let bad = || {
-        setting(
-            key,
-            text,
-            "must be a number with its unit: 500ms, 10s, 2m, 1h",
-        )
-    };
+    let bad = || setting(key, text, "must be a number with its unit: 500ms, 10s, 2m, 1h");
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();
     let (number, unit) = text.split_at(digits);
     let number: u64 = number.parse().map_err(|_| bad())?;
@@ -291,18 +254,11 @@ fn time(key: &'static str, text: &str) -> Result<Duration> {
         "h" => 3_600_000,
         _ => return Err(bad()),
     };
-    number
-        .checked_mul(millis_each)
-        .map(Duration::from_millis)
-        .ok_or_else(bad)
+    number.checked_mul(millis_each).map(Duration::from_millis).ok_or_else(bad)
 }
 
 fn setting(key: &'static str, value: &(impl ToString + ?Sized), range: &str) -> Error {
-    Error::Setting {
-        key,
-        value: value.to_string(),
-        range: range.to_owned(),
-    }
+    Error::Setting { key, value: value.to_string(), range: range.to_owned() }
 }
 
 #[cfg(test)]
@@ -314,9 +270,7 @@ mod tests {
 
     fn plan(flags: &[&str]) -> Result<Plan> {
         let secret = "--jwt-secret=0123456789abcdef0123456789abcdef";
-        let words = ["sluice-loadgen", "run", secret]
-            .into_iter()
-            .chain(flags.iter().copied());
+        let words = ["sluice-loadgen", "run", secret].into_iter().chain(flags.iter().copied());
         let Command::Run(run) = Flags::try_parse_from(words).unwrap().command;
         run.plan()
     }
@@ -328,42 +282,21 @@ mod tests {
 
     #[test]
     fn times_have_units() {
-        assert_eq!(
-            time("duration", "500ms").unwrap(),
-            Duration::from_millis(500)
-        );
+        assert_eq!(time("duration", "500ms").unwrap(), Duration::from_millis(500));
         assert_eq!(time("duration", "2m").unwrap(), Duration::from_secs(120));
-        for text in [
-            "",
-            "10",
-            "s",
-            "-1s",
-            "1.5s",
-            "1d",
-            "99999999999999999999s",
-            "18446744073709551615h",
-        ] {
+        for text in
+            ["", "10", "s", "-1s", "1.5s", "1d", "99999999999999999999s", "18446744073709551615h"]
+        {
             assert!(time("duration", text).is_err(), "{text}");
         }
     }
 
     #[test]
     fn flags_become_a_plan() {
-        let plan = plan(&[
-            "--rate",
-            "max",
-            "--skus",
-            "3",
-            "--quantity",
-            "2",
-            "--seed",
-            "7",
-            "--no-audit",
-        ])
-        .unwrap();
-        let Work::Orders(orders) = &plan.work else {
-            panic!("the command line orders")
-        };
+        let plan =
+            plan(&["--rate", "max", "--skus", "3", "--quantity", "2", "--seed", "7", "--no-audit"])
+                .unwrap();
+        let Work::Orders(orders) = &plan.work else { panic!("the command line orders") };
         assert_eq!((plan.profile, plan.seed), (Profile::ClosedLoop, 7));
         assert_eq!(orders.skus, ["sku-1", "sku-2", "sku-3"]);
         assert!(orders.quantity == 2 && !orders.audit);
@@ -386,11 +319,7 @@ mod tests {
             (["--stock", "0"], "stock"),
         ] {
             match plan(
-                &[
-                    &flags[..],
-                    &["--admin-token", "0123456789abcdef0123456789abcdef"],
-                ]
-                .concat(),
+                &[&flags[..], &["--admin-token", "0123456789abcdef0123456789abcdef"]].concat(),
             ) {
                 Err(Error::Setting { key, .. }) => assert_eq!(key, name),
                 other => panic!("{flags:?}: {other:?}"),

@@ -192,10 +192,7 @@ mod tests {
                 assert_eq!(parse(&bytes[..cut], MAX), Ok(None), "{cut}");
             }
             let (answer, length) = parse(bytes, MAX).unwrap().unwrap();
-            assert_eq!(
-                (answer.status, &*answer.body, length),
-                (201, b"abc".as_slice(), whole)
-            );
+            assert_eq!((answer.status, &*answer.body, length), (201, b"abc".as_slice(), whole));
         }
     }
 
@@ -205,9 +202,7 @@ mod tests {
         let (answer, _) = parse(bytes, MAX).unwrap().unwrap();
         assert!(answer.replayed && answer.close);
         assert_eq!(answer.retry_after_s, Some(7));
-        let (answer, _) = parse(b"HTTP/1.1 204 No Content\r\n\r\n", MAX)
-            .unwrap()
-            .unwrap();
+        let (answer, _) = parse(b"HTTP/1.1 204 No Content\r\n\r\n", MAX).unwrap().unwrap();
         assert!(!answer.replayed && !answer.close);
     }
 
@@ -224,18 +219,10 @@ mod tests {
             b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\nfff0\r\n",
             b"HTTP/1.1 100 Continue\r\n\r\n",
         ] {
-            assert_eq!(
-                parse(bytes, MAX),
-                Err(BadAnswer),
-                "{}",
-                String::from_utf8_lossy(bytes)
-            );
+            assert_eq!(parse(bytes, MAX), Err(BadAnswer), "{}", String::from_utf8_lossy(bytes));
         }
         assert_eq!(
-            parse(
-                &b"HTTP/1.1 200 OK\r\nx: aaaaaaaaaaaaaaaaaaaaaaaaaaa"[..],
-                20
-            ),
+            parse(&b"HTTP/1.1 200 OK\r\nx: aaaaaaaaaaaaaaaaaaaaaaaaaaa"[..], 20),
             Err(BadAnswer)
         );
     }
@@ -247,9 +234,6 @@ mod tests {
             bytes,
             b"POST /v1/orders HTTP/1.1\r\nhost: h:1\r\na: b\r\ncontent-length: 2\r\n\r\n{}"
         );
-        assert_eq!(
-            request("GET", "/", "h", &[], b""),
-            b"GET / HTTP/1.1\r\nhost: h\r\n\r\n"
-        );
+        assert_eq!(request("GET", "/", "h", &[], b""), b"GET / HTTP/1.1\r\nhost: h\r\n\r\n");
     }
 }

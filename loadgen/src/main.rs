@@ -21,22 +21,14 @@ fn main() -> ExitCode {
         Ok(flags) => flags.command,
         Err(error) => {
             let _ = error.print();
-            return if error.use_stderr() {
-                ExitCode::from(USAGE)
-            } else {
-                ExitCode::SUCCESS
-            };
+            return if error.use_stderr() { ExitCode::from(USAGE) } else { ExitCode::SUCCESS };
         }
     };
     match flags.plan().and_then(|plan| run(&plan, flags.quiet)) {
         Ok(report) => {
             // Whoever closed standard output has read enough; the exit code still tells.
             let _ = write!(std::io::stdout(), "{report}");
-            if report.audit_failed() {
-                ExitCode::from(AUDIT_FAILED)
-            } else {
-                ExitCode::SUCCESS
-            }
+            if report.audit_failed() { ExitCode::from(AUDIT_FAILED) } else { ExitCode::SUCCESS }
         }
         Err(error) => {
             eprintln!("sluice-loadgen: {error}");
@@ -52,15 +44,9 @@ fn main() -> ExitCode {
 fn run(plan: &Plan, quiet: bool) -> Result<Report, Error> {
     let stop = Stop::new();
     for signal in [SIGINT, SIGTERM] {
-        signal_hook::flag::register(signal, stop.flag()).map_err(|source| Error::System {
-            what: "cannot listen for signals",
-            source,
-        })?;
+        signal_hook::flag::register(signal, stop.flag())
+            .map_err(|source| Error::System { what: "cannot listen for signals", source })?;
     }
-    let mut shown: Box<dyn Progress> = if quiet {
-        Box::new(Silent)
-    } else {
-        Box::new(Bar::new())
-    };
+    let mut shown: Box<dyn Progress> = if quiet { Box::new(Silent) } else { Box::new(Bar::new()) };
     sluice_loadgen::run(plan, &stop, shown.as_mut())
 }

@@ -98,10 +98,7 @@ mod tests {
     fn much_stock_comes_in_several_lots() {
         assert_eq!(lots(5).collect::<Vec<_>>(), [5]);
         assert_eq!(lots(1_000_000).collect::<Vec<_>>(), [1_000_000]);
-        assert_eq!(
-            lots(2_000_001).collect::<Vec<_>>(),
-            [1_000_000, 1_000_000, 1]
-        );
+        assert_eq!(lots(2_000_001).collect::<Vec<_>>(), [1_000_000, 1_000_000, 1]);
     }
 
     #[test]

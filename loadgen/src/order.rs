@@ -86,10 +86,7 @@ impl<'a> Order<'a> {
 
     /// Whether its units are taken: from stock, and of the buyer's limit.
     pub(crate) fn takes_units(&self) -> bool {
-        !matches!(
-            &*self.status,
-            "waiting" | "expired" | "cancelled" | "refunding" | "refunded"
-        )
+        !matches!(&*self.status, "waiting" | "expired" | "cancelled" | "refunding" | "refunded")
     }
 }
 
@@ -132,19 +129,13 @@ pub(crate) struct OrderId {
 impl OrderId {
     fn new(text: &str) -> Option<OrderId> {
         let fits = !text.is_empty() && text.len() <= ORDER_ID_BYTES_MAX;
-        if !fits
-            || !text
-                .bytes()
-                .all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
+        if !fits || !text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
         {
             return None;
         }
         let mut bytes = [0; ORDER_ID_BYTES_MAX];
         bytes[..text.len()].copy_from_slice(text.as_bytes());
-        Some(OrderId {
-            length: text.len() as u8,
-            bytes,
-        })
+        Some(OrderId { length: text.len() as u8, bytes })
     }
 
     /// The id as text.
@@ -167,9 +158,7 @@ struct Problem<'a> {
 
 /// The code of a refusal, if its body is a problem with one.
 pub(crate) fn refusal_code(body: &[u8]) -> Option<Cow<'_, str>> {
-    serde_json::from_slice::<Problem<'_>>(body)
-        .ok()
-        .map(|problem| problem.code)
+    serde_json::from_slice::<Problem<'_>>(body).ok().map(|problem| problem.code)
 }
 
 #[cfg(test)]
@@ -184,16 +173,9 @@ mod tests {
     #[test]
     fn what_may_change_does_not_count_as_a_change() {
         let first = Order::read(ORDER.as_bytes()).unwrap().fingerprint();
-        let later = ORDER
-            .replace(r#""version":1"#, r#""version":2"#)
-            .replace("reserved", "expired");
-        assert_eq!(
-            Order::read(later.as_bytes())
-                .unwrap()
-                .fingerprint()
-                .difference(&first),
-            None
-        );
+        let later =
+            ORDER.replace(r#""version":1"#, r#""version":2"#).replace("reserved", "expired");
+        assert_eq!(Order::read(later.as_bytes()).unwrap().fingerprint().difference(&first), None);
     }
 
     #[test]
@@ -202,25 +184,14 @@ mod tests {
         for (from, to, part) in [
             ("alice", "bob", "buyer"),
             (r#""L1""#, r#""L2""#, "items"),
-            (
-                r#""amount":599900,"currency""#,
-                r#""amount":599901,"currency""#,
-                "amount",
-            ),
+            (r#""amount":599900,"currency""#, r#""amount":599901,"currency""#, "amount"),
             ("CNY", "EUR", "amount"),
-            (
-                "00:00:00.012Z\",\"exp",
-                "00:00:00.013Z\",\"exp",
-                "created_at",
-            ),
+            ("00:00:00.012Z\",\"exp", "00:00:00.013Z\",\"exp", "created_at"),
         ] {
             let changed = ORDER.replace(from, to);
             assert_ne!(changed, ORDER);
             assert_eq!(
-                Order::read(changed.as_bytes())
-                    .unwrap()
-                    .fingerprint()
-                    .difference(&first),
+                Order::read(changed.as_bytes()).unwrap().fingerprint().difference(&first),
                 Some(part)
             );
         }
@@ -230,18 +201,9 @@ mod tests {
     fn an_order_is_held_against_its_request() {
         let order = Order::read(ORDER.as_bytes()).unwrap();
         assert_eq!(order.differs_from_request("alice", "iphone", 1), None);
-        assert_eq!(
-            order.differs_from_request("bob", "iphone", 1),
-            Some("buyer")
-        );
-        assert_eq!(
-            order.differs_from_request("alice", "iphone", 2),
-            Some("items")
-        );
-        assert_eq!(
-            order.differs_from_request("alice", "case", 1),
-            Some("items")
-        );
+        assert_eq!(order.differs_from_request("bob", "iphone", 1), Some("buyer"));
+        assert_eq!(order.differs_from_request("alice", "iphone", 2), Some("items"));
+        assert_eq!(order.differs_from_request("alice", "case", 1), Some("items"));
     }
 
     #[test]

@@ -136,10 +136,7 @@ impl Plan {
         Plan {
             target,
             allow_remote: false,
-            profile: Profile::OpenLoop {
-                rate_per_s: 1_000.0,
-                arrivals: Arrivals::Poisson,
-            },
+            profile: Profile::OpenLoop { rate_per_s: 1_000.0, arrivals: Arrivals::Poisson },
             duration: Duration::from_secs(10),
             requests_max: None,
             connections: 256,
@@ -158,34 +155,18 @@ impl Plan {
     /// Names the first setting that is not allowed.
     pub fn check(&self) -> Result<()> {
         if let Profile::OpenLoop { rate_per_s, .. } = self.profile {
-            within(
-                "rate",
-                &rate_per_s,
-                &limits::RATE_PER_S,
-                "requests a second (or max)",
-            )?;
+            within("rate", &rate_per_s, &limits::RATE_PER_S, "requests a second (or max)")?;
             let planned = (rate_per_s * self.duration.as_secs_f64()) as u64;
             if planned.min(self.requests_max.unwrap_or(u64::MAX)) > limits::ARRIVALS_MAX {
-                let range = format!(
-                    "rate × duration must be at most {} requests",
-                    limits::ARRIVALS_MAX
-                );
-                return Err(Error::setting(
-                    "duration",
-                    &format!("{:?}", self.duration),
-                    range,
-                ));
+                let range =
+                    format!("rate × duration must be at most {} requests", limits::ARRIVALS_MAX);
+                return Err(Error::setting("duration", &format!("{:?}", self.duration), range));
             }
         }
         within_time("duration", self.duration, &limits::DURATION)?;
         within_time("timeout", self.patience.answer, &limits::PATIENCE)?;
         within_time("settle-patience", self.patience.reach, &limits::PATIENCE)?;
-        within(
-            "attempts",
-            &self.patience.attempts_max,
-            &limits::ATTEMPTS,
-            "",
-        )?;
+        within("attempts", &self.patience.attempts_max, &limits::ATTEMPTS, "")?;
         within("connections", &self.connections, &limits::CONNECTIONS, "")?;
         if let Some(requests) = self.requests_max {
             within("requests", &requests, &(1..=limits::ARRIVALS_MAX), "")?;
@@ -210,24 +191,14 @@ impl Plan {
 impl Orders {
     fn check(&self) -> Result<()> {
         if !limits::SKUS.contains(&self.skus.len()) {
-            return Err(Error::setting(
-                "skus",
-                &self.skus.len(),
-                range_text(&limits::SKUS, ""),
-            ));
+            return Err(Error::setting("skus", &self.skus.len(), range_text(&limits::SKUS, "")));
         }
         for (index, sku) in self.skus.iter().enumerate() {
             let named = !sku.is_empty()
                 && sku.len() <= 64
-                && sku
-                    .bytes()
-                    .all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte));
+                && sku.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte));
             if !named {
-                return Err(Error::setting(
-                    "sku",
-                    sku,
-                    "must be 1 to 64 of A-Z a-z 0-9 . _ -",
-                ));
+                return Err(Error::setting("sku", sku, "must be 1 to 64 of A-Z a-z 0-9 . _ -"));
             }
             if self.skus[..index].contains(sku) {
                 return Err(Error::setting("sku", sku, "may be named once"));
@@ -240,17 +211,9 @@ impl Orders {
             return Err(Error::setting("jwt-secret", "(hidden)", range));
         }
         if let Some(ops) = &self.ops
-            && !ops
-                .admin_token
-                .expose()
-                .bytes()
-                .all(|byte| byte.is_ascii_graphic())
+            && !ops.admin_token.expose().bytes().all(|byte| byte.is_ascii_graphic())
         {
-            return Err(Error::setting(
-                "admin-token",
-                "(hidden)",
-                "must be visible ASCII",
-            ));
+            return Err(Error::setting("admin-token", "(hidden)", "must be visible ASCII"));
         }
         match &self.setup {
             Some(_) if self.ops.is_none() => Err(Error::setting(
@@ -285,18 +248,10 @@ impl Fixed {
         let token =
             |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic());
         if !token(&self.method) {
-            return Err(Error::setting(
-                "method",
-                &self.method,
-                "must be one visible word",
-            ));
+            return Err(Error::setting("method", &self.method, "must be one visible word"));
         }
         if !self.path.starts_with('/') || !token(&self.path) {
-            return Err(Error::setting(
-                "path",
-                &self.path,
-                "must begin with / and have no spaces",
-            ));
+            return Err(Error::setting("path", &self.path, "must begin with / and have no spaces"));
         }
         for (name, value) in &self.headers {
             if !token(name) || name.contains(':') || value.contains(['\r', '\n', '\0']) {
@@ -367,10 +322,7 @@ mod tests {
             }),
             audit: true,
         };
-        Plan::new(
-            Endpoint::parse("target", "http://127.0.0.1:8080").unwrap(),
-            Work::Orders(orders),
-        )
+        Plan::new(Endpoint::parse("target", "http://127.0.0.1:8080").unwrap(), Work::Orders(orders))
     }
 
     fn orders(plan: &mut Plan) -> &mut Orders {
@@ -390,23 +342,14 @@ mod tests {
     fn each_wrong_setting_is_named_with_its_range() {
         let wrong: [(&str, Spoil); 18] = [
             ("rate", |plan| {
-                plan.profile = Profile::OpenLoop {
-                    rate_per_s: 0.0,
-                    arrivals: Arrivals::Even,
-                }
+                plan.profile = Profile::OpenLoop { rate_per_s: 0.0, arrivals: Arrivals::Even }
             }),
             ("rate", |plan| {
-                plan.profile = Profile::OpenLoop {
-                    rate_per_s: f64::NAN,
-                    arrivals: Arrivals::Even,
-                }
+                plan.profile = Profile::OpenLoop { rate_per_s: f64::NAN, arrivals: Arrivals::Even }
             }),
             ("duration", |plan| plan.duration = Duration::ZERO),
             ("duration", |plan| {
-                plan.profile = Profile::OpenLoop {
-                    rate_per_s: 1e6,
-                    arrivals: Arrivals::Even,
-                };
+                plan.profile = Profile::OpenLoop { rate_per_s: 1e6, arrivals: Arrivals::Even };
                 plan.duration = Duration::from_secs(86_400);
             }),
             ("timeout", |plan| plan.patience.answer = Duration::ZERO),

@@ -57,15 +57,7 @@ pub struct Tick {
 
 impl Tick {
     pub(crate) fn at(phase: Phase, done: u64, total: Option<u64>) -> Tick {
-        Tick {
-            phase,
-            done,
-            total,
-            elapsed: Duration::ZERO,
-            accepted: 0,
-            refused: 0,
-            unknown: 0,
-        }
+        Tick { phase, done, total, elapsed: Duration::ZERO, accepted: 0, refused: 0, unknown: 0 }
     }
 }
 
@@ -96,10 +88,7 @@ impl Bar {
         if let Ok(style) = ProgressStyle::with_template("{prefix:>12} [{bar:30}] {msg}") {
             bar.set_style(style.progress_chars("=> "));
         }
-        Bar {
-            bar,
-            last_done: (Phase::Connect, 0, Duration::ZERO),
-        }
+        Bar { bar, last_done: (Phase::Connect, 0, Duration::ZERO) }
     }
 }
 
@@ -118,17 +107,10 @@ impl Default for Bar {
 impl Progress for Bar {
     fn tick(&mut self, tick: &Tick) {
         let (phase, done, at) = self.last_done;
-        let (done, at) = if phase == tick.phase {
-            (done, at)
-        } else {
-            (0, Duration::ZERO)
-        };
+        let (done, at) = if phase == tick.phase { (done, at) } else { (0, Duration::ZERO) };
         let passed_s = tick.elapsed.saturating_sub(at).as_secs_f64();
-        let rate = if passed_s > 0.0 {
-            tick.done.saturating_sub(done) as f64 / passed_s
-        } else {
-            0.0
-        };
+        let rate =
+            if passed_s > 0.0 { tick.done.saturating_sub(done) as f64 / passed_s } else { 0.0 };
         self.last_done = (tick.phase, tick.done, tick.elapsed);
         self.bar.set_prefix(tick.phase.name());
         self.bar.set_length(tick.total.unwrap_or(0).max(1));

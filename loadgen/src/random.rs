@@ -54,11 +54,7 @@ mod tests {
     #[test]
     fn units_lie_above_zero_and_reach_no_further_than_one() {
         let mut random = SplitMix::new(1);
-        assert!(
-            (0..10_000)
-                .map(|_| random.next_unit())
-                .all(|unit| unit > 0.0 && unit <= 1.0)
-        );
+        assert!((0..10_000).map(|_| random.next_unit()).all(|unit| unit > 0.0 && unit <= 1.0));
     }
 
     #[test]

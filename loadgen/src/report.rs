@@ -212,10 +212,7 @@ impl Report {
 impl Run {
     fn new(plan: &Plan, stopped_early: bool) -> Run {
         let (rate_asked_per_s, arrivals) = match plan.profile {
-            Profile::OpenLoop {
-                rate_per_s,
-                arrivals,
-            } => (Some(rate_per_s), Some(arrivals)),
+            Profile::OpenLoop { rate_per_s, arrivals } => (Some(rate_per_s), Some(arrivals)),
             Profile::ClosedLoop => (None, None),
         };
         let work = match &plan.work {
@@ -224,10 +221,9 @@ impl Run {
                 quantity: orders.quantity,
                 buyers: orders.buyers,
             },
-            Work::Fixed(fixed) => WorkSent::Fixed {
-                method: fixed.method.clone(),
-                path: fixed.path.clone(),
-            },
+            Work::Fixed(fixed) => {
+                WorkSent::Fixed { method: fixed.method.clone(), path: fixed.path.clone() }
+            }
         };
         Run {
             run_id: plan.run_id.clone(),
@@ -324,35 +320,16 @@ mod tests {
     use crate::tally::Quantiles;
 
     fn p999(p999_us: u64) -> Option<Quantiles> {
-        Some(Quantiles {
-            count: 1,
-            p50_us: 1,
-            p90_us: 1,
-            p99_us: 1,
-            p999_us,
-            max_us: p999_us,
-        })
+        Some(Quantiles { count: 1, p50_us: 1, p90_us: 1, p99_us: 1, p999_us, max_us: p999_us })
     }
 
     #[test]
     fn lateness_is_laid_at_the_right_door() {
         assert_eq!(judge(0, p999(999), p999(999), 50.0), Timeliness::OnTime);
-        assert_eq!(
-            judge(0, p999(5_000), p999(20), 50.0),
-            Timeliness::ConnectionsBusy
-        );
-        assert_eq!(
-            judge(9, p999(20), p999(20), 50.0),
-            Timeliness::ConnectionsBusy
-        );
-        assert_eq!(
-            judge(0, p999(5_000), p999(5_000), 50.0),
-            Timeliness::GeneratorHeldUp
-        );
-        assert_eq!(
-            judge(9, p999(5_000), p999(20), 99.0),
-            Timeliness::GeneratorOverloaded
-        );
+        assert_eq!(judge(0, p999(5_000), p999(20), 50.0), Timeliness::ConnectionsBusy);
+        assert_eq!(judge(9, p999(20), p999(20), 50.0), Timeliness::ConnectionsBusy);
+        assert_eq!(judge(0, p999(5_000), p999(5_000), 50.0), Timeliness::GeneratorHeldUp);
+        assert_eq!(judge(9, p999(5_000), p999(20), 99.0), Timeliness::GeneratorOverloaded);
         assert_eq!(judge(3, None, None, 1.0), Timeliness::ConnectionsBusy);
     }
 }

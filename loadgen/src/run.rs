@@ -38,11 +38,7 @@ fn run_fixed(
     progress: &mut dyn Progress,
 ) -> Result<Report> {
     let mut subject = Repeating::new(plan, fixed);
-    let mut watch = Watch {
-        stop,
-        progress,
-        unreachable_after: None,
-    };
+    let mut watch = Watch { stop, progress, unreachable_after: None };
     let mut driver = open(plan, &mut watch)?;
     rush(plan, &mut driver, &mut subject, &mut watch)
 }
@@ -57,49 +53,22 @@ fn run_orders(
     if let (Some(ops), Some(setup)) = (&callers.ops, &orders.setup) {
         operator::set_up(ops, orders, setup, &plan.run_id)?;
     }
-    let script = Script::new(
-        plan,
-        orders,
-        unix_seconds() + plan.duration.as_secs() + TOKEN_SPARE_S,
-    );
-    let start = if orders.audit {
-        callers.looker().look(&script)?
-    } else {
-        Vec::new()
-    };
+    let script =
+        Script::new(plan, orders, unix_seconds() + plan.duration.as_secs() + TOKEN_SPARE_S);
+    let start = if orders.audit { callers.looker().look(&script)? } else { Vec::new() };
     let mut book = Book::new(&script, &plan.limits, orders.audit);
 
-    let mut watch = Watch {
-        stop,
-        progress,
-        unreachable_after: None,
-    };
+    let mut watch = Watch { stop, progress, unreachable_after: None };
     let mut driver = open(plan, &mut watch)?;
-    let unsettled_max = if orders.audit {
-        plan.limits.unknown_max
-    } else {
-        0
-    };
-    let mut ordering = Ordering {
-        script: &script,
-        book: &mut book,
-        unsettled: Vec::new(),
-        unsettled_max,
-    };
+    let unsettled_max = if orders.audit { plan.limits.unknown_max } else { 0 };
+    let mut ordering =
+        Ordering { script: &script, book: &mut book, unsettled: Vec::new(), unsettled_max };
     let mut report = rush(plan, &mut driver, &mut ordering, &mut watch)?;
     let unsettled = ordering.unsettled;
 
     if orders.audit {
         watch.unreachable_after = Some(plan.patience.reach);
-        let mut checking = Checking {
-            plan,
-            orders,
-            callers,
-            script,
-            book,
-            driver,
-            watch,
-        };
+        let mut checking = Checking { plan, orders, callers, script, book, driver, watch };
         report.settled = Some(checking.settle(unsettled)?);
         checking.audit(start, &mut report)?;
         book = checking.book;
@@ -141,13 +110,7 @@ fn rush<S: Subject>(
         // The next asking ends what follows.
         watch.stop.take();
     }
-    Ok(Report::new(
-        plan,
-        rushed,
-        drive,
-        connections_at_start,
-        stopped,
-    ))
+    Ok(Report::new(plan, rushed, drive, connections_at_start, stopped))
 }
 
 /// Who is called for single answers.
@@ -164,25 +127,13 @@ impl Callers {
         let public = Caller::new(&plan.target, address, None, patience, bytes_max);
         let ops = orders.ops.as_ref().map(|ops| {
             let address = ops.url.reach(plan.allow_remote, patience)?;
-            Ok(Caller::new(
-                &ops.url,
-                address,
-                Some(ops.admin_token.clone()),
-                patience,
-                bytes_max,
-            ))
+            Ok(Caller::new(&ops.url, address, Some(ops.admin_token.clone()), patience, bytes_max))
         });
-        Ok(Callers {
-            public,
-            ops: ops.transpose()?,
-        })
+        Ok(Callers { public, ops: ops.transpose()? })
     }
 
     fn looker(&self) -> Looker<'_> {
-        Looker {
-            public: &self.public,
-            ops: self.ops.as_ref(),
-        }
+        Looker { public: &self.public, ops: self.ops.as_ref() }
     }
 }
 
@@ -199,16 +150,9 @@ struct Checking<'p> {
 
 impl Checking<'_> {
     fn settle(&mut self, numbers: Vec<u64>) -> Result<Settled> {
-        let settled = Settled {
-            asked: numbers.len() as u64,
-            ..Settled::default()
-        };
-        let mut settling = Settling {
-            script: &self.script,
-            book: &mut self.book,
-            numbers,
-            settled,
-        };
+        let settled = Settled { asked: numbers.len() as u64, ..Settled::default() };
+        let mut settling =
+            Settling { script: &self.script, book: &mut self.book, numbers, settled };
         errands::run(
             &mut self.driver,
             &mut settling,
@@ -221,11 +165,7 @@ impl Checking<'_> {
     fn audit(&mut self, start: Vec<View>, report: &mut Report) -> Result<()> {
         let mut notes = Vec::new();
         let attempts_max = self.plan.patience.attempts_max;
-        let mut moments = Moments {
-            start,
-            settled: self.look(),
-            end: None,
-        };
+        let mut moments = Moments { start, settled: self.look(), end: None };
 
         let mut read = ReadBack::new(&self.script, &mut self.book);
         errands::run(&mut self.driver, &mut read, attempts_max, &mut self.watch)?;
@@ -242,12 +182,7 @@ impl Checking<'_> {
             format!("orders after the first {kept} were not kept")
         });
         self.book.check_ids(&self.script);
-        moments.check(
-            &self.script,
-            &seen,
-            self.orders.per_buyer_limit,
-            &mut self.book.findings,
-        );
+        moments.check(&self.script, &seen, self.orders.per_buyer_limit, &mut self.book.findings);
         if moments.limit_unknown(self.orders.per_buyer_limit) {
             notes.push(
                 "the limit per buyer is not known (--per-buyer-limit): not checked".to_owned(),
@@ -272,9 +207,7 @@ impl Checking<'_> {
         match self.callers.looker().look(&self.script) {
             Ok(views) => Some(views),
             Err(error) => {
-                self.book
-                    .findings
-                    .add(Kind::Unchecked, || format!("stock: {error}"));
+                self.book.findings.add(Kind::Unchecked, || format!("stock: {error}"));
                 None
             }
         }
@@ -287,14 +220,14 @@ impl Checking<'_> {
         };
         match operator::oversold(ops) {
             Ok(Some(0)) => {}
-            Ok(Some(units)) => self
+            Ok(Some(units)) => {
+                self.book.findings.add(Kind::ServerReportsOversold, || units.to_string())
+            }
+            Ok(None) => notes.push("the server's own audit says nothing of `oversold`".to_owned()),
+            Err(error) => self
                 .book
                 .findings
-                .add(Kind::ServerReportsOversold, || units.to_string()),
-            Ok(None) => notes.push("the server's own audit says nothing of `oversold`".to_owned()),
-            Err(error) => self.book.findings.add(Kind::Unchecked, || {
-                format!("the server's own audit: {error}")
-            }),
+                .add(Kind::Unchecked, || format!("the server's own audit: {error}")),
         }
     }
 

@@ -23,10 +23,7 @@ pub(crate) trait Subject {
 /// When the next request is due.
 enum Pace {
     /// As planned; what is overdue at the end is still sent until the grace is over.
-    Open {
-        schedule: Box<Schedule>,
-        grace_ns: u64,
-    },
+    Open { schedule: Box<Schedule>, grace_ns: u64 },
     /// As soon as a connection is free.
     Closed { sent_max: u64 },
 }
@@ -70,10 +67,7 @@ impl<'s, S: Subject> Rush<'s, S> {
         let window_ns = nanos(plan.duration);
         let sent_max = plan.requests_max.unwrap_or(u64::MAX);
         let pace = match plan.profile {
-            Profile::OpenLoop {
-                rate_per_s,
-                arrivals,
-            } => Pace::Open {
+            Profile::OpenLoop { rate_per_s, arrivals } => Pace::Open {
                 schedule: Box::new(Schedule::new(
                     arrivals, rate_per_s, window_ns, sent_max, plan.seed,
                 )),
@@ -105,10 +99,9 @@ impl<'s, S: Subject> Rush<'s, S> {
     pub(crate) fn finish(self) -> Rushed {
         let stopped_ns = self.ended_ns.unwrap_or(u64::MAX);
         let (left, end_ns) = match &self.pace {
-            Pace::Open { schedule, .. } => (
-                schedule.due_before(stopped_ns),
-                self.window_ns.min(stopped_ns),
-            ),
+            Pace::Open { schedule, .. } => {
+                (schedule.due_before(stopped_ns), self.window_ns.min(stopped_ns))
+            }
             // A plan that ends by count ends with its last request.
             Pace::Closed { sent_max } if self.sent == *sent_max => (0, 0),
             Pace::Closed { .. } => (0, self.window_ns.min(stopped_ns)),
@@ -146,11 +139,7 @@ impl<S: Subject> Workload for Rush<'_, S> {
     }
 
     fn due(&mut self, now_ns: u64) -> Due {
-        if self.ended_ns.is_some() {
-            Due::Never
-        } else {
-            self.due_at(now_ns - self.start_ns)
-        }
+        if self.ended_ns.is_some() { Due::Never } else { self.due_at(now_ns - self.start_ns) }
     }
 
     fn write(&mut self, now_ns: u64, free_since_ns: u64, request: &mut Vec<u8>) -> Ticket {
@@ -160,17 +149,10 @@ impl<S: Subject> Workload for Rush<'_, S> {
                 let (number, planned_ns) = schedule.take().expect("what is due can be taken");
                 let free_ns = free_since_ns.saturating_sub(self.start_ns);
                 self.lag.record_ns(elapsed_ns - planned_ns);
-                self.own_lag
-                    .record_ns(elapsed_ns - planned_ns.max(free_ns).min(elapsed_ns));
-                Ticket {
-                    number,
-                    due_ns: self.start_ns + planned_ns,
-                }
+                self.own_lag.record_ns(elapsed_ns - planned_ns.max(free_ns).min(elapsed_ns));
+                Ticket { number, due_ns: self.start_ns + planned_ns }
             }
-            Pace::Closed { .. } => Ticket {
-                number: self.sent,
-                due_ns: now_ns,
-            },
+            Pace::Closed { .. } => Ticket { number: self.sent, due_ns: now_ns },
         };
         self.subject.write(ticket.number, request);
         self.sent += 1;
@@ -184,8 +166,7 @@ impl<S: Subject> Workload for Rush<'_, S> {
         if class == Class::Unknown {
             self.subject.unknown(number);
         }
-        self.tally
-            .answer(answer.status, class, sent.now_ns - due_ns);
+        self.tally.answer(answer.status, class, sent.now_ns - due_ns);
         self.last_answer_ns = sent.now_ns - self.start_ns;
     }
 
@@ -256,10 +237,8 @@ mod tests {
             body: Vec::new(),
             expected: Vec::new(),
         };
-        let mut plan = Plan::new(
-            Endpoint::parse("target", "http://127.0.0.1:1").unwrap(),
-            Work::Fixed(fixed),
-        );
+        let mut plan =
+            Plan::new(Endpoint::parse("target", "http://127.0.0.1:1").unwrap(), Work::Fixed(fixed));
         plan.profile = profile;
         plan.duration = Duration::from_millis(100);
         plan.patience.answer = Duration::from_millis(50);
@@ -267,10 +246,7 @@ mod tests {
     }
 
     fn even(rate_per_s: f64) -> Profile {
-        Profile::OpenLoop {
-            rate_per_s,
-            arrivals: Arrivals::Even,
-        }
+        Profile::OpenLoop { rate_per_s, arrivals: Arrivals::Even }
     }
 
     fn ok() -> Answer<'static> {
@@ -291,24 +267,9 @@ mod tests {
         // Due at 0, sent at 30 ms because the only connection was busy until 20 ms; answered at 35 ms.
         assert_eq!(rush.due(START + 30 * MS), Due::Now);
         let ticket = rush.write(START + 30 * MS, START + 20 * MS, &mut Vec::new());
-        rush.answered(
-            Sent {
-                ticket,
-                now_ns: START + 35 * MS,
-            },
-            &ok(),
-        );
+        rush.answered(Sent { ticket, now_ns: START + 35 * MS }, &ok());
         let rushed = rush.finish();
-        assert_eq!(
-            rushed
-                .tally
-                .accepted_times
-                .quantiles()
-                .unwrap()
-                .max_us
-                .div_ceil(100),
-            350
-        );
+        assert_eq!(rushed.tally.accepted_times.quantiles().unwrap().max_us.div_ceil(100), 350);
         assert_eq!(rushed.lag.quantiles().unwrap().max_us, 30_000);
         assert_eq!(rushed.own_lag.quantiles().unwrap().max_us, 10_000);
         assert_eq!((rushed.planned, rushed.sent), (10, 1));
@@ -326,10 +287,7 @@ mod tests {
         rush.write(START + 149 * MS, START, &mut Vec::new());
         assert_eq!(rush.due(START + 150 * MS), Due::Never);
         let rushed = rush.finish();
-        assert_eq!(
-            (rushed.planned, rushed.sent, rushed.sending_ns),
-            (10, 2, 149 * MS)
-        );
+        assert_eq!((rushed.planned, rushed.sent, rushed.sending_ns), (10, 2, 149 * MS));
     }
 
     #[test]
@@ -341,10 +299,7 @@ mod tests {
         rush.stop(START + 45 * MS);
         assert_eq!(rush.due(START + 46 * MS), Due::Never);
         let rushed = rush.finish();
-        assert_eq!(
-            (rushed.planned, rushed.sent, rushed.sending_ns),
-            (5, 1, 45 * MS)
-        );
+        assert_eq!((rushed.planned, rushed.sent, rushed.sending_ns), (5, 1, 45 * MS));
     }
 
     #[test]
@@ -358,28 +313,16 @@ mod tests {
             assert_eq!(rush.due(START + MS), Due::Now);
             assert_eq!(
                 rush.write(START + MS, START, &mut Vec::new()),
-                Ticket {
-                    number,
-                    due_ns: START + MS
-                }
+                Ticket { number, due_ns: START + MS }
             );
         }
         assert_eq!(rush.due(START + MS), Due::Never);
         rush.failed(
-            Sent {
-                ticket: Ticket {
-                    number: 1,
-                    due_ns: START + MS,
-                },
-                now_ns: START + 2 * MS,
-            },
+            Sent { ticket: Ticket { number: 1, due_ns: START + MS }, now_ns: START + 2 * MS },
             Failure::Cut,
         );
         let rushed = rush.finish();
-        assert_eq!(
-            (rushed.planned, rushed.sent, rushed.tally.unknown),
-            (2, 2, 1)
-        );
+        assert_eq!((rushed.planned, rushed.sent, rushed.tally.unknown), (2, 2, 1));
         assert_eq!(rushed.sending_ns, MS);
         assert_eq!(subject.unknown, [1]);
     }

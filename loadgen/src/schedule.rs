@@ -104,13 +104,7 @@ mod tests {
 
     #[test]
     fn even_arrivals_do_not_drift() {
-        let planned = times(Schedule::new(
-            Arrivals::Even,
-            3.0,
-            1_000 * SECOND_NS,
-            u64::MAX,
-            1,
-        ));
+        let planned = times(Schedule::new(Arrivals::Even, 3.0, 1_000 * SECOND_NS, u64::MAX, 1));
         assert_eq!(planned.len(), 3_000);
         assert_eq!(planned[2_997], 999 * SECOND_NS);
     }
@@ -118,13 +112,7 @@ mod tests {
     #[test]
     fn poisson_arrivals_follow_the_seed_and_the_rate() {
         let plan = |seed| {
-            times(Schedule::new(
-                Arrivals::Poisson,
-                1_000.0,
-                100 * SECOND_NS,
-                u64::MAX,
-                seed,
-            ))
+            times(Schedule::new(Arrivals::Poisson, 1_000.0, 100 * SECOND_NS, u64::MAX, seed))
         };
         let planned = plan(9);
         assert_eq!(planned, plan(9));
@@ -133,20 +121,14 @@ mod tests {
         // 100,000 expected, one standard deviation is 316.
         assert!(planned.len().abs_diff(100_000) < 2_000, "{}", planned.len());
         // Of exponential gaps, 1 - 1/e are shorter than the mean.
-        let short = planned
-            .windows(2)
-            .filter(|pair| pair[1] - pair[0] < 1_000_000)
-            .count();
+        let short = planned.windows(2).filter(|pair| pair[1] - pair[0] < 1_000_000).count();
         assert!(short.abs_diff(63_212) < 2_000, "{short}");
     }
 
     #[test]
     fn the_count_ends_the_plan_too() {
         for arrivals in [Arrivals::Even, Arrivals::Poisson] {
-            assert_eq!(
-                times(Schedule::new(arrivals, 1_000.0, SECOND_NS, 5, 1)).len(),
-                5
-            );
+            assert_eq!(times(Schedule::new(arrivals, 1_000.0, SECOND_NS, 5, 1)).len(), 5);
         }
     }
 

@@ -50,11 +50,9 @@ impl Script {
         let signer = Signer::new(&orders.jwt_secret);
         for buyer in 0..orders.buyers {
             // Names are of one length, and so are tokens.
-            script.tokens.extend_from_slice(
-                signer
-                    .sign(&script.buyer_name(buyer), exp_unix_s)
-                    .as_bytes(),
-            );
+            script
+                .tokens
+                .extend_from_slice(signer.sign(&script.buyer_name(buyer), exp_unix_s).as_bytes());
         }
         script.token_bytes = script.tokens.len() / orders.buyers as usize;
         for sku in &orders.skus {
@@ -135,11 +133,7 @@ impl Script {
 
     /// Request `number` in words, for findings.
     pub(crate) fn name(&self, number: u64) -> String {
-        format!(
-            "key {} of buyer {}",
-            self.key(number),
-            self.buyer_name(self.wanted(number).buyer)
-        )
+        format!("key {} of buyer {}", self.key(number), self.buyer_name(self.wanted(number).buyer))
     }
 
     fn token(&self, buyer: u32) -> &[u8] {
@@ -184,14 +178,8 @@ pub(crate) mod tests {
         script.write_order(7, &mut again);
         assert_eq!(first, again);
         let text = String::from_utf8(first).unwrap();
-        assert!(
-            text.starts_with("POST /v1/orders HTTP/1.1\r\nhost: 127.0.0.1:1\r\n"),
-            "{text}"
-        );
-        assert!(
-            text.contains("\r\nidempotency-key: run-7\r\n\r\n{\"sku\":\"sku-"),
-            "{text}"
-        );
+        assert!(text.starts_with("POST /v1/orders HTTP/1.1\r\nhost: 127.0.0.1:1\r\n"), "{text}");
+        assert!(text.contains("\r\nidempotency-key: run-7\r\n\r\n{\"sku\":\"sku-"), "{text}");
         assert!(text.ends_with(",\"quantity\":1}"), "{text}");
     }
 
@@ -210,13 +198,6 @@ pub(crate) mod tests {
     fn each_buyer_has_a_token_of_its_own() {
         let script = script(11, 1);
         assert_ne!(script.token(1), script.token(10));
-        assert_eq!(
-            script
-                .token(10)
-                .iter()
-                .filter(|&&byte| byte == b'.')
-                .count(),
-            2
-        );
+        assert_eq!(script.token(10).iter().filter(|&&byte| byte == b'.').count(), 2);
     }
 }

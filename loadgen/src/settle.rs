@@ -53,9 +53,7 @@ impl Errand for Settling<'_> {
             200 | 201 => {
                 if (answer.status == 200) != answer.replayed {
                     let script = self.script;
-                    self.book
-                        .findings
-                        .add(Kind::RepeatNotMarked, || script.name(number));
+                    self.book.findings.add(Kind::RepeatNotMarked, || script.name(number));
                 }
                 let made = if answer.status == 200 {
                     &mut self.settled.had_been_made
@@ -78,9 +76,7 @@ impl Errand for Settling<'_> {
     fn give_up(&mut self, item: usize) {
         self.settled.unsettled += 1;
         let (script, number) = (self.script, self.numbers[item]);
-        self.book
-            .findings
-            .add(Kind::Unsettled, || script.name(number));
+        self.book.findings.add(Kind::Unsettled, || script.name(number));
     }
 }
 
@@ -127,20 +123,12 @@ mod tests {
             assert_eq!(judge(4, status, false), Verdict::Again);
         }
         settling.give_up(4);
-        let expected = Settled {
-            asked: 0,
-            had_been_made: 2,
-            made_by_repeat: 1,
-            refused: 1,
-            unsettled: 1,
-        };
+        let expected =
+            Settled { asked: 0, had_been_made: 2, made_by_repeat: 1, refused: 1, unsettled: 1 };
         assert_eq!(settling.settled, expected);
         assert_eq!(book.orders.len(), 3);
         assert_eq!(
-            (
-                book.findings.count(Kind::RepeatNotMarked),
-                book.findings.count(Kind::Unsettled)
-            ),
+            (book.findings.count(Kind::RepeatNotMarked), book.findings.count(Kind::Unsettled)),
             (1, 1)
         );
     }

@@ -42,10 +42,7 @@ impl Looker<'_> {
         Ok(View {
             available: available
                 .ok_or_else(|| reply.refused("the audit needs `available` of the SKU"))?,
-            counters: self
-                .ops
-                .map(|ops| operator::counters(ops, sku))
-                .transpose()?,
+            counters: self.ops.map(|ops| operator::counters(ops, sku)).transpose()?,
         })
     }
 }
@@ -105,20 +102,12 @@ impl Moments {
             let start = self.start[index];
             let settled = self.settled.as_ref().map(|views| views[index]);
             let end = self.end.as_ref().map(|views| views[index]);
-            for counters in [Some(start), settled, end]
-                .into_iter()
-                .flatten()
-                .filter_map(|view| view.counters)
+            for counters in
+                [Some(start), settled, end].into_iter().flatten().filter_map(|view| view.counters)
             {
                 check_balance(sku, &counters, findings);
             }
-            check_units(
-                sku,
-                &start,
-                settled.as_ref(),
-                seen.units_by_sku[index],
-                findings,
-            );
+            check_units(sku, &start, settled.as_ref(), seen.units_by_sku[index], findings);
             let told = start.counters.and_then(|counters| counters.per_buyer_limit);
             if let Some(limit) = limit.map(u64::from).or(told).filter(|&limit| limit > 0) {
                 check_limit(script, seen, limit, index as u32, findings);
@@ -136,15 +125,13 @@ impl Moments {
                 available_at_end: end.map(|view| view.available),
                 units_acknowledged: book.units_by_sku()[index],
                 units_taken: seen.units_by_sku[index],
-                counters: end
-                    .and_then(|view| view.counters)
-                    .map(|counters| SkuCounters {
-                        received: counters.received,
-                        available: counters.available,
-                        held: counters.held,
-                        sold: counters.sold,
-                        withdrawn: counters.withdrawn,
-                    }),
+                counters: end.and_then(|view| view.counters).map(|counters| SkuCounters {
+                    received: counters.received,
+                    available: counters.available,
+                    held: counters.held,
+                    sold: counters.sold,
+                    withdrawn: counters.withdrawn,
+                }),
             }
         };
         script.skus().iter().enumerate().map(sku_stock).collect()
@@ -163,29 +150,19 @@ impl Moments {
                 && settled[index].counters.is_none()
                 && settled[index].available + taken > start
         };
-        (0..settled.len())
-            .filter(more)
-            .map(|index| script.skus()[index].clone())
-            .collect()
+        (0..settled.len()).filter(more).map(|index| script.skus()[index].clone()).collect()
     }
 
     /// Whether the limit of some SKU is known to nobody here.
     pub(crate) fn limit_unknown(&self, limit: Option<u32>) -> bool {
-        let told = |view: &View| {
-            view.counters
-                .is_some_and(|counters| counters.per_buyer_limit.is_some())
-        };
+        let told =
+            |view: &View| view.counters.is_some_and(|counters| counters.per_buyer_limit.is_some());
         limit.is_none() && !self.start.iter().all(told)
     }
 }
 
 fn check_balance(sku: &str, counters: &Counters, findings: &mut Findings) {
-    let parts = [
-        counters.available,
-        counters.held,
-        counters.sold,
-        counters.withdrawn,
-    ];
+    let parts = [counters.available, counters.held, counters.sold, counters.withdrawn];
     let sum = parts.iter().map(|&part| u128::from(part)).sum::<u128>();
     if sum != u128::from(counters.received) {
         findings.add(Kind::Unbalanced, || format!("{sku}: {counters:?}"));
@@ -218,10 +195,7 @@ fn check_units(
         && taken > after.held + after.sold
     {
         findings.add(Kind::UnitsNotCounted, || {
-            format!(
-                "{sku}: {taken} units in orders, held {} + sold {}",
-                after.held, after.sold
-            )
+            format!("{sku}: {taken} units in orders, held {} + sold {}", after.held, after.sold)
         });
     }
 }
@@ -235,40 +209,21 @@ mod tests {
     use crate::script::tests::script;
 
     fn buyers_see(available: u64) -> View {
-        View {
-            available,
-            counters: None,
-        }
+        View { available, counters: None }
     }
 
     fn operators_see(received: u64, available: u64, held: u64) -> View {
-        let counters = Counters {
-            received,
-            available,
-            held,
-            sold: 0,
-            withdrawn: 0,
-            per_buyer_limit: Some(1),
-        };
-        View {
-            available,
-            counters: Some(counters),
-        }
+        let counters =
+            Counters { received, available, held, sold: 0, withdrawn: 0, per_buyer_limit: Some(1) };
+        View { available, counters: Some(counters) }
     }
 
     fn check(start: View, settled: View, taken: u64, limit: Option<u32>) -> Vec<Kind> {
         let script = script(2, 1);
-        let mut seen = Seen {
-            units_by_sku: vec![taken],
-            ..Seen::default()
-        };
+        let mut seen = Seen { units_by_sku: vec![taken], ..Seen::default() };
         seen.units_by_buyer.insert((0, 0), taken);
         let mut findings = Findings::new(5);
-        let moments = Moments {
-            start: vec![start],
-            settled: Some(vec![settled]),
-            end: None,
-        };
+        let moments = Moments { start: vec![start], settled: Some(vec![settled]), end: None };
         moments.check(&script, &seen, limit, &mut findings);
         findings.kinds()
     }
@@ -276,18 +231,12 @@ mod tests {
     #[test]
     fn stock_that_adds_up_is_left_alone() {
         assert_eq!(check(buyers_see(5), buyers_see(0), 5, None), []);
-        assert_eq!(
-            check(operators_see(5, 5, 0), operators_see(5, 4, 1), 1, None),
-            []
-        );
+        assert_eq!(check(operators_see(5, 5, 0), operators_see(5, 4, 1), 1, None), []);
     }
 
     #[test]
     fn overselling_is_found_from_either_side() {
-        assert_eq!(
-            check(buyers_see(5), buyers_see(0), 6, None),
-            [Kind::Oversold]
-        );
+        assert_eq!(check(buyers_see(5), buyers_see(0), 6, None), [Kind::Oversold]);
         assert_eq!(
             check(operators_see(5, 5, 0), operators_see(5, 0, 5), 6, Some(0)),
             [Kind::Oversold, Kind::UnitsNotCounted]
@@ -297,29 +246,18 @@ mod tests {
     #[test]
     fn buyers_who_see_more_left_than_there_should_be_say_so() {
         let script = script(2, 1);
-        let seen = Seen {
-            units_by_sku: vec![3],
-            ..Seen::default()
-        };
-        for (left, expected) in [
-            (buyers_see(2), vec![]),
-            (buyers_see(3), vec!["sku-1".to_owned()]),
-        ] {
-            let moments = Moments {
-                start: vec![buyers_see(5)],
-                settled: Some(vec![left]),
-                end: None,
-            };
+        let seen = Seen { units_by_sku: vec![3], ..Seen::default() };
+        for (left, expected) in [(buyers_see(2), vec![]), (buyers_see(3), vec!["sku-1".to_owned()])]
+        {
+            let moments =
+                Moments { start: vec![buyers_see(5)], settled: Some(vec![left]), end: None };
             assert_eq!(moments.more_left_than_expected(&script, &seen), expected);
         }
     }
 
     #[test]
     fn stock_that_came_during_the_run_is_no_overselling() {
-        assert_eq!(
-            check(operators_see(5, 3, 2), operators_see(9, 0, 9), 9, Some(0)),
-            []
-        );
+        assert_eq!(check(operators_see(5, 3, 2), operators_see(9, 0, 9), 9, Some(0)), []);
     }
 
     #[test]
@@ -332,18 +270,12 @@ mod tests {
 
     #[test]
     fn the_limit_is_what_was_given_or_else_what_operators_see() {
-        assert_eq!(
-            check(buyers_see(5), buyers_see(3), 2, Some(1)),
-            [Kind::BuyerOverLimit]
-        );
+        assert_eq!(check(buyers_see(5), buyers_see(3), 2, Some(1)), [Kind::BuyerOverLimit]);
         assert_eq!(
             check(operators_see(5, 5, 0), operators_see(5, 3, 2), 2, None),
             [Kind::BuyerOverLimit]
         );
-        assert_eq!(
-            check(operators_see(5, 5, 0), operators_see(5, 3, 2), 2, Some(2)),
-            []
-        );
+        assert_eq!(check(operators_see(5, 5, 0), operators_see(5, 3, 2), 2, Some(2)), []);
         assert_eq!(check(buyers_see(5), buyers_see(3), 2, Some(0)), []);
     }
 }

@@ -34,9 +34,7 @@ impl Subject for Ordering<'_> {
             }
             200 => {
                 let script = self.script;
-                self.book
-                    .findings
-                    .add(Kind::FreshKeyReplayed, || script.name(number));
+                self.book.findings.add(Kind::FreshKeyReplayed, || script.name(number));
                 Class::Unexpected
             }
             500 | 502 | 504 => Class::Unknown,
@@ -66,11 +64,8 @@ pub(crate) struct Repeating {
 impl Repeating {
     /// The request of `fixed`, as bytes.
     pub(crate) fn new(plan: &Plan, fixed: &Fixed) -> Repeating {
-        let headers: Vec<(&str, &str)> = fixed
-            .headers
-            .iter()
-            .map(|(name, value)| (name.as_str(), value.as_str()))
-            .collect();
+        let headers: Vec<(&str, &str)> =
+            fixed.headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
         Repeating {
             request: http::request(
                 &fixed.method,
@@ -90,11 +85,7 @@ impl Subject for Repeating {
     }
 
     fn judge<'a>(&mut self, _number: u64, answer: &'a Answer<'_>) -> Class<'a> {
-        if self.expected.contains(&answer.status) {
-            Class::Accepted
-        } else {
-            Class::Unexpected
-        }
+        if self.expected.contains(&answer.status) { Class::Accepted } else { Class::Unexpected }
     }
 
     fn unknown(&mut self, _number: u64) {}
@@ -117,12 +108,8 @@ mod tests {
     fn answers_are_told_apart_as_the_contract_does() {
         let script = script(2, 1);
         let mut book = Book::new(&script, &Limits::TINY, true);
-        let mut ordering = Ordering {
-            script: &script,
-            book: &mut book,
-            unsettled: Vec::new(),
-            unsettled_max: 2,
-        };
+        let mut ordering =
+            Ordering { script: &script, book: &mut book, unsettled: Vec::new(), unsettled_max: 2 };
         let mut judge = |status, body: &[u8]| {
             let answer = Answer {
                 status,
@@ -141,10 +128,7 @@ mod tests {
             }
         };
         assert_eq!(judge(201, &body(&script, 0, "order")), Class::Accepted);
-        assert_eq!(
-            judge(409, br#"{"code":"sold_out"}"#),
-            Class::Refused(Some("sold_out".into()))
-        );
+        assert_eq!(judge(409, br#"{"code":"sold_out"}"#), Class::Refused(Some("sold_out".into())));
         assert_eq!(judge(503, b""), Class::Refused(None));
         assert_eq!(judge(504, b""), Class::Unknown);
         assert_eq!(judge(500, b""), Class::Unknown);
@@ -154,9 +138,6 @@ mod tests {
             ordering.unknown(number);
         }
         assert_eq!(ordering.unsettled, [0, 1]);
-        assert_eq!(
-            book.findings.kinds(),
-            [Kind::FreshKeyReplayed, Kind::Unsettled]
-        );
+        assert_eq!(book.findings.kinds(), [Kind::FreshKeyReplayed, Kind::Unsettled]);
     }
 }

@@ -53,10 +53,7 @@ impl Times {
     pub(crate) fn new() -> Times {
         let histogram =
             Histogram::new_with_bounds(1, LONGEST_US, 3).expect("the bounds are in order");
-        Times {
-            histogram,
-            max_us: 0,
-        }
+        Times { histogram, max_us: 0 }
     }
 
     /// Records a time.
@@ -165,11 +162,7 @@ impl Tally {
             *count += 1;
             return;
         }
-        let code = if self.refusals.len() < self.codes_max {
-            code
-        } else {
-            "(other)"
-        };
+        let code = if self.refusals.len() < self.codes_max { code } else { "(other)" };
         *self.refusals.entry(code.to_owned()).or_default() += 1;
     }
 }
@@ -216,13 +209,7 @@ mod tests {
         tally.answer(302, Class::Unexpected, 2_000_000);
         tally.failure(Failure::Timeout);
         assert_eq!(
-            (
-                tally.accepted,
-                tally.refused,
-                tally.unknown,
-                tally.unexpected,
-                tally.answers
-            ),
+            (tally.accepted, tally.refused, tally.unknown, tally.unexpected, tally.answers),
             (1, 1, 2, 1, 4)
         );
         assert_eq!(tally.accepted_times.quantiles().unwrap().count, 1);
@@ -240,11 +227,8 @@ mod tests {
         for code in ["a", "\u{1b}[2J", "c", "d", "a"] {
             tally.answer(409, Class::Refused(Some(code.into())), 1);
         }
-        let refusals: Vec<(&str, u64)> = tally
-            .refusals
-            .iter()
-            .map(|(code, count)| (code.as_str(), *count))
-            .collect();
+        let refusals: Vec<(&str, u64)> =
+            tally.refusals.iter().map(|(code, count)| (code.as_str(), *count)).collect();
         assert_eq!(refusals, [("(not a word)", 1), ("(other)", 2), ("a", 2)]);
     }
 }

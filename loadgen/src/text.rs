@@ -37,20 +37,13 @@ impl Display for Run {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         writeln!(f, "run {} against {}", self.run_id, self.target)?;
         match &self.work {
-            WorkSent::Orders {
-                skus,
-                quantity,
-                buyers,
-            } => {
+            WorkSent::Orders { skus, quantity, buyers } => {
                 let names = match skus.as_slice() {
                     [sku] => sku.clone(),
                     [first, .., last] => format!("{} SKUs, {first} … {last}", skus.len()),
                     [] => "no SKU".to_owned(),
                 };
-                writeln!(
-                    f,
-                    "  orders of {quantity} × {names}, {buyers} buyers in turn"
-                )?;
+                writeln!(f, "  orders of {quantity} × {names}, {buyers} buyers in turn")?;
             }
             WorkSent::Fixed { method, path } => writeln!(f, "  {method} {path}, again and again")?,
         }
@@ -70,11 +63,7 @@ impl Display for Run {
                 "  closed loop: each connection sends as soon as it is answered; latency from sending, queueing is not seen"
             )?,
         }
-        write!(
-            f,
-            "  {} s, {} connections, seed {}",
-            self.duration_s, self.connections, self.seed
-        )?;
+        write!(f, "  {} s, {} connections, seed {}", self.duration_s, self.connections, self.seed)?;
         if let Some(requests) = self.requests_max {
             write!(f, ", at most {requests} requests")?;
         }
@@ -98,11 +87,7 @@ impl Display for Sending {
         writeln!(f, "  never sent         {}", self.never_sent)?;
         write_times(f, "  late by", self.lag)?;
         write_times(f, "    own fault", self.own_lag)?;
-        writeln!(
-            f,
-            "  generator busy     {:.1} % of the time",
-            self.busy_percent
-        )?;
+        writeln!(f, "  generator busy     {:.1} % of the time", self.busy_percent)?;
         writeln!(
             f,
             "  connections        {} at the start, {} opened again, {} openings failed",
@@ -133,11 +118,7 @@ impl Display for Answers {
             "  answered           {} in {:.3} s, {:.1}/s",
             self.count, self.window_s, self.answered_per_s
         )?;
-        writeln!(
-            f,
-            "  accepted           {}, goodput {:.1}/s",
-            self.accepted, self.goodput_per_s
-        )?;
+        writeln!(f, "  accepted           {}, goodput {:.1}/s", self.accepted, self.goodput_per_s)?;
         writeln!(f, "  refused            {}", self.refused)?;
         for (code, count) in &self.refusals {
             writeln!(f, "    {code:<24} {count}")?;
@@ -163,10 +144,7 @@ impl Display for Answers {
         write_times(f, "  latency refused", self.latency_refused)?;
         write_times(f, "  latency other", self.latency_other)?;
         if !self.errors.is_empty() {
-            writeln!(
-                f,
-                "  requests without an answer are in none of these latencies"
-            )?;
+            writeln!(f, "  requests without an answer are in none of these latencies")?;
         }
         Ok(())
     }
@@ -184,11 +162,7 @@ impl Display for Settled {
 
 impl Display for Audit {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        writeln!(
-            f,
-            "audit from outside: {}",
-            if self.passed { "passed" } else { "FAILED" }
-        )?;
+        writeln!(f, "audit from outside: {}", if self.passed { "passed" } else { "FAILED" })?;
         writeln!(f, "  acknowledged       {} orders", self.orders)?;
         writeln!(f, "  found again        {}", self.orders_found)?;
         writeln!(f, "  same on repeat     {}", self.repeats_same)?;
@@ -199,11 +173,7 @@ impl Display for Audit {
             }
             writeln!(f)?;
         }
-        writeln!(
-            f,
-            "  units of one SKU   {} at most with one buyer",
-            self.units_per_buyer_max
-        )?;
+        writeln!(f, "  units of one SKU   {} at most with one buyer", self.units_per_buyer_max)?;
         for (kind, finding) in &self.findings {
             writeln!(f, "  WRONG: {}: {}", kind.words(), finding.count)?;
             for example in &finding.examples {
@@ -232,9 +202,8 @@ fn write_stock(f: &mut Formatter<'_>, stock: &[SkuStock]) -> fmt::Result {
     }
     writeln!(f, "\nstock (units)")?;
     for sku in stock.iter().take(SKUS_LISTED_MAX) {
-        let end = sku
-            .available_at_end
-            .map_or_else(|| "unknown".to_owned(), |units| units.to_string());
+        let end =
+            sku.available_at_end.map_or_else(|| "unknown".to_owned(), |units| units.to_string());
         writeln!(
             f,
             "  {}: available {} before, {end} after; acknowledged {}, still taken {}",
@@ -254,11 +223,7 @@ fn write_stock(f: &mut Formatter<'_>, stock: &[SkuStock]) -> fmt::Result {
     }
     if let Some(rest) = stock.get(SKUS_LISTED_MAX..).filter(|rest| !rest.is_empty()) {
         let acknowledged: u64 = rest.iter().map(|sku| sku.units_acknowledged).sum();
-        writeln!(
-            f,
-            "  and {} more SKUs: acknowledged {acknowledged}",
-            rest.len()
-        )?;
+        writeln!(f, "  and {} more SKUs: acknowledged {acknowledged}", rest.len())?;
     }
     Ok(())
 }

@@ -47,21 +47,10 @@ mod tests {
         let token = Signer::new(&Secret::new(secret)).sign("alice", 1_900_000_000);
         let (signed, tag) = token.rsplit_once('.').unwrap();
         let key = hmac::Key::new(hmac::HMAC_SHA256, secret.as_bytes());
-        hmac::verify(
-            &key,
-            signed.as_bytes(),
-            &URL_SAFE_NO_PAD.decode(tag).unwrap(),
-        )
-        .unwrap();
+        hmac::verify(&key, signed.as_bytes(), &URL_SAFE_NO_PAD.decode(tag).unwrap()).unwrap();
         let (header, claims) = signed.split_once('.').unwrap();
-        assert_eq!(
-            URL_SAFE_NO_PAD.decode(header).unwrap(),
-            br#"{"alg":"HS256","typ":"JWT"}"#
-        );
-        assert_eq!(
-            URL_SAFE_NO_PAD.decode(claims).unwrap(),
-            br#"{"sub":"alice","exp":1900000000}"#
-        );
+        assert_eq!(URL_SAFE_NO_PAD.decode(header).unwrap(), br#"{"alg":"HS256","typ":"JWT"}"#);
+        assert_eq!(URL_SAFE_NO_PAD.decode(claims).unwrap(), br#"{"sub":"alice","exp":1900000000}"#);
     }
 
     #[test]

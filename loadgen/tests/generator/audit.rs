@@ -34,10 +34,7 @@ fn plan(shop: &Shop, requests: u64) -> Plan {
         }),
         audit: true,
     };
-    let mut plan = Plan::new(
-        Endpoint::parse("target", &shop.url()).unwrap(),
-        Work::Orders(orders),
-    );
+    let mut plan = Plan::new(Endpoint::parse("target", &shop.url()).unwrap(), Work::Orders(orders));
     plan.profile = Profile::ClosedLoop;
     plan.duration = HOUR;
     plan.requests_max = Some(requests);
@@ -63,14 +60,7 @@ fn go(plan: &Plan) -> Report {
 }
 
 fn found(report: &Report) -> Vec<Kind> {
-    report
-        .audit
-        .as_ref()
-        .unwrap()
-        .findings
-        .keys()
-        .copied()
-        .collect()
+    report.audit.as_ref().unwrap().findings.keys().copied().collect()
 }
 
 #[test]
@@ -79,19 +69,11 @@ fn an_honest_shop_passes() {
     let report = go(&plan(&shop, 100));
     assert_eq!(found(&report), [], "{report}");
     assert_eq!(
-        (
-            report.sending.planned,
-            report.sending.sent,
-            report.answers.count
-        ),
+        (report.sending.planned, report.sending.sent, report.answers.count),
         (100, 100, 100)
     );
     assert_eq!(
-        (
-            report.answers.accepted,
-            report.answers.refused,
-            report.buyers_served
-        ),
+        (report.answers.accepted, report.answers.refused, report.buyers_served),
         (40, 60, Some(40))
     );
     assert_eq!(report.answers.refusals.values().sum::<u64>(), 60);
@@ -99,24 +81,12 @@ fn an_honest_shop_passes() {
     assert_eq!(report.answers.latency_refused.unwrap().count, 60);
     let audit = report.audit.as_ref().unwrap();
     assert!(audit.passed && !report.audit_failed());
+    assert_eq!((audit.orders, audit.orders_found, audit.repeats_same), (40, 40, 40));
     assert_eq!(
-        (audit.orders, audit.orders_found, audit.repeats_same),
-        (40, 40, 40)
-    );
-    assert_eq!(
-        (
-            report.stock[0].available_at_start,
-            report.stock[0].available_at_end
-        ),
+        (report.stock[0].available_at_start, report.stock[0].available_at_end),
         (40, Some(0))
     );
-    assert_eq!(
-        (
-            report.stock[0].units_acknowledged,
-            report.stock[0].units_taken
-        ),
-        (40, 40)
-    );
+    assert_eq!((report.stock[0].units_acknowledged, report.stock[0].units_taken), (40, 40));
     assert_eq!(report.sending.timeliness, Timeliness::NotPlanned);
     assert_eq!(shop.orders(), 40);
 }
@@ -126,18 +96,11 @@ fn an_open_loop_sends_what_was_planned() {
     for arrivals in [Arrivals::Even, Arrivals::Poisson] {
         let shop = Shop::open(Fault::None);
         let mut plan = plan(&shop, 100);
-        plan.profile = Profile::OpenLoop {
-            rate_per_s: 5_000.0,
-            arrivals,
-        };
+        plan.profile = Profile::OpenLoop { rate_per_s: 5_000.0, arrivals };
         let report = go(&plan);
         assert_eq!(found(&report), [], "{report}");
         assert_eq!(
-            (
-                report.sending.planned,
-                report.sending.sent,
-                report.answers.accepted
-            ),
+            (report.sending.planned, report.sending.sent, report.answers.accepted),
             (100, 100, 40)
         );
         assert_eq!(report.sending.lag.unwrap().count, 100);
@@ -147,10 +110,7 @@ fn an_open_loop_sends_what_was_planned() {
 
 #[test]
 fn buyers_alone_can_audit_too() {
-    for (fault, expected) in [
-        (Fault::None, vec![]),
-        (Fault::Oversells, vec![Kind::Oversold]),
-    ] {
+    for (fault, expected) in [(Fault::None, vec![]), (Fault::Oversells, vec![Kind::Oversold])] {
         let shop = Shop::open(fault);
         shop.put("iphone", 30);
         let mut plan = plan(&shop, 50);
@@ -165,20 +125,11 @@ fn buyers_alone_can_audit_too() {
 #[test]
 fn each_way_of_cheating_is_found() {
     for (fault, expected) in [
-        (
-            Fault::Oversells,
-            vec![Kind::Oversold, Kind::UnitsNotCounted],
-        ),
-        (
-            Fault::LosesOrders,
-            vec![Kind::LostOrder, Kind::KeyForgotten],
-        ),
+        (Fault::Oversells, vec![Kind::Oversold, Kind::UnitsNotCounted]),
+        (Fault::LosesOrders, vec![Kind::LostOrder, Kind::KeyForgotten]),
         (Fault::ChangesOrders, vec![Kind::ChangedOrder]),
         (Fault::IgnoresLimit, vec![Kind::BuyerOverLimit]),
-        (
-            Fault::Miscounts,
-            vec![Kind::Unbalanced, Kind::UnitsNotCounted],
-        ),
+        (Fault::Miscounts, vec![Kind::Unbalanced, Kind::UnitsNotCounted]),
         (Fault::Mumbles, vec![Kind::MalformedOrder]),
     ] {
         let shop = Shop::open(fault);
@@ -208,10 +159,7 @@ fn one_order_for_many_keys_is_found() {
     let shop = Shop::open(Fault::SharesOrder);
     let report = go(&plan(&shop, 20));
     let kinds = found(&report);
-    assert!(
-        kinds.contains(&Kind::SharedOrder) && kinds.contains(&Kind::WrongOrder),
-        "{report}"
-    );
+    assert!(kinds.contains(&Kind::SharedOrder) && kinds.contains(&Kind::WrongOrder), "{report}");
 }
 
 #[test]
@@ -219,17 +167,9 @@ fn a_cut_answer_is_settled_by_its_key() {
     let shop = Shop::open(Fault::CutsAfterOrder);
     let report = go(&plan(&shop, 30));
     let settled = report.settled.unwrap();
-    assert_eq!(
-        (settled.asked, settled.had_been_made, settled.unsettled),
-        (10, 10, 0),
-        "{report}"
-    );
+    assert_eq!((settled.asked, settled.had_been_made, settled.unsettled), (10, 10, 0), "{report}");
     assert_eq!((report.answers.accepted, report.answers.unknown), (20, 10));
-    assert_eq!(
-        (found(&report), report.audit.as_ref().unwrap().orders),
-        (vec![], 30),
-        "{report}"
-    );
+    assert_eq!((found(&report), report.audit.as_ref().unwrap().orders), (vec![], 30), "{report}");
     assert_eq!(shop.orders(), 30);
 }
 
@@ -263,11 +203,7 @@ fn connections_that_close_are_opened_again() {
         let shop = Shop::open(fault);
         let report = go(&plan(&shop, 60));
         assert_eq!(found(&report), [], "{report}");
-        assert_eq!(
-            (report.answers.count, report.answers.unknown),
-            (60, 0),
-            "{fault:?}: {report}"
-        );
+        assert_eq!((report.answers.count, report.answers.unknown), (60, 0), "{fault:?}: {report}");
     }
 }
 
@@ -290,10 +226,7 @@ fn several_skus_are_ordered_from() {
     let report = go(&plan);
     assert_eq!(found(&report), [], "{report}");
     assert_eq!(report.stock.len(), 4);
-    assert!(
-        report.stock.iter().all(|sku| sku.units_acknowledged > 0),
-        "{report}"
-    );
+    assert!(report.stock.iter().all(|sku| sku.units_acknowledged > 0), "{report}");
 }
 
 #[test]
@@ -310,17 +243,11 @@ fn a_fixed_request_needs_no_shop() {
     let mut plan = plan(&shop, 50);
     plan.work = Work::Fixed(fixed("/v1/skus/iphone"));
     let report = go(&plan);
-    assert_eq!(
-        (report.answers.accepted, report.answers.unexpected),
-        (50, 0)
-    );
+    assert_eq!((report.answers.accepted, report.answers.unexpected), (50, 0));
     assert!(report.audit.is_none() && !report.audit_failed());
     plan.work = Work::Fixed(fixed("/v1/skus/none"));
     let report = go(&plan);
-    assert_eq!(
-        (report.answers.accepted, report.answers.unexpected),
-        (0, 50)
-    );
+    assert_eq!((report.answers.accepted, report.answers.unexpected), (0, 50));
 }
 
 #[test]
@@ -357,23 +284,13 @@ fn a_shop_that_goes_away_leaves_a_report_of_what_is_not_known() {
     plan.patience.reach = Duration::from_millis(50);
     orders(&mut plan).per_buyer_limit = Some(0);
     let stop = Stop::new();
-    let mut closing = Closing {
-        shop: Some(shop),
-        stop: stop.clone(),
-    };
+    let mut closing = Closing { shop: Some(shop), stop: stop.clone() };
     let report = run(&plan, &stop, &mut closing).unwrap();
-    assert!(
-        report.audit_failed() && report.run.stopped_early,
-        "{report}"
-    );
+    assert!(report.audit_failed() && report.run.stopped_early, "{report}");
     let audit = report.audit.as_ref().unwrap();
     assert_eq!((audit.orders, audit.orders_found), (40, 0), "{report}");
     // Neither of the two looks at stock, none of the reads, none of the repeats, and not the server's own audit.
-    assert_eq!(
-        audit.findings[&Kind::Unchecked].count,
-        2 + 40 + 40 + 1,
-        "{report}"
-    );
+    assert_eq!(audit.findings[&Kind::Unchecked].count, 2 + 40 + 40 + 1, "{report}");
     assert_eq!(report.settled.unwrap().unsettled, report.answers.unknown);
     assert_eq!(report.stock[0].available_at_end, None);
 }

@@ -12,23 +12,9 @@ const SECRET: &str = "0123456789abcdef0123456789abcdef";
 fn generator(shop: &Shop, flags: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_sluice-loadgen"));
     let url = shop.url();
-    command.args([
-        "run",
-        "--target",
-        &url,
-        "--ops",
-        &url,
-        "--rate",
-        "max",
-        "--duration",
-        "1h",
-    ]);
-    command
-        .args(["--timeout", "1h", "--connections", "4"])
-        .args(flags);
-    command
-        .env_remove("SLUICE_JWT_SECRET")
-        .env_remove("SLUICE_ADMIN_TOKEN");
+    command.args(["run", "--target", &url, "--ops", &url, "--rate", "max", "--duration", "1h"]);
+    command.args(["--timeout", "1h", "--connections", "4"]).args(flags);
+    command.env_remove("SLUICE_JWT_SECRET").env_remove("SLUICE_ADMIN_TOKEN");
     command
 }
 
@@ -53,16 +39,8 @@ fn code(output: &Output) -> Option<i32> {
 fn a_good_run_ends_with_zero_and_its_report() {
     let shop = Shop::open(Fault::None);
     let secrets = secrets("good.toml");
-    let flags = [
-        "--secrets",
-        &secrets,
-        "--stock",
-        "20",
-        "--requests",
-        "50",
-        "--per-buyer-limit",
-        "1",
-    ];
+    let flags =
+        ["--secrets", &secrets, "--stock", "20", "--requests", "50", "--per-buyer-limit", "1"];
     let output = generator(&shop, &flags).output().unwrap();
     let report = text(&output.stdout);
     assert_eq!(code(&output), Some(0), "{report}{}", text(&output.stderr));
@@ -81,9 +59,7 @@ fn a_good_run_ends_with_zero_and_its_report() {
 fn a_failed_audit_ends_with_one() {
     let shop = Shop::open(Fault::Oversells);
     shop.put("iphone", 5);
-    let output = generator(&shop, &["--jwt-secret", SECRET, "--requests", "50"])
-        .output()
-        .unwrap();
+    let output = generator(&shop, &["--jwt-secret", SECRET, "--requests", "50"]).output().unwrap();
     let report = text(&output.stdout);
     assert_eq!(code(&output), Some(1), "{report}");
     assert!(
@@ -97,47 +73,23 @@ fn wrong_flags_end_with_64_and_are_named_with_their_range() {
     let shop = Shop::open(Fault::None);
     for (flags, words) in [
         (vec![], ["jwt-secret", "must be given"]),
-        (
-            vec!["--jwt-secret", "short"],
-            ["jwt-secret", "at least 32 bytes"],
-        ),
-        (
-            vec!["--jwt-secret", SECRET, "--attempts", "0"],
-            ["attempts: 0", "1…1000"],
-        ),
-        (
-            vec!["--jwt-secret", SECRET, "--attempts", "many"],
-            ["'many' for '--attempts", "1…1000"],
-        ),
-        (
-            vec!["--jwt-secret", SECRET, "--unheard-of"],
-            ["--unheard-of", "unexpected"],
-        ),
-        (
-            vec!["--jwt-secret", SECRET, "--stock", "1"],
-            ["stock", "--admin-token"],
-        ),
+        (vec!["--jwt-secret", "short"], ["jwt-secret", "at least 32 bytes"]),
+        (vec!["--jwt-secret", SECRET, "--attempts", "0"], ["attempts: 0", "1…1000"]),
+        (vec!["--jwt-secret", SECRET, "--attempts", "many"], ["'many' for '--attempts", "1…1000"]),
+        (vec!["--jwt-secret", SECRET, "--unheard-of"], ["--unheard-of", "unexpected"]),
+        (vec!["--jwt-secret", SECRET, "--stock", "1"], ["stock", "--admin-token"]),
     ] {
         let output = generator(&shop, &flags).output().unwrap();
         let message = text(&output.stderr);
         assert_eq!(code(&output), Some(64), "{flags:?}: {message}");
-        assert!(
-            words.iter().all(|word| message.contains(word)),
-            "{flags:?}: {message}"
-        );
+        assert!(words.iter().all(|word| message.contains(word)), "{flags:?}: {message}");
     }
 }
 
 #[test]
 fn another_machine_is_not_called_without_leave() {
     let output = Command::new(env!("CARGO_BIN_EXE_sluice-loadgen"))
-        .args([
-            "run",
-            "--jwt-secret",
-            SECRET,
-            "--target",
-            "http://192.0.2.1:1",
-        ])
+        .args(["run", "--jwt-secret", SECRET, "--target", "http://192.0.2.1:1"])
         .output()
         .unwrap();
     assert_eq!(code(&output), Some(64));
@@ -179,14 +131,8 @@ fn an_interrupt_ends_the_rush_and_not_the_report() {
 #[test]
 fn help_and_version_end_with_zero() {
     for flags in [vec!["--help"], vec!["run", "--help"], vec!["--version"]] {
-        let output = Command::new(env!("CARGO_BIN_EXE_sluice-loadgen"))
-            .args(&flags)
-            .output()
-            .unwrap();
-        assert_eq!(
-            (code(&output), output.stdout.is_empty()),
-            (Some(0), false),
-            "{flags:?}"
-        );
+        let output =
+            Command::new(env!("CARGO_BIN_EXE_sluice-loadgen")).args(&flags).output().unwrap();
+        assert_eq!((code(&output), output.stdout.is_empty()), (Some(0), false), "{flags:?}");
     }
 }

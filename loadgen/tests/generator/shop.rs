@@ -84,10 +84,8 @@ impl Shop {
         let (stop, stopped) = oneshot::channel();
         let shared = Arc::clone(&books);
         let thread = std::thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread()
-                .enable_all()
-                .build()
-                .unwrap();
+            let runtime =
+                tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
             runtime.block_on(async {
                 tokio::select! {
                     () = serve(listener, shared, fault) => {}
@@ -95,12 +93,7 @@ impl Shop {
                 }
             });
         });
-        Shop {
-            address,
-            books,
-            stop: Some(stop),
-            thread: Some(thread),
-        }
+        Shop { address, books, stop: Some(stop), thread: Some(thread) }
     }
 
     /// Where it is.
@@ -156,15 +149,9 @@ async fn answer(
     let (head, body) = request.into_parts();
     let body = body.collect().await.map_err(io::Error::other)?.to_bytes();
     let header = |name: &str| {
-        head.headers
-            .get(name)
-            .and_then(|value| value.to_str().ok())
-            .unwrap_or_default()
-            .to_owned()
+        head.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned()
     };
-    let bearer = header("authorization")
-        .trim_start_matches("Bearer ")
-        .to_owned();
+    let bearer = header("authorization").trim_start_matches("Bearer ").to_owned();
     let key = header("idempotency-key");
     let path: Vec<&str> = head.uri.path().trim_matches('/').split('/').collect();
     let outcome = {
@@ -189,10 +176,7 @@ async fn answer(
 
 /// The `sub` of a token, taken on trust.
 fn buyer(token: &str) -> String {
-    let claims = token
-        .split('.')
-        .nth(1)
-        .and_then(|part| URL_SAFE_NO_PAD.decode(part).ok());
+    let claims = token.split('.').nth(1).and_then(|part| URL_SAFE_NO_PAD.decode(part).ok());
     let claims: Value = serde_json::from_slice(&claims.unwrap_or_default()).unwrap_or_default();
     claims["sub"].as_str().unwrap_or_default().to_owned()
 }
@@ -211,12 +195,7 @@ struct Reply {
 
 impl Reply {
     fn new(status: u16, body: Value) -> Reply {
-        Reply {
-            status,
-            body,
-            replayed: false,
-            silence: None,
-        }
+        Reply { status, body, replayed: false, silence: None }
     }
 
     fn refusal(status: u16, code: &str) -> Reply {
@@ -247,9 +226,7 @@ impl Reply {
         };
         let body = if fault == Fault::Chunks {
             // A body whose length is not known beforehand is sent in chunks.
-            Full::new(Bytes::from(text))
-                .with_trailers(async { None })
-                .boxed()
+            Full::new(Bytes::from(text)).with_trailers(async { None }).boxed()
         } else {
             Full::new(Bytes::from(text)).boxed()
         };
@@ -274,10 +251,7 @@ impl Books {
         let request: Value = serde_json::from_slice(body).unwrap();
         let sku = request["sku"].as_str().unwrap().to_owned();
         let quantity = request["quantity"].as_u64().unwrap();
-        let units = self
-            .units
-            .entry((buyer.to_owned(), sku.clone()))
-            .or_default();
+        let units = self.units.entry((buyer.to_owned(), sku.clone())).or_default();
         if self.limit > 0 && *units + quantity > self.limit && fault != Fault::IgnoresLimit {
             return Reply::refusal(409, "buyer_limit");
         }
@@ -335,10 +309,9 @@ impl Books {
 
     fn sku(&self, sku: &str) -> Reply {
         match self.stock.get(sku) {
-            Some(available) => Reply::new(
-                200,
-                json!({"sku": sku, "available": available, "status": "on_sale"}),
-            ),
+            Some(available) => {
+                Reply::new(200, json!({"sku": sku, "available": available, "status": "on_sale"}))
+            }
             None => Reply::refusal(404, "sku_not_found"),
         }
     }

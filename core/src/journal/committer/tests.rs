@@ -7,7 +7,7 @@ use super::Ticket;
 use super::{Committer, Log, QueuedLog, Staged, Waited, queued};
 use crate::journal::{Batch, Fatal, JournalConfig, Opened, open};
 use crate::limits::TINY;
-use crate::storage::Directory;
+use crate::storage::{Directory, Storage};
 use crate::time::Timestamp;
 
 fn now() -> Timestamp {
@@ -150,7 +150,8 @@ fn the_first_error_reaches_every_shard() {
     let folder = tempfile::tempdir().expect("temporary folder");
     let (mut committer, mut logs) = three(folder.path());
     // The next segment cannot be made: its temporary name is taken.
-    std::fs::write(folder.path().join("inline-0000000000000002.preparing"), b"").expect("written");
+    let directory = Directory::read_only(folder.path()).expect("readable");
+    directory.create("inline-0000000000000002.preparing").expect("created");
     let fatal = loop {
         logs[0].stage(&mut batch_of(&[&[1; 900]]), now()).expect("not failed yet");
         if let Err(fatal) = committer.step(now()) {
