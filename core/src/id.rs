@@ -50,7 +50,7 @@ impl SlotId {
 
 /// An order's id.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[repr(packed(8))]
+#[repr(C, packed(8))]
 pub struct OrderId(u128);
 
 impl OrderId {
@@ -106,7 +106,7 @@ impl fmt::Debug for OrderId {
 
 /// The id of the request that caused an event, for tracing.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Hash)]
-#[repr(packed(8))]
+#[repr(C, packed(8))]
 pub struct RequestId(u128);
 
 impl RequestId {
@@ -182,12 +182,12 @@ impl fmt::Debug for HashKey {
 
 /// A buyer, as the ledger knows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[repr(packed(8))]
+#[repr(C, packed(8))]
 pub struct BuyerDigest(pub u128);
 
 /// A buyer's idempotency key, as the ledger knows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[repr(packed(8))]
+#[repr(C, packed(8))]
 pub struct KeyDigest(pub u128);
 
 /// 128 bits as 26 characters of Crockford base32; the first holds three bits.

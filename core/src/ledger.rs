@@ -17,6 +17,7 @@ use crate::router::{Movable, Target};
 use crate::time::Timestamp;
 
 mod buyers;
+mod deadlines;
 mod digest;
 mod ending;
 mod footprint;

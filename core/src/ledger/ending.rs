@@ -1,7 +1,5 @@
 //! How holds end without payment: cancelled by their buyer, or expired.
 
-use std::cmp::Reverse;
-
 use crate::command::Cancel;
 use crate::event::{Actor, Draw, Event, Lines, Meta, OrderEnded, OrderStatus};
 use crate::id::{OrderId, RequestId, SlotId};
@@ -155,11 +153,7 @@ impl Ledger {
 impl BuyerSlot {
     /// Takes the earliest deadline that is over and still concerns a hold.
     fn pop_over(&mut self, now: Timestamp) -> Option<OrderId> {
-        while let Some(Reverse((due, number))) = self.deadlines.peek().copied() {
-            if due > now {
-                return None;
-            }
-            self.deadlines.pop();
+        while let Some(number) = self.deadlines.pop_over(now) {
             let order = self.orders.get(number);
             if order.status == OrderStatus::Reserved {
                 return Some(order.id);

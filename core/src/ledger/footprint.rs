@@ -1,9 +1,5 @@
 //! What the ledger costs in memory, by part.
 
-use std::cmp::Reverse;
-
-use crate::time::Timestamp;
-
 use super::Ledger;
 
 /// Bytes that the buyer slots of a ledger take, with what is reserved for more.
@@ -52,7 +48,7 @@ impl Ledger {
             sum.key_index += key_index;
             sum.buyer_rows += slot.buyers.row_bytes();
             sum.buyer_index += slot.buyers.index_bytes();
-            sum.deadlines += slot.deadlines.capacity() * size_of::<Reverse<(Timestamp, u32)>>();
+            sum.deadlines += slot.deadlines.bytes();
             sum.offers += slot.offers.bytes();
         }
         sum

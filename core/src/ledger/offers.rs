@@ -30,6 +30,9 @@ pub(super) struct Offers {
     sku_index: HashTable<u32>,
     offers: Rows<Offer>,
     offer_index: HashTable<u32>,
+    /// The SKU and the offer that were asked for last: in a rush, nearly always the next ones.
+    last_sku: u32,
+    last_offer: u32,
 }
 
 impl Offers {
@@ -43,12 +46,16 @@ impl Offers {
 
     /// The SKU's number in this slot, if an order ever named it.
     pub(super) fn find_sku(&self, sku: &SkuId) -> Option<u32> {
+        if self.skus.get(self.last_sku as usize) == Some(sku) {
+            return Some(self.last_sku);
+        }
         self.sku_index.find(hash_sku(sku), |n| self.skus[*n as usize] == *sku).copied()
     }
 
     /// The SKU's number in this slot.
     pub(super) fn sku_number(&mut self, sku: &SkuId) -> u32 {
         if let Some(number) = self.find_sku(sku) {
+            self.last_sku = number;
             return number;
         }
         let number = self.skus.len() as u32;
@@ -60,7 +67,6 @@ impl Offers {
 
     /// The offer's number in this slot.
     pub(super) fn number(&mut self, sku: u32, draw: &Draw, currency: Currency) -> u32 {
-        let hash = hash_offer(sku, draw.ordinal, draw.unit_price);
         let offers = &self.offers;
         let same = |number: &u32| {
             let offer = offers.get(*number);
@@ -69,7 +75,12 @@ impl Offers {
                 && offer.unit_price == draw.unit_price
                 && offer.currency == currency
         };
+        if offers.len() > 0 && same(&self.last_offer) {
+            return self.last_offer;
+        }
+        let hash = hash_offer(sku, draw.ordinal, draw.unit_price);
         if let Some(number) = self.offer_index.find(hash, same) {
+            self.last_offer = *number;
             return *number;
         }
         let number = self.offers.push(Offer {

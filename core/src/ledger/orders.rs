@@ -1,6 +1,7 @@
 //! The orders of one slot: compact rows, found by id, by key and along a buyer's chain.
 
 use hashbrown::HashTable;
+use hashbrown::hash_table::Entry;
 
 use crate::event::OrderStatus;
 use crate::id::{KeyDigest, OrderId};
@@ -103,10 +104,6 @@ impl Orders {
     /// # Panics
     /// If the id or the key is there already (I3).
     pub(super) fn insert(&mut self, new: NewOrder, claim_key: bool) -> u32 {
-        assert!(self.find(new.id).is_none(), "I3 order {} exists", new.id);
-        if let Some(key) = new.key.filter(|_| claim_key) {
-            assert!(self.find_key(key).is_none(), "I3 the key of order {} made another", new.id);
-        }
         let (id, key) = (new.id, new.key);
         let number = self.rows.push(Order {
             id,
@@ -122,9 +119,17 @@ impl Orders {
             has_key: key.is_some(),
         });
         let rows = &self.rows;
-        self.by_id.insert_unique(hash_id(id), number, |n| hash_id(rows.get(*n).id));
+        let same = |n: &u32| rows.get(*n).id == id;
+        match self.by_id.entry(hash_id(id), same, |n| hash_id(rows.get(*n).id)) {
+            Entry::Vacant(entry) => entry.insert(number),
+            Entry::Occupied(_) => panic!("I3 order {id} exists"),
+        };
         if let Some(key) = key.filter(|_| claim_key) {
-            self.by_key.insert_unique(hash_key(key), number, |n| hash_key(rows.get(*n).key));
+            let same = |n: &u32| rows.get(*n).key == key;
+            match self.by_key.entry(hash_key(key), same, |n| hash_key(rows.get(*n).key)) {
+                Entry::Vacant(entry) => entry.insert(number),
+                Entry::Occupied(_) => panic!("I3 the key of order {id} made another"),
+            };
         }
         number
     }

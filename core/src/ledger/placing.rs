@@ -96,9 +96,6 @@ impl Ledger {
                 return Some(Outcome::Refused(Refusal::TooManyKeys));
             }
         }
-        if slot.orders.find(place.order).is_some() {
-            return Some(Outcome::Refused(Refusal::OrderIdTaken));
-        }
         None
     }
 
@@ -178,6 +175,9 @@ impl Ledger {
         let slot = self.slot(attempt.place.buyer.slot);
         if slot.live_orders() >= self.limits.live_orders_max / SLOTS {
             return Err(Refusal::Capacity { ceiling: "live orders" });
+        }
+        if slot.orders.find(attempt.place.order).is_some() {
+            return Err(Refusal::OrderIdTaken);
         }
         Ok(amount)
     }

@@ -3,68 +3,68 @@
 
 const CHUNK_ROWS: usize = 256;
 
-/// Rows that the first chunk begins with.
+/// Rows that the first chunk begins with: most slots of a small sale hold few.
 const FIRST_ROWS: usize = 8;
 
 /// A growing table of rows that are addressed by number and never leave.
 #[derive(Debug)]
 pub(super) struct Rows<T> {
-    chunks: Vec<Vec<T>>,
-    length: u32,
+    full: Vec<Box<[T]>>,
+    /// The chunk that is being filled. Never full: a full one has moved.
+    tail: Vec<T>,
 }
 
 impl<T> Default for Rows<T> {
     fn default() -> Self {
-        Self { chunks: Vec::new(), length: 0 }
+        Self { full: Vec::new(), tail: Vec::new() }
     }
 }
 
 impl<T> Rows<T> {
     pub(super) fn len(&self) -> usize {
-        self.length as usize
+        self.full.len() * CHUNK_ROWS + self.tail.len()
     }
 
     /// Appends a row and says its number.
     pub(super) fn push(&mut self, row: T) -> u32 {
-        let number = self.length;
-        match self.chunks.last_mut() {
-            Some(chunk) if chunk.len() < CHUNK_ROWS => chunk.push(row),
-            // The first chunk grows like any vector: most slots of a small sale hold few rows.
-            None => {
-                let mut chunk = Vec::with_capacity(FIRST_ROWS);
-                chunk.push(row);
-                self.chunks.push(chunk);
-            }
-            Some(_) => {
-                let mut chunk = Vec::with_capacity(CHUNK_ROWS);
-                chunk.push(row);
-                self.chunks.push(chunk);
-            }
+        let number = self.len() as u32;
+        if self.tail.capacity() == 0 {
+            let rows = if self.full.is_empty() { FIRST_ROWS } else { CHUNK_ROWS };
+            self.tail.reserve_exact(rows);
         }
-        self.length += 1;
+        self.tail.push(row);
+        if self.tail.len() == CHUNK_ROWS {
+            self.full.push(std::mem::take(&mut self.tail).into_boxed_slice());
+        }
         number
     }
 
     #[inline]
     pub(super) fn get(&self, number: u32) -> &T {
         let number = number as usize;
-        &self.chunks[number / CHUNK_ROWS][number % CHUNK_ROWS]
+        match self.full.get(number / CHUNK_ROWS) {
+            Some(chunk) => &chunk[number % CHUNK_ROWS],
+            None => &self.tail[number % CHUNK_ROWS],
+        }
     }
 
     #[inline]
     pub(super) fn get_mut(&mut self, number: u32) -> &mut T {
         let number = number as usize;
-        &mut self.chunks[number / CHUNK_ROWS][number % CHUNK_ROWS]
+        match self.full.get_mut(number / CHUNK_ROWS) {
+            Some(chunk) => &mut chunk[number % CHUNK_ROWS],
+            None => &mut self.tail[number % CHUNK_ROWS],
+        }
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &T> {
-        self.chunks.iter().flatten()
+        self.full.iter().flatten().chain(&self.tail)
     }
 
     /// Bytes that the rows take, with what is reserved for more.
     pub(super) fn bytes(&self) -> usize {
-        self.chunks.iter().map(|chunk| chunk.capacity() * size_of::<T>()).sum::<usize>()
-            + self.chunks.capacity() * size_of::<Vec<T>>()
+        (self.full.len() * CHUNK_ROWS + self.tail.capacity()) * size_of::<T>()
+            + self.full.capacity() * size_of::<Box<[T]>>()
     }
 }
 
@@ -79,7 +79,8 @@ mod tests {
             assert_eq!(rows.push(number), number);
         }
         *rows.get_mut(300) += 1_000;
-        assert_eq!((*rows.get(300), *rows.get(301)), (1_300, 301));
+        *rows.get_mut(768) += 1_000;
+        assert_eq!((*rows.get(300), *rows.get(301), *rows.get(768)), (1_300, 301, 1_768));
         assert_eq!(rows.iter().count(), rows.len());
     }
 }

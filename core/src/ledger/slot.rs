@@ -1,7 +1,6 @@
 //! One buyer slot: its orders, keys, limits, deadlines and orders in flight.
 
-use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap};
+use std::collections::BTreeMap;
 
 use crate::command::ListOrders;
 use crate::event::{Draw, Line, Lines, Meta, OrderEnded, OrderPlaced, OrderStatus, total};
@@ -13,6 +12,7 @@ use crate::quantity::Quantity;
 use crate::time::Timestamp;
 
 use super::buyers::{Buyers, NO_ORDER};
+use super::deadlines::Deadlines;
 use super::offers::Offers;
 use super::orders::{Holding, NewOrder, Order, Orders, Units};
 use super::placing::InFlight;
@@ -24,8 +24,7 @@ pub struct BuyerSlot {
     pub(super) orders: Orders,
     pub(super) buyers: Buyers,
     pub(super) offers: Offers,
-    /// Deadlines of holds, earliest first. An entry whose order is no longer reserved is skipped.
-    pub(super) deadlines: BinaryHeap<Reverse<(Timestamp, u32)>>,
+    pub(super) deadlines: Deadlines,
     /// Orders that wait for other shards: at most one a buyer.
     pub(super) flights: BTreeMap<BuyerDigest, InFlight>,
 }
@@ -37,7 +36,7 @@ impl BuyerSlot {
             orders: Orders::default(),
             buyers: Buyers::default(),
             offers: Offers::default(),
-            deadlines: BinaryHeap::new(),
+            deadlines: Deadlines::default(),
             flights: BTreeMap::new(),
         }
     }
@@ -52,7 +51,7 @@ impl BuyerSlot {
     }
 
     pub(super) fn next_due(&self) -> Option<Timestamp> {
-        self.deadlines.peek().map(|Reverse((due, _))| *due)
+        self.deadlines.next_due()
     }
 
     /// Units of a SKU that count against the buyer's limit.
@@ -168,7 +167,7 @@ impl BuyerSlot {
         );
         row.newest = number;
         row.keys += u32::from(placed.key.is_some());
-        self.deadlines.push(Reverse((placed.expires_at, number)));
+        self.deadlines.push(placed.expires_at, number);
     }
 
     /// Applies the home's part of an order that ended.
