@@ -5,11 +5,13 @@
 //! checks, decodes and applies placed orders, as a start does.
 
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use sluice_benches::commands::{BEGIN, buyer, define, place, receive, sku};
-use sluice_benches::single::{Nowhere, Single};
-use sluice_core::event::{Event, Meta, record};
-use sluice_core::journal::{Batch, JournalConfig, Opened, RecordError, open};
-use sluice_core::ledger::{Ledger, Recorder};
+use sluice_benches::commands::{BEGIN, HASH_KEY, buyer, define, place, receive, sku};
+use sluice_benches::single::Single;
+use sluice_core::engine::Replay;
+use sluice_core::event::{Actor, Event, FORMAT, Genesis, Meta, record};
+use sluice_core::id::RequestId;
+use sluice_core::journal::{Batch, JournalConfig, Opened, open};
+use sluice_core::ledger::Recorder;
 use sluice_core::limits::{DEFAULT, Limits};
 use sluice_core::storage::{Directory, Storage, StorageFile};
 
@@ -42,6 +44,9 @@ fn begin(directory: &Directory) -> Opened<Directory> {
 fn records(count: u64) -> Batch {
     let mut single = Single::new(usize::MAX);
     let mut collected = Collected(Batch::new());
+    let meta = Meta { time: BEGIN, actor: Actor::Engine, request: RequestId::NONE };
+    let genesis = Genesis { cell: 1, hash_key: HASH_KEY, format: FORMAT };
+    collected.record(&meta, &Event::Genesis(genesis));
     single.command(define("sku-0"), &mut collected);
     single.command(receive("sku-0", 0), &mut collected);
     for n in 0..count {
@@ -86,16 +91,14 @@ fn replay(c: &mut Criterion) {
     group.throughput(Throughput::Elements(batch.len() as u64)).sample_size(10);
     group.bench_function("replay", |b| {
         b.iter_batched(
-            || Ledger::new(limits),
-            |mut ledger| {
-                let replayed = open(directory.clone(), config(), BEGIN, &mut |_, _, bytes| {
-                    let read = record::decode(bytes);
-                    let (meta, event) =
-                        read.map_err(|error| RecordError::new(error.to_string()))?;
-                    ledger.replay(&meta, &event).map_err(RecordError::new)
-                });
+            || Replay::new(limits),
+            |mut replay| {
+                let replayed =
+                    open(directory.clone(), config(), BEGIN, &mut |sequence, _, bytes| {
+                        replay.take(sequence, bytes)
+                    });
                 assert_eq!(replayed.expect("intact").recovered.records, batch.len() as u64);
-                ledger
+                replay.finish().expect("readable")
             },
             BatchSize::PerIteration,
         );

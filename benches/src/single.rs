@@ -68,6 +68,26 @@ impl Single {
         self.command(Command::Place(place), recorder)
     }
 
+    /// Places orders as a step does: a few at a time, looked up before the first is decided.
+    #[expect(clippy::vec_box, reason = "commands come boxed")]
+    pub fn place_all(
+        &mut self,
+        orders: Vec<Box<Place>>,
+        recorder: &mut dyn Recorder,
+        outcomes: &mut Vec<Outcome>,
+    ) {
+        let mut commands = orders.into_iter().map(Command::Place);
+        let mut group = smallvec::SmallVec::<[Command; 16]>::new();
+        loop {
+            group.extend(commands.by_ref().take(16));
+            if group.is_empty() {
+                return;
+            }
+            group.iter().for_each(|command| self.ledger.warm_for(command));
+            outcomes.extend(group.drain(..).map(|command| self.command(command, recorder)));
+        }
+    }
+
     /// Ends the holds that are over at `now`; says how many.
     pub fn expire(&mut self, now: Timestamp) -> usize {
         let ended = self.at(now, &mut Nowhere, |ledger, turn| ledger.expire(turn));

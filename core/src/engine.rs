@@ -14,12 +14,14 @@ mod clock;
 mod fatal;
 mod handle;
 mod open;
+mod replay;
 mod threads;
 mod timed;
 
 pub use clock::EngineClock;
 pub use fatal::Fatal;
 pub use handle::{Busy, Handle, Shared};
+pub use replay::Replay;
 
 /// How often a drain looks whether all shards have come to rest.
 const REST_LOOK: Duration = Duration::from_micros(500);

@@ -16,6 +16,12 @@ pub enum Fatal {
         /// What the assertion said.
         what: String,
     },
+    /// A record is intact, but this program cannot use it.
+    #[error("unreadable journal: {what}")]
+    Unreadable {
+        /// Which record, and why.
+        what: String,
+    },
     /// A sync did not come back.
     #[error("a write or sync of the journal has not come back for {seconds} s")]
     Stalled {
@@ -29,6 +35,7 @@ impl Fatal {
     pub const fn exit_code(&self) -> u8 {
         match self {
             Self::Journal(fatal) => fatal.exit_code(),
+            Self::Unreadable { .. } => 65,
             Self::Broken { .. } => 70,
             Self::Stalled { .. } => 74,
         }

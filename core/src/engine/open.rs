@@ -1,11 +1,12 @@
 //! Recovery: from the journal to a ledger per shard.
 
+use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use crate::config::EngineConfig;
 use crate::event::{Actor, Event, FORMAT, Genesis, Meta, record};
 use crate::id::{HashKey, RequestId};
-use crate::journal::{self, Batch, JournalConfig, Opened, RecordError, Writer};
+use crate::journal::{self, Batch, JournalConfig, Opened, Writer};
 use crate::ledger::Ledger;
 use crate::quantity::Sequence;
 use crate::storage::Storage;
@@ -13,6 +14,7 @@ use crate::time::Timestamp;
 
 use super::clock::EngineClock;
 use super::fatal::Fatal;
+use super::replay::Replay;
 
 /// A journal that is open and the ledger that it says.
 pub(super) struct Replayed<S: Storage> {
@@ -27,44 +29,34 @@ pub(super) fn open<S: Storage + Clone>(
     storage: S,
     config: &EngineConfig,
 ) -> Result<Replayed<S>, Fatal> {
-    let mut ledger = Ledger::new(config.limits);
-    let mut genesis: Option<Genesis> = None;
-    let mut last_time = Timestamp::ZERO;
-    let mut last_sequence = 0;
+    let mut replay = Replay::new(config.limits);
     let journal_config = JournalConfig {
         cell: config.cell,
         segment_bytes: config.limits.segment_bytes,
         limits: config.limits,
         segment_seed: seed(config, 16),
     };
-    let mut visit = |sequence: Sequence, _: Timestamp, bytes: &[u8]| {
-        let (meta, event) = record::decode(bytes).map_err(|e| RecordError::new(e.to_string()))?;
-        match &event {
-            Event::Genesis(first) if genesis.is_none() => genesis = Some(*first),
-            Event::Genesis(_) => return Err(RecordError::new("the journal begins twice")),
-            _ if genesis.is_none() => return Err(RecordError::new("the journal has no beginning")),
-            _ => {}
-        }
-        last_time = last_time.max(meta.time);
-        last_sequence = sequence.get();
-        ledger.replay(&meta, &event).map_err(RecordError::new)
-    };
+    let mut visit = |sequence: Sequence, _: Timestamp, bytes: &[u8]| replay.take(sequence, bytes);
     // Time for frames that recovery writes; the journal's own time wins if it is later.
     let wall = EngineClock::start(Timestamp::ZERO).now();
     let opening = AssertUnwindSafe(|| journal::open(storage, journal_config, wall, &mut visit));
-    let mut opened = match catch_unwind(opening) {
-        Ok(opened) => opened?,
-        Err(panic) => {
-            let what = super::threads::panic_text(&*panic);
-            return Err(Fatal::Broken { sequence: last_sequence + 1, what });
-        }
-    };
+    let opened = catch_unwind(opening).map_err(|panic| broken(&*panic, replay.last_sequence()))?;
+    let mut opened = opened?;
+    let last_sequence = replay.last_sequence();
+    let finished = catch_unwind(AssertUnwindSafe(|| replay.finish()));
+    let finished = finished.map_err(|panic| broken(&*panic, last_sequence))?;
+    let (ledger, genesis, last_time) =
+        finished.map_err(|error| Fatal::Unreadable { what: error.what })?;
     let clock = EngineClock::start(last_time.max(opened.recovered.last_time));
     let hash_key = match genesis {
         Some(genesis) => genesis.hash_key,
         None => begin(&mut opened.writer, config, clock.now())?,
     };
     Ok(Replayed { opened, ledger, hash_key, clock })
+}
+
+fn broken(panic: &(dyn Any + Send), sequence: u64) -> Fatal {
+    Fatal::Broken { sequence, what: super::threads::panic_text(panic) }
 }
 
 /// Writes the first record of a new journal.

@@ -141,6 +141,18 @@ pub fn decode(bytes: &[u8]) -> Result<(Meta, Event<'_>), RecordError> {
     if reader.rest.is_empty() { Ok((meta, event)) } else { Err(reader.wrong_length()) }
 }
 
+/// What a placed order's record will make the ledger look for; `None` for any other record.
+/// Says nothing about whether the record can be decoded.
+pub fn peek_placed(bytes: &[u8]) -> Option<(OrderId, BuyerDigest, Option<KeyDigest>)> {
+    let (head, rest) = Head::read_from_prefix(bytes).ok()?;
+    if (head.kind.get(), head.version) != (layout::ORDER_PLACED, 1) {
+        return None;
+    }
+    let (fixed, _) = layout::OrderPlacedV1::read_from_prefix(rest).ok()?;
+    let key = (fixed.flags & layout::FLAG_KEY != 0).then(|| KeyDigest(fixed.key.get()));
+    Some((OrderId::from_bits(fixed.order.get()), BuyerDigest(fixed.buyer.get()), key))
+}
+
 fn encode_sku_defined(defined: &SkuDefined<'_>, out: &mut Vec<u8>) {
     put(
         out,

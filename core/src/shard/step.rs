@@ -10,6 +10,8 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use smallvec::SmallVec;
+
 use crate::command::{Command, Envelope, ReplyTo};
 use crate::event::{Event, Meta, record};
 use crate::journal::{Batch, Fatal, Log, Ticket};
@@ -26,6 +28,9 @@ use super::inbox::{Inbox, Parcel};
 use super::moving::Moves;
 use super::publish::{Pages, Publication};
 use super::reply::{Answer, Port};
+
+/// New orders that are looked at before the first of them is decided.
+const LOOKAHEAD: usize = 16;
 
 /// What a shard shares with the rest of the node.
 #[derive(Debug)]
@@ -202,13 +207,26 @@ impl<L: Log> Shard<L> {
         }
         if self.takes_orders() {
             let rest = most - commands.min(most);
-            for envelope in std::iter::from_fn(|| inbox.pop_order()).take(rest) {
-                commands += 1;
-                self.command(envelope);
-            }
+            commands += self.take_orders(&inbox, rest);
         }
         self.around.metrics.commands.add(commands as u64);
         taken + commands
+    }
+
+    /// Takes up to `most` new orders, a few at a time, so that their cache misses overlap.
+    fn take_orders(&mut self, inbox: &Inbox, most: usize) -> usize {
+        let mut group = SmallVec::<[Envelope; LOOKAHEAD]>::new();
+        let mut taken = 0;
+        loop {
+            let room = LOOKAHEAD.min(most - taken);
+            group.extend(std::iter::from_fn(|| inbox.pop_order()).take(room));
+            if group.is_empty() {
+                return taken;
+            }
+            taken += group.len();
+            group.iter().for_each(|envelope| self.ledger.warm_for(&envelope.command));
+            group.drain(..).for_each(|envelope| self.command(envelope));
+        }
     }
 
     /// Whether new orders may be taken: other shards keep up and not too many are in flight.
