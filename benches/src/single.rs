@@ -69,7 +69,6 @@ impl Single {
     }
 
     /// Places orders as a step does: a few at a time, looked up before the first is decided.
-    #[expect(clippy::vec_box, reason = "commands come boxed")]
     pub fn place_all(
         &mut self,
         orders: Vec<Box<Place>>,
