@@ -1,5 +1,6 @@
 //! The log: compact lines on stderr, by `RUST_LOG`, `info` if it says nothing.
 
+use std::io::IsTerminal;
 use std::panic;
 
 use tracing_subscriber::EnvFilter;

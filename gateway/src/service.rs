@@ -8,7 +8,7 @@ use std::sync::Arc;
 use axum::Router;
 use bytes::Bytes;
 use hyper::body::{Body as _, Incoming};
-use hyper::header::{CONNECTION, HOST, HeaderName, HeaderValue, TRANSFER_ENCODING};
+use hyper::header::{ALLOW, CONNECTION, HOST, HeaderName, HeaderValue, TRANSFER_ENCODING};
 use hyper::{Method, Request, Response, Version};
 use tower::ServiceExt;
 
@@ -100,8 +100,8 @@ impl Service {
         };
         if let Some(problem) = response.extensions_mut().remove::<Problem>() {
             let mut refusal = refuse(&problem, id);
-            for (name, value) in response.headers() {
-                refusal.headers_mut().insert(name, value.clone());
+            if let Some(methods) = response.headers_mut().remove(ALLOW) {
+                refusal.headers_mut().insert(ALLOW, methods);
             }
             return refusal;
         }
