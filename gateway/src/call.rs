@@ -58,7 +58,7 @@ pub(crate) async fn all_stocks(gate: &Gate) -> Result<Vec<StockView>, Problem> {
             other => return Err(unexpected(&other)),
         }
     }
-    all.sort_unstable_by_key(|stock| stock.sku);
+    all.sort_unstable_by(|a: &StockView, b| a.sku.cmp(&b.sku));
     Ok(all)
 }
 

@@ -76,7 +76,7 @@ async fn define_sku(
     let price = fields.integer("unit_price", 0, AMOUNT_MAX)?;
     let currency = Currency::new(fields.text("currency")?);
     let mut define = DefineSku {
-        sku,
+        sku: sku.clone(),
         title: Box::from(fields.plain_text("name", TEXT_BYTES_MAX)?),
         unit_price: Amount::new(price).expect("in range"),
         currency: currency

@@ -223,7 +223,7 @@ fn lines_of(
     for (index, item) in items.iter().enumerate() {
         lines.push(line(&Fields::of_element("items", index, item, &["sku", "quantity"])?)?);
     }
-    lines.sort_unstable_by_key(|line| line.sku);
+    lines.sort_unstable_by(|a, b| a.sku.cmp(&b.sku));
     match lines.windows(2).find(|pair| pair[0].sku == pair[1].sku) {
         Some(pair) => Err(fields.wrong("items", format_args!("sku {} twice", pair[0].sku)).into()),
         None => Ok(lines),

@@ -101,7 +101,7 @@ mod tests {
         for (refusal, status, code) in [
             (Refusal::SkuNotFound, 404, "sku_not_found"),
             (Refusal::OrderNotFound, 404, "order_not_found"),
-            (Refusal::BuyerLimit { sku, limit: 1, has: 1 }, 409, "buyer_limit"),
+            (Refusal::BuyerLimit { sku: sku.clone(), limit: 1, has: 1 }, 409, "buyer_limit"),
             (Refusal::SoldOut { sku }, 409, "sold_out"),
             (Refusal::PriceChanged { amount: Amount::ZERO }, 409, "price_changed"),
             (Refusal::AmountTooLarge, 400, "invalid_request"),

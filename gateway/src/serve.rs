@@ -200,7 +200,12 @@ fn open_engine(settings: &Settings) -> Result<(Engine, Handle), Failure> {
     let opened = Engine::open(directory, &settings.engine(ids::seed()), &on_fatal);
     let (engine, handle) = opened.map_err(|fatal| Failure::new(fatal.exit_code(), fatal))?;
     let recovered = engine.recovered();
-    tracing::info!("recovered {recovered:?}");
+    tracing::info!(
+        "recovered {} records up to sequence {}; epoch {}",
+        recovered.records,
+        recovered.last_sequence,
+        recovered.epoch
+    );
     Ok((engine, handle))
 }
 

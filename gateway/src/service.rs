@@ -22,7 +22,7 @@ use crate::problem::{Code, Problem};
 use crate::wire::pace::{Pace, Phase};
 
 /// Longest path with its query, in bytes.
-const URI_BYTES_MAX: usize = 4 * 1024;
+pub(crate) const URI_BYTES_MAX: usize = 4 * 1024;
 
 /// The request's id in every answer.
 pub(crate) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");

@@ -65,7 +65,7 @@ mod tests {
         let line = Line {
             sku: SkuId::new("iphone").expect("a name"),
             quantity: Quantity::new(units).expect("in range"),
-            draws: draws.iter().copied().collect(),
+            draws: draws.iter().cloned().collect(),
         };
         OrderView {
             order: OrderId::from_bits(0),

@@ -44,6 +44,7 @@ pub(crate) async fn serve(
             .half_close(true)
             .writev(false)
             .max_buf_size(HEAD_BYTES_MAX)
+            .max_header_size(HEAD_BYTES_MAX)
             .serve_connection(io, handler)
     );
     let mut told = false;

@@ -89,9 +89,9 @@ impl Pace {
         self.sentry.borrow().suspect()
     }
 
-    /// Whether the request line has not ended yet.
-    pub(crate) fn in_request_line(&self) -> bool {
-        self.sentry.borrow().in_request_line()
+    /// How long the last request line is, as far as it has come in.
+    pub(crate) fn request_line_bytes(&self) -> usize {
+        self.sentry.borrow().request_line_bytes()
     }
 
     /// One look. Wakes the connection if its time is over.

@@ -45,12 +45,19 @@ pub(crate) struct Sentry {
     head: Head,
     /// The beginning of a line whose end has not come.
     carry: Vec<u8>,
+    request_line_bytes: usize,
     suspect: Option<&'static str>,
 }
 
 impl Sentry {
     pub(crate) fn new() -> Self {
-        Self { stage: Stage::Head, head: Head::default(), carry: Vec::new(), suspect: None }
+        Self {
+            stage: Stage::Head,
+            head: Head::default(),
+            carry: Vec::new(),
+            request_line_bytes: 0,
+            suspect: None,
+        }
     }
 
     /// What is wrong with the stream, if anything is. It stays wrong.
@@ -58,9 +65,10 @@ impl Sentry {
         self.suspect
     }
 
-    /// Whether the request line of the head under way has not ended yet.
-    pub(crate) fn in_request_line(&self) -> bool {
-        self.stage == Stage::Head && !self.head.begun
+    /// How long the last request line is, as far as it has come in.
+    pub(crate) fn request_line_bytes(&self) -> usize {
+        let under_way = !self.head.begun && !self.carry.is_empty();
+        if under_way { self.carry.len() } else { self.request_line_bytes }
     }
 
     /// Looks at what came in.
@@ -122,6 +130,7 @@ impl Sentry {
             self.field(line);
         } else {
             self.head.begun = true;
+            self.request_line_bytes = line.len();
         }
     }
 
@@ -254,11 +263,10 @@ mod tests {
     #[test]
     fn it_knows_whether_a_head_is_under_way() {
         let mut sentry = Sentry::new();
-        assert!(sentry.in_request_line());
         assert_eq!(sentry.look(b"POST / HT"), Seen::HeadUnderWay);
-        assert!(sentry.in_request_line());
+        assert_eq!(sentry.request_line_bytes(), 9);
         assert_eq!(sentry.look(b"TP/1.1\r\n"), Seen::HeadUnderWay);
-        assert!(!sentry.in_request_line());
+        assert_eq!(sentry.request_line_bytes(), 15);
         assert_eq!(sentry.look(b"Content-Length: 3\r\n\r\n"), Seen::Whole);
         assert_eq!(sentry.look(b"abcP"), Seen::HeadUnderWay);
     }

@@ -12,6 +12,7 @@ use tokio::net::TcpStream;
 
 use crate::ids::Ids;
 use crate::problem::{Code, Problem};
+use crate::service::URI_BYTES_MAX;
 
 use super::pace::{Pace, Phase};
 
@@ -71,7 +72,7 @@ impl Watched {
 
     fn refusal(&self, status: &[u8]) -> Vec<u8> {
         let problem = match status {
-            b"431" if self.pace.in_request_line() => {
+            b"431" if self.pace.request_line_bytes() > URI_BYTES_MAX => {
                 Problem::new(Code::UriTooLong, "the request line is too long")
             }
             b"431" => Problem::new(Code::HeadersTooLarge, "the header is too large"),
