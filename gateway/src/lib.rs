@@ -1,1 +1,33 @@
-//! The HTTP gateway of Sluice.
+//! The HTTP gateway of Sluice and its command line.
+//!
+//! Only this package knows HTTP and JSON. No handler holds a rule of business: it decodes a
+//! request into a command, submits it to the engine's handle, and encodes the outcome.
+
+mod body;
+mod buyers;
+mod call;
+pub mod cli;
+mod clock;
+pub mod exit;
+mod gate;
+mod ids;
+mod json;
+pub mod logging;
+mod openapi;
+mod operators;
+mod ops;
+mod order;
+mod problem;
+mod query;
+mod rates;
+mod refusals;
+mod replies;
+mod routes;
+pub mod secrets;
+pub mod serve;
+mod service;
+pub mod settings;
+mod shutdown;
+pub mod token;
+mod wire;
+mod worker;

@@ -1,0 +1,238 @@
+//! What buyers ask for beside placing orders, and the pages that anybody may read.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::rejection::PathRejection;
+use axum::extract::{MatchedPath, Path, Request, State};
+use axum::response::Response;
+use axum::routing::{get, post};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use hyper::StatusCode;
+use hyper::header::{CONTENT_TYPE, ETAG, HeaderValue};
+
+use sluice_core::command::{Buyer, Cancel, Command, Key, ListOrders};
+use sluice_core::event::OrderStatus;
+use sluice_core::id::{OrderId, RequestId};
+use sluice_core::name::SkuId;
+use sluice_core::outcome::{OrderView, Outcome};
+
+use crate::call;
+use crate::gate::Gate;
+use crate::json::write::Writer;
+use crate::json::{self, Document};
+use crate::order::plain_key;
+use crate::problem::{Code, Problem};
+use crate::query::{self, Query};
+use crate::refusals::no_such_order;
+use crate::routes::{self, Listener};
+use crate::{body, operators};
+
+/// Orders of a page that does not say how many.
+const PAGE_ORDERS: usize = 20;
+
+type PathPart = Result<Path<String>, PathRejection>;
+
+/// The public listener's routes, but for placing orders, which never comes here.
+pub(crate) fn router(gate: Arc<Gate>) -> Router {
+    Router::new()
+        .route("/v1/orders", get(list_orders))
+        .route("/v1/orders/{order_id}", get(read_order))
+        .route("/v1/orders/{order_id}/cancel", post(cancel))
+        .route("/v1/orders/by-key/{key}", get(read_by_key))
+        .route("/v1/skus", get(pages))
+        .route("/v1/skus/{sku}", get(page))
+        .method_not_allowed_fallback(|path: MatchedPath, request: Request| {
+            routes::wrong_method(Listener::Buyers, path, request)
+        })
+        .fallback(routes::nothing_here)
+        .with_state(gate)
+}
+
+async fn read_order(
+    State(gate): State<Arc<Gate>>,
+    path: PathPart,
+    request: Request,
+) -> Result<Response, Problem> {
+    let buyer = gate.buyer(request.headers())?;
+    query::none(request.uri())?;
+    let order = order_id(&path)?;
+    let command = Command::ReadOrder { order, buyer: buyer.digest };
+    let order = call::order(&gate, command).await?;
+    Ok(one_order(&order, &buyer))
+}
+
+async fn read_by_key(
+    State(gate): State<Arc<Gate>>,
+    path: PathPart,
+    request: Request,
+) -> Result<Response, Problem> {
+    let buyer = gate.buyer(request.headers())?;
+    query::none(request.uri())?;
+    let key = path.ok().and_then(|Path(text)| plain_key(&text).map(str::to_owned));
+    let key = key.ok_or_else(|| Problem::invalid("key: is not an idempotency key"))?;
+    let key = Key::new(gate.handle.hash_key(), &buyer, &key).digest;
+    let command = Command::ReadByKey { slot: buyer.slot, buyer: buyer.digest, key };
+    let order = call::order(&gate, command).await?;
+    Ok(one_order(&order, &buyer))
+}
+
+async fn cancel(
+    State(gate): State<Arc<Gate>>,
+    path: PathPart,
+    mut request: Request,
+) -> Result<Response, Problem> {
+    let buyer = gate.buyer(request.headers())?;
+    body::check_length(request.body())?;
+    let bytes = operators::read_in_time(request.body_mut()).await?;
+    if !bytes.is_empty() {
+        body::check_media_type(request.headers())?;
+        Document::read(&bytes)?.fields(&[])?;
+    }
+    query::none(request.uri())?;
+    let order = order_id(&path)?;
+    let id = request.extensions().get().copied().unwrap_or(RequestId::NONE);
+    let cancel = Cancel { order, buyer: buyer.digest, request: id };
+    let order = call::order(&gate, Command::Cancel(Box::new(cancel))).await?;
+    Ok(one_order(&order, &buyer))
+}
+
+async fn list_orders(State(gate): State<Arc<Gate>>, request: Request) -> Result<Response, Problem> {
+    let buyer = gate.buyer(request.headers())?;
+    let query = Query::read(request.uri(), &["limit", "cursor", "status"])?;
+    let most = gate.handle.limits().page_orders_max;
+    let limit = match query.get("limit") {
+        None => PAGE_ORDERS.min(most),
+        Some(text) => {
+            whole_number(text).filter(|limit| (1..=most).contains(limit)).ok_or_else(|| {
+                Problem::invalid(format!("limit: must be a whole number from 1 to {most}"))
+            })?
+        }
+    };
+    let status = match query.get("status") {
+        None => None,
+        Some(text) => Some(OrderStatus::parse(text).ok_or_else(|| {
+            let words = OrderStatus::ALL.map(|(_, word)| word).join(", ");
+            Problem::invalid(format!("status: must be one of {words}"))
+        })?),
+    };
+    let after = match query.get("cursor") {
+        None => None,
+        Some(text) => Some(cursor_order(text, &buyer).ok_or_else(|| {
+            Problem::invalid("cursor: must be the next_cursor of an earlier page")
+        })?),
+    };
+    let list = ListOrders { slot: buyer.slot, buyer: buyer.digest, status, after, limit };
+    let page = match call::ask(&gate, Command::ListOrders(Box::new(list))).await? {
+        Outcome::Orders(page) => page,
+        other => return Err(call::unexpected(&other)),
+    };
+    let mut json = Writer::with_capacity(512 * page.orders.len() + 64);
+    json.raw("{\"orders\":").list(&page.orders, |json, order| {
+        json::order::order(json, order, &buyer.name);
+    });
+    json.raw(",\"next_cursor\":");
+    match page.next {
+        Some(order) => json.string(&cursor(order)),
+        None => json.raw("null"),
+    };
+    json.raw("}");
+    Ok(json_response(StatusCode::OK, json))
+}
+
+async fn page(
+    State(gate): State<Arc<Gate>>,
+    path: PathPart,
+    request: Request,
+) -> Result<Response, Problem> {
+    query::none(request.uri())?;
+    let sku = path.ok().and_then(|Path(text)| SkuId::new(&text));
+    let page = sku.and_then(|sku| gate.handle.board().page(&sku));
+    let page = page.ok_or_else(|| Problem::new(Code::SkuNotFound, "no SKU of this name"))?;
+    let mut json = Writer::with_capacity(192);
+    json::stock::page(&mut json, &page);
+    Ok(json_response(StatusCode::OK, json))
+}
+
+async fn pages(State(gate): State<Arc<Gate>>, request: Request) -> Result<Response, Problem> {
+    query::none(request.uri())?;
+    let pages = gate.handle.board().pages();
+    let mut json = Writer::with_capacity(192 * pages.len() + 64);
+    json.raw("{\"skus\":").list(&pages, |json, page| json::stock::page(json, page));
+    json.raw(",\"server_time\":").time(gate.handle.now()).raw("}");
+    Ok(json_response(StatusCode::OK, json))
+}
+
+/// An order id that is none is answered like one that nobody has.
+fn order_id(path: &PathPart) -> Result<OrderId, Problem> {
+    let order = path.as_ref().ok().and_then(|Path(text)| OrderId::parse(text));
+    order.ok_or_else(no_such_order)
+}
+
+fn one_order(order: &OrderView, buyer: &Buyer) -> Response {
+    let mut json = Writer::with_capacity(512);
+    json::order::order(&mut json, order, &buyer.name);
+    let mut response = json_response(StatusCode::OK, json);
+    response.headers_mut().insert(ETAG, quoted(order.version));
+    response
+}
+
+/// An entity tag of a number.
+pub(crate) fn quoted(number: u32) -> HeaderValue {
+    HeaderValue::from_str(&format!("\"{number}\"")).expect("digits in quotes")
+}
+
+/// An answer of JSON.
+pub(crate) fn json_response(status: StatusCode, json: Writer) -> Response {
+    let mut response = Response::new(axum::body::Body::from(json.into_bytes()));
+    *response.status_mut() = status;
+    let value = HeaderValue::from_static("application/json");
+    response.headers_mut().insert(CONTENT_TYPE, value);
+    response
+}
+
+fn whole_number(text: &str) -> Option<usize> {
+    text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok()).flatten()
+}
+
+/// Where a page ended.
+fn cursor(order: OrderId) -> String {
+    URL_SAFE_NO_PAD.encode(order.bits().to_be_bytes())
+}
+
+/// The order at which the page of a cursor ended, if it can be one of the buyer's.
+fn cursor_order(text: &str, buyer: &Buyer) -> Option<OrderId> {
+    let bytes: [u8; 16] = URL_SAFE_NO_PAD.decode(text).ok()?.try_into().ok()?;
+    let order = OrderId::from_bits(u128::from_be_bytes(bytes));
+    (order.slot() == buyer.slot).then_some(order)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{cursor, cursor_order, whole_number};
+    use sluice_core::command::Buyer;
+    use sluice_core::id::{HashKey, OrderId};
+    use sluice_core::time::Timestamp;
+
+    #[test]
+    fn a_cursor_comes_back_to_its_buyer() {
+        let buyer = Buyer::new(&HashKey::new([1; 16]), "alice");
+        let other = Buyer::new(&HashKey::new([1; 16]), "bob");
+        let order = OrderId::new(Timestamp::from_micros(1 << 50), 1, buyer.slot, 77);
+        let text = cursor(order);
+        assert_eq!(cursor_order(&text, &buyer), Some(order));
+        assert_eq!(cursor_order(&text, &other), None);
+        for wrong in ["", "x", "=", &text[1..], &format!("{text}A"), &format!("{text}==")] {
+            assert_eq!(cursor_order(wrong, &buyer), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn numbers_are_digits() {
+        assert_eq!(whole_number("20"), Some(20));
+        for wrong in ["", "+1", "-1", "1.0", " 1", "99999999999999999999"] {
+            assert_eq!(whole_number(wrong), None, "{wrong}");
+        }
+    }
+}

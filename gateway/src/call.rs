@@ -1,0 +1,69 @@
+//! Commands of the rarer routes: submitted one by one, answered through a channel of their own.
+
+use std::time::Duration;
+
+use sluice_core::command::{Command, ReplyTo};
+use sluice_core::outcome::{OrderView, Outcome, StockView};
+use tokio::sync::oneshot;
+
+use crate::gate::Gate;
+use crate::problem::{Code, Problem};
+
+/// How long an answer may take until its client is told that its outcome is unknown.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Submits a command and waits for what it comes to. A refusal is a problem.
+pub(crate) async fn ask(gate: &Gate, command: Command) -> Result<Outcome, Problem> {
+    let (sender, receiver) = oneshot::channel();
+    let reply = ReplyTo::Call(Box::new(move |outcome| {
+        // Whoever asked may have gone.
+        let _ = sender.send(outcome);
+    }));
+    let arrived = gate.handle.now();
+    gate.handle.submit(command, reply, arrived).map_err(|busy| gate.busy(busy))?;
+    match tokio::time::timeout(PATIENCE, receiver).await {
+        Ok(Ok(Outcome::Refused(refusal))) => Err(refusal.into()),
+        Ok(Ok(outcome)) => Ok(outcome),
+        Ok(Err(_)) | Err(_) => {
+            Err(Problem::new(Code::UnknownOutcome, "the answer did not come in time"))
+        }
+    }
+}
+
+/// Asks for one order.
+pub(crate) async fn order(gate: &Gate, command: Command) -> Result<Box<OrderView>, Problem> {
+    match ask(gate, command).await? {
+        Outcome::Order(order) => Ok(order),
+        other => Err(unexpected(&other)),
+    }
+}
+
+/// Asks for one SKU's stock, and whether the command made what it names.
+pub(crate) async fn stock(
+    gate: &Gate,
+    command: Command,
+) -> Result<(bool, Box<StockView>), Problem> {
+    match ask(gate, command).await? {
+        Outcome::Stock { created, stock } => Ok((created, stock)),
+        other => Err(unexpected(&other)),
+    }
+}
+
+/// Asks every shard for its stocks; sorted by SKU.
+pub(crate) async fn all_stocks(gate: &Gate) -> Result<Vec<StockView>, Problem> {
+    let mut all = Vec::new();
+    for shard in 0..gate.handle.shards() {
+        match ask(gate, Command::ListStocks { shard }).await? {
+            Outcome::Stocks(stocks) => all.extend(stocks),
+            other => return Err(unexpected(&other)),
+        }
+    }
+    all.sort_unstable_by(|a: &StockView, b| a.sku.cmp(&b.sku));
+    Ok(all)
+}
+
+/// The engine answered a command with an outcome of another kind.
+pub(crate) fn unexpected(outcome: &Outcome) -> Problem {
+    tracing::error!("a command was answered with {outcome:?}");
+    Problem::new(Code::Internal, "the engine's answer is of another kind")
+}

@@ -1,0 +1,171 @@
+//! The command line.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::exit::{Failure, USAGE};
+use crate::secrets::Secrets;
+use crate::settings::{Settings, SettingsError};
+use crate::token::{Signer, is_buyer};
+use crate::{clock, serve};
+
+/// The order core of a flash sale.
+#[derive(Debug, Parser)]
+#[command(name = "sluice", version, arg_required_else_help = true)]
+struct CommandLine {
+    #[command(subcommand)]
+    command: Task,
+}
+
+#[derive(Debug, Subcommand)]
+enum Task {
+    /// Serves buyers and operators until SIGTERM.
+    Serve(ServerFlags),
+    /// Prints an access token signed with the node's secret.
+    Token(TokenFlags),
+}
+
+/// Settings come from flags, then the environment (SLUICE_LISTEN …), then the file, then defaults.
+#[derive(Debug, Args)]
+struct ServerFlags {
+    /// A TOML file of settings.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Where buyers are served [default: 127.0.0.1:8080].
+    #[arg(long, value_name = "ADDRESS")]
+    listen: Option<String>,
+    /// Where operators are served [default: 127.0.0.1:9090].
+    #[arg(long, value_name = "ADDRESS")]
+    ops_listen: Option<String>,
+    /// Where journal and secrets are kept [default: ./data].
+    #[arg(long, value_name = "FOLDER")]
+    data_dir: Option<String>,
+    /// Threads that own stock and buyers [default: chosen from the cores].
+    #[arg(long, value_name = "COUNT", allow_hyphen_values = true)]
+    shards: Option<String>,
+    /// Threads that serve buyers [default: chosen from the cores].
+    #[arg(long, value_name = "COUNT", allow_hyphen_values = true)]
+    workers: Option<String>,
+    /// Orders that may wait in front of one shard.
+    #[arg(long, value_name = "ORDERS", allow_hyphen_values = true)]
+    queue_capacity: Option<String>,
+    /// Length of a journal segment [default: 67108864].
+    #[arg(long, value_name = "BYTES", allow_hyphen_values = true)]
+    segment_bytes: Option<String>,
+    /// Connections of buyers, in all [default: 16384].
+    #[arg(long, value_name = "COUNT", allow_hyphen_values = true)]
+    connections_max: Option<String>,
+    /// Connections of buyers, from one address [default: 8192].
+    #[arg(long, value_name = "COUNT", allow_hyphen_values = true)]
+    connections_per_address_max: Option<String>,
+}
+
+#[derive(Debug, Args)]
+struct TokenFlags {
+    /// The buyer: 1 to 255 bytes of visible ASCII.
+    #[arg(long, value_name = "ID", allow_hyphen_values = true)]
+    buyer: String,
+    /// How long the token is valid: a number and s, m, h or d.
+    #[arg(long, value_name = "TIME", default_value = "1h", allow_hyphen_values = true)]
+    ttl: String,
+    #[command(flatten)]
+    server: ServerFlags,
+}
+
+/// Reads the command line and does what it says.
+pub fn run() -> ExitCode {
+    let line = match CommandLine::try_parse() {
+        Ok(line) => line,
+        Err(error) => {
+            // Nothing can be done about a closed terminal.
+            let _ = error.print();
+            let asked = !error.use_stderr();
+            return if asked { ExitCode::SUCCESS } else { ExitCode::from(USAGE) };
+        }
+    };
+    let done = match line.command {
+        Task::Serve(flags) => {
+            flags.settings().map_err(Failure::from).and_then(|s| serve::serve(&s))
+        }
+        Task::Token(flags) => flags.print(),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.report(),
+    }
+}
+
+impl ServerFlags {
+    fn settings(&self) -> Result<Settings, SettingsError> {
+        let flags = [
+            ("listen", self.listen.clone()),
+            ("ops-listen", self.ops_listen.clone()),
+            ("data-dir", self.data_dir.clone()),
+            ("shards", self.shards.clone()),
+            ("workers", self.workers.clone()),
+            ("queue-capacity", self.queue_capacity.clone()),
+            ("segment-bytes", self.segment_bytes.clone()),
+            ("connections-max", self.connections_max.clone()),
+            ("connections-per-address-max", self.connections_per_address_max.clone()),
+        ];
+        let environment = |name: &str| std::env::var(name).ok();
+        Settings::merge(&flags, environment, self.config.as_deref())
+    }
+}
+
+impl TokenFlags {
+    fn print(&self) -> Result<(), Failure> {
+        let range = "must be 1 to 255 bytes of visible ASCII";
+        if !is_buyer(&self.buyer) {
+            return Err(SettingsError::new("--buyer", &self.buyer, range).into());
+        }
+        let range = "must be a number and s, m, h or d, such as 90s or 1h, at most 3650d";
+        let seconds = seconds(&self.ttl);
+        let seconds = seconds.ok_or_else(|| SettingsError::new("--ttl", &self.ttl, range))?;
+        let settings = self.server.settings()?;
+        let secrets = Secrets::load(&settings.data_dir, |name| std::env::var(name).ok())?;
+        let signer = Signer::new(secrets.jwt_secret.as_bytes());
+        println!("{}", signer.sign(&self.buyer, clock::wall_seconds() + seconds));
+        Ok(())
+    }
+}
+
+/// A span such as `90s`, `15m`, `1h`, `30d`, in seconds: 1 second to ten years.
+fn seconds(text: &str) -> Option<u64> {
+    let unit = match text.bytes().last()? {
+        b's' => 1,
+        b'm' => 60,
+        b'h' => 3_600,
+        b'd' => 86_400,
+        _ => return None,
+    };
+    let number = &text[..text.len() - 1];
+    let digits = number.bytes().all(|byte| byte.is_ascii_digit());
+    let number: u64 = digits.then(|| number.parse().ok()).flatten()?;
+    number.checked_mul(unit).filter(|seconds| (1..=3_650 * 86_400).contains(seconds))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{CommandLine, seconds};
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        CommandLine::command().debug_assert();
+    }
+
+    #[test]
+    fn spans_are_a_number_and_a_unit() {
+        for (text, wanted) in [("90s", 90), ("15m", 900), ("1h", 3_600), ("30d", 2_592_000)] {
+            assert_eq!(seconds(text), Some(wanted));
+        }
+        for wrong in
+            ["", "h", "1", "0s", "-1h", "1.5h", "1w", "é", "99999999999999999999d", "3651d"]
+        {
+            assert_eq!(seconds(wrong), None, "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,39 @@
+//! Exit codes: what the process says to whoever started it (sysexits.h).
+
+use std::process::ExitCode;
+
+/// Wrong settings.
+pub const USAGE: u8 = 64;
+
+/// A write or sync failed, or did not come back.
+pub const DISK: u8 = 74;
+
+/// The data directory is in use.
+pub const IN_USE: u8 = 75;
+
+/// Why a command failed.
+#[derive(Debug, thiserror::Error)]
+#[error("{message}")]
+pub struct Failure {
+    code: u8,
+    message: String,
+}
+
+impl Failure {
+    /// With a code and a message for people.
+    pub fn new(code: u8, message: impl ToString) -> Self {
+        Self { code, message: message.to_string() }
+    }
+
+    /// Prints the message and gives the code.
+    pub fn report(&self) -> ExitCode {
+        eprintln!("sluice: {}", self.message);
+        ExitCode::from(self.code)
+    }
+}
+
+impl From<crate::settings::SettingsError> for Failure {
+    fn from(error: crate::settings::SettingsError) -> Self {
+        Self::new(USAGE, error)
+    }
+}

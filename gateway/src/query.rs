@@ -1,0 +1,87 @@
+//! Query parameters: each known, each once.
+
+use std::borrow::Cow;
+
+use hyper::Uri;
+
+use crate::problem::Problem;
+
+/// The parameters of a request, of which there may be only those `known`, each once.
+pub(crate) struct Query<'u>(Vec<(Cow<'u, str>, Cow<'u, str>)>);
+
+impl<'u> Query<'u> {
+    /// Reads the query of `uri`.
+    pub(crate) fn read(uri: &'u Uri, known: &[&str]) -> Result<Self, Problem> {
+        let text = uri.query().unwrap_or_default();
+        let mut parameters: Vec<(Cow<'u, str>, Cow<'u, str>)> = Vec::new();
+        for pair in text.split('&').filter(|pair| !pair.is_empty()) {
+            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+            let (name, value) = (decoded(name)?, decoded(value)?);
+            if !known.contains(&&*name) {
+                let shown: String = name.chars().take(64).collect();
+                return Err(Problem::invalid(format!("{shown}: unknown query parameter")));
+            }
+            if parameters.iter().any(|(earlier, _)| *earlier == name) {
+                return Err(Problem::invalid(format!("{name}: given more than once")));
+            }
+            parameters.push((name, value));
+        }
+        Ok(Self(parameters))
+    }
+
+    /// The value of a parameter.
+    pub(crate) fn get(&self, name: &str) -> Option<&str> {
+        self.0.iter().find(|(known, _)| known == name).map(|(_, value)| &**value)
+    }
+}
+
+/// Refuses any query parameter.
+pub(crate) fn none(uri: &Uri) -> Result<(), Problem> {
+    Query::read(uri, &[]).map(|_| ())
+}
+
+/// Undoes percent-encoding (RFC 3986, 2.1), and nothing else: `+` stays what it is.
+fn decoded(text: &str) -> Result<Cow<'_, str>, Problem> {
+    if !text.contains('%') {
+        return Ok(Cow::Borrowed(text));
+    }
+    let wrong = || Problem::invalid("query: wrongly percent-encoded");
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.bytes();
+    while let Some(byte) = rest.next() {
+        if byte != b'%' {
+            bytes.push(byte);
+            continue;
+        }
+        let mut digit = || rest.next().and_then(|byte| char::from(byte).to_digit(16));
+        let (high, low) = (digit().ok_or_else(wrong)?, digit().ok_or_else(wrong)?);
+        bytes.push((high << 4 | low) as u8);
+    }
+    String::from_utf8(bytes).map(Cow::Owned).map_err(|_| wrong())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Query;
+    use hyper::Uri;
+
+    fn read(text: &str) -> Result<Option<String>, String> {
+        let uri: Uri = format!("/x{text}").parse().expect("a URI");
+        let query = Query::read(&uri, &["limit", "status"]);
+        query.map(|query| query.get("limit").map(str::to_owned)).map_err(|p| p.detail.into_owned())
+    }
+
+    #[test]
+    fn parameters_are_known_and_given_once() {
+        assert_eq!(read(""), Ok(None));
+        assert_eq!(read("?"), Ok(None));
+        assert_eq!(read("?limit=2&status=a"), Ok(Some("2".to_owned())));
+        assert_eq!(read("?limit=%32"), Ok(Some("2".to_owned())));
+        assert_eq!(read("?limi%74=+"), Ok(Some("+".to_owned())));
+        assert_eq!(read("?limits=2"), Err("limits: unknown query parameter".to_owned()));
+        assert_eq!(read("?limit=2&limi%74=2"), Err("limit: given more than once".to_owned()));
+        for wrong in ["?limit=%", "?limit=%3", "?limit=%zz", "?limit=%ff", "?limit=%+1"] {
+            assert!(read(wrong).is_err(), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,127 @@
+//! What the contract answers for each refusal of the engine. No wildcard: a new refusal does not
+//! compile until it has a status and a code.
+
+use sluice_core::command::Lane;
+use sluice_core::engine::Busy;
+use sluice_core::outcome::Refusal;
+
+use crate::problem::{Code, Problem};
+
+impl From<Refusal> for Problem {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::SkuNotFound => Self::new(Code::SkuNotFound, "no SKU of this name"),
+            Refusal::OrderNotFound => no_such_order(),
+            Refusal::BuyerLimit { sku, limit, has } => Self::new(
+                Code::BuyerLimit,
+                format!("{sku}: one buyer may have {limit} units, this one has {has}"),
+            ),
+            Refusal::SoldOut { sku } => {
+                Self::new(Code::SoldOut, format!("{sku}: fewer units are left than asked for"))
+            }
+            Refusal::PriceChanged { amount } => Self::new(
+                Code::PriceChanged,
+                format!("the order would cost {amount}, more than max_amount"),
+            ),
+            Refusal::AmountTooLarge => {
+                Self::invalid("quantity: the order's amount would exceed 9007199254740991")
+            }
+            Refusal::CurrenciesDiffer => {
+                Self::invalid("items: the SKUs are sold in different currencies")
+            }
+            Refusal::OrderState { status } => {
+                Self::new(Code::OrderState, format!("the order is {}", status.as_str()))
+            }
+            Refusal::KeyReused => Self::new(
+                Code::IdempotencyKeyReused,
+                "Idempotency-Key: this key was used for an order with other contents",
+            ),
+            Refusal::TooManyKeys => {
+                Self::new(Code::TooManyKeys, "Idempotency-Key: the buyer has too many live keys")
+            }
+            Refusal::LotExists => {
+                Self::new(Code::LotExists, "lot: this lot is there with other contents")
+            }
+            Refusal::WithdrawalExists => Self::new(
+                Code::IdempotencyKeyReused,
+                "withdrawal: this withdrawal is there with other contents",
+            ),
+            Refusal::RevisionChanged { revision: 0 } => {
+                Self::new(Code::PreconditionFailed, "If-Match: the SKU does not exist")
+            }
+            Refusal::RevisionChanged { revision } => Self::new(
+                Code::PreconditionFailed,
+                format!("If-Match: the SKU is at revision \"{revision}\""),
+            ),
+            Refusal::CurrencyFixed { currency } => Self::invalid(format!(
+                "currency: must be {currency}, which the SKU's lots are priced in"
+            )),
+            // Whoever places an order draws again; nobody else can meet it.
+            Refusal::OrderIdTaken => Self::new(Code::Internal, "no order id could be drawn"),
+            Refusal::Capacity { ceiling } => {
+                Self::new(Code::Capacity, format!("the ceiling on {ceiling} is met"))
+            }
+            Refusal::Overloaded => Self::new(Code::Overloaded, "the order waited too long"),
+            Refusal::NoSuchShard => Self::new(Code::NotFound, "no such shard"),
+        }
+    }
+}
+
+impl From<Busy> for Problem {
+    fn from(busy: Busy) -> Self {
+        match busy {
+            Busy::LaneFull(Lane::Orders) => {
+                Self::new(Code::Overloaded, "too many orders are waiting")
+            }
+            Busy::LaneFull(Lane::Vital) => {
+                Self::new(Code::Overloaded, "too many requests are waiting")
+            }
+            Busy::NotAccepting => Self::new(Code::ShuttingDown, "no new orders are taken"),
+        }
+    }
+}
+
+/// No order of this id, or somebody else's: the two are answered alike.
+pub(crate) fn no_such_order() -> Problem {
+    Problem::new(Code::OrderNotFound, "no order of yours is found")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Problem, Refusal};
+    use sluice_core::event::OrderStatus;
+    use sluice_core::id::RequestId;
+    use sluice_core::money::{Amount, Currency};
+    use sluice_core::name::SkuId;
+
+    #[test]
+    fn every_refusal_has_the_status_and_code_of_the_contract() {
+        let sku = SkuId::new("a").expect("a name");
+        let currency = Currency::new("CNY").expect("a currency");
+        for (refusal, status, code) in [
+            (Refusal::SkuNotFound, 404, "sku_not_found"),
+            (Refusal::OrderNotFound, 404, "order_not_found"),
+            (Refusal::BuyerLimit { sku: sku.clone(), limit: 1, has: 1 }, 409, "buyer_limit"),
+            (Refusal::SoldOut { sku }, 409, "sold_out"),
+            (Refusal::PriceChanged { amount: Amount::ZERO }, 409, "price_changed"),
+            (Refusal::AmountTooLarge, 400, "invalid_request"),
+            (Refusal::CurrenciesDiffer, 400, "invalid_request"),
+            (Refusal::OrderState { status: OrderStatus::Paid }, 409, "order_state"),
+            (Refusal::KeyReused, 422, "idempotency_key_reused"),
+            (Refusal::TooManyKeys, 429, "too_many_keys"),
+            (Refusal::LotExists, 409, "lot_exists"),
+            (Refusal::WithdrawalExists, 422, "idempotency_key_reused"),
+            (Refusal::RevisionChanged { revision: 1 }, 412, "precondition_failed"),
+            (Refusal::CurrencyFixed { currency }, 400, "invalid_request"),
+            (Refusal::Capacity { ceiling: "SKUs" }, 503, "capacity"),
+            (Refusal::Overloaded, 503, "overloaded"),
+            (Refusal::NoSuchShard, 404, "not_found"),
+        ] {
+            let problem = Problem::from(refusal.clone());
+            let document = problem.document(RequestId::NONE);
+            let json: serde_json::Value = serde_json::from_slice(&document).expect("valid JSON");
+            assert_eq!(json["status"], status, "{refusal:?}");
+            assert_eq!(json["code"], code, "{refusal:?}");
+        }
+    }
+}

@@ -1,0 +1,159 @@
+//! The node's secrets: from the environment, or generated at first start into `secrets.toml` of
+//! the data directory. They are never printed and have no `Debug`.
+
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use serde::Deserialize;
+
+use crate::ids;
+use crate::settings::SettingsError;
+
+/// Shortest secret, in bytes.
+const SECRET_BYTES_MIN: usize = 32;
+
+const FILE_NAME: &str = "secrets.toml";
+
+/// What the node signs and recognises with.
+pub struct Secrets {
+    /// The HS256 key of access tokens.
+    pub jwt_secret: String,
+    /// The operators' bearer token.
+    pub admin_token: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Kept {
+    jwt_secret: String,
+    admin_token: String,
+    webhook_secret: String,
+}
+
+impl Secrets {
+    /// Takes what `environment` gives, and the rest from the file, which is made if there is none.
+    ///
+    /// # Errors
+    /// A secret that is too short, or a file that cannot be read or made.
+    pub fn load(
+        data_dir: &Path,
+        environment: impl Fn(&str) -> Option<String>,
+    ) -> Result<Self, SettingsError> {
+        let path = data_dir.join(FILE_NAME);
+        let kept = read_or_make(data_dir, &path)?;
+        let file = path.display().to_string();
+        for part in kept.webhook_secret.split(',') {
+            check_webhook(&format!("webhook_secret in {file}"), part)?;
+        }
+        if let Some(given) = environment("SLUICE_WEBHOOK_SECRET") {
+            for part in given.split(',') {
+                check_webhook("SLUICE_WEBHOOK_SECRET", part)?;
+            }
+        }
+        let pick = |variable: &str, key: &str, kept: String| match environment(variable) {
+            Some(given) => checked(variable, given),
+            None => checked(&format!("{key} in {file}"), kept),
+        };
+        Ok(Self {
+            jwt_secret: pick("SLUICE_JWT_SECRET", "jwt_secret", kept.jwt_secret)?,
+            admin_token: pick("SLUICE_ADMIN_TOKEN", "admin_token", kept.admin_token)?,
+        })
+    }
+}
+
+fn checked(name: &str, secret: String) -> Result<String, SettingsError> {
+    if secret.len() < SECRET_BYTES_MIN || !secret.bytes().all(|byte| byte.is_ascii_graphic()) {
+        let range = format!("at least {SECRET_BYTES_MIN} bytes of visible ASCII");
+        return Err(SettingsError::secret(name, &range));
+    }
+    Ok(secret)
+}
+
+/// Standard Webhooks spell a secret `whsec_` and base64 of 24 … 64 bytes.
+fn check_webhook(name: &str, secret: &str) -> Result<(), SettingsError> {
+    let key = secret.trim().strip_prefix("whsec_").and_then(|text| STANDARD.decode(text).ok());
+    match key {
+        Some(key) if (24..=64).contains(&key.len()) => Ok(()),
+        _ => Err(SettingsError::secret(name, "whsec_ and base64 of 24 … 64 bytes")),
+    }
+}
+
+fn read_or_make(data_dir: &Path, path: &Path) -> Result<Kept, SettingsError> {
+    let failed = |error: &dyn std::fmt::Display| {
+        SettingsError::new("data-dir", &path.display().to_string(), &error.to_string())
+    };
+    if !path.exists() && make(data_dir, path).map_err(|error| failed(&error))? {
+        tracing::info!("secrets generated into {}", path.display());
+    }
+    let text = fs::read_to_string(path).map_err(|error| failed(&error))?;
+    let mode = fs::metadata(path).map_err(|error| failed(&error))?.permissions().mode();
+    if mode & 0o077 != 0 {
+        tracing::warn!("{} can be read by others: chmod 600", path.display());
+    }
+    // The parser's own message would quote the line, and with it the secret.
+    toml::from_str(&text).map_err(|_| {
+        failed(&"must hold jwt_secret, admin_token and webhook_secret, each a string, no more")
+    })
+}
+
+/// Writes new secrets beside the place and links them into it, so that of two that do so at once
+/// one wins and both read the same. Says whether it was this one.
+fn make(data_dir: &Path, path: &Path) -> io::Result<bool> {
+    fs::create_dir_all(data_dir)?;
+    let draft: PathBuf = path.with_extension(format!("{}.tmp", std::process::id()));
+    let mut file = File::options().write(true).create_new(true).mode(0o600).open(&draft)?;
+    let secret = || URL_SAFE_NO_PAD.encode(ids::seed());
+    writeln!(file, "jwt_secret = \"{}\"", secret())?;
+    writeln!(file, "admin_token = \"{}\"", secret())?;
+    writeln!(file, "webhook_secret = \"whsec_{}\"", STANDARD.encode(ids::seed()))?;
+    file.sync_all()?;
+    let linked = fs::hard_link(&draft, path);
+    fs::remove_file(&draft)?;
+    File::open(data_dir)?.sync_all()?;
+    match linked {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Secrets;
+    use std::os::unix::fs::PermissionsExt;
+
+    #[test]
+    fn generated_once_for_the_owner_alone() {
+        let folder = tempfile::tempdir().expect("temporary folder");
+        let first = Secrets::load(folder.path(), |_| None).expect("made");
+        let second = Secrets::load(folder.path(), |_| None).expect("read");
+        assert!(first.jwt_secret.len() >= 32 && first.jwt_secret != first.admin_token);
+        assert!(first.jwt_secret == second.jwt_secret && first.admin_token == second.admin_token);
+        let path = folder.path().join("secrets.toml");
+        let mode = std::fs::metadata(path).expect("there").permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+        assert_eq!(std::fs::read_dir(folder.path()).expect("listed").count(), 1);
+    }
+
+    #[test]
+    fn a_weak_secret_is_refused_and_not_repeated() {
+        let folder = tempfile::tempdir().expect("temporary folder");
+        for (name, value) in [
+            ("SLUICE_JWT_SECRET", "short-canary"),
+            ("SLUICE_ADMIN_TOKEN", "canary with spaces, long enough otherwise"),
+            ("SLUICE_WEBHOOK_SECRET", "whsec_canary"),
+        ] {
+            let given = |asked: &str| (asked == name).then(|| value.to_owned());
+            let refused = Secrets::load(folder.path(), given).err().expect("refused").to_string();
+            assert!(refused.contains(name) && !refused.contains("canary"), "{refused}");
+        }
+        std::fs::write(folder.path().join("secrets.toml"), "jwt_secret = \"canary\"")
+            .expect("written");
+        let refused = Secrets::load(folder.path(), |_| None).err().expect("refused").to_string();
+        assert!(!refused.contains("canary"), "{refused}");
+    }
+}

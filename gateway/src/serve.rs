@@ -1,0 +1,229 @@
+//! `sluice serve`: starts everything, and stops it in the reverse order.
+
+use std::io::{self, Write};
+use std::net::SocketAddr;
+use std::process;
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use sluice_core::engine::{Engine, Handle, OnFatal};
+use sluice_core::storage::{Directory, LockError};
+use tokio::sync::{mpsc, watch};
+
+use crate::exit::{DISK, Failure, IN_USE};
+use crate::gate::Gate;
+use crate::ids;
+use crate::secrets::Secrets;
+use crate::settings::Settings;
+use crate::shutdown::{CONNECTIONS_DEADLINE, PROCESS_DEADLINE, Stage, signalled};
+use crate::wire::accept::{self, Accepted, Doorman};
+use crate::worker::{self, Role};
+
+/// Connections of operators, in all and from one address.
+const OPERATORS_CONNECTIONS_MAX: usize = 256;
+
+/// Connections that may wait for a worker to take them.
+const HANDED_OVER_MAX: usize = 256;
+
+/// How long operators' answers under way may take once buyers are done.
+const OPERATORS_DEADLINE: Duration = Duration::from_millis(300);
+
+/// A server that listens.
+pub struct Server {
+    engine: Engine,
+    gate: Arc<Gate>,
+    runtime: tokio::runtime::Runtime,
+    stage: watch::Sender<Stage>,
+    buyers: Threads,
+    operators: Threads,
+    addresses: Addresses,
+}
+
+/// Where a server listens.
+#[derive(Clone, Copy, Debug)]
+pub struct Addresses {
+    /// For buyers.
+    pub buyers: SocketAddr,
+    /// For operators.
+    pub operators: SocketAddr,
+}
+
+/// Threads, and a channel that closes when the last of them has served its last connection.
+struct Threads {
+    threads: Vec<JoinHandle<io::Result<()>>>,
+    alive: mpsc::Receiver<()>,
+}
+
+/// Runs a server until it is told to stop.
+///
+/// # Errors
+/// What kept it from starting. What stops it later ends the process.
+pub fn serve(settings: &Settings) -> Result<(), Failure> {
+    let server = Server::start(settings)?;
+    server.announce().map_err(|error| Failure::new(DISK, format!("stdout: {error}")))?;
+    server.run()
+}
+
+impl Server {
+    /// Opens the journal, recovers, and listens.
+    ///
+    /// # Errors
+    /// The data directory is in use or unreadable, the journal is damaged, a secret is weak, or an
+    /// address cannot be listened on.
+    pub fn start(settings: &Settings) -> Result<Self, Failure> {
+        raise_file_limit();
+        let (engine, handle) = open_engine(settings)?;
+        let secrets = Secrets::load(&settings.data_dir, |name| std::env::var(name).ok())?;
+        let listening = |address| {
+            accept::listen(address).map_err(|error| {
+                Failure::new(crate::exit::USAGE, format!("{address}: cannot listen: {error}"))
+            })
+        };
+        let buyers = listening(settings.listen)?;
+        let operators = listening(settings.ops_listen)?;
+        let unreadable = |error| Failure::new(DISK, format!("a listening socket: {error}"));
+        let addresses = Addresses {
+            buyers: buyers.local_addr().map_err(unreadable)?,
+            operators: operators.local_addr().map_err(unreadable)?,
+        };
+        let door = Doorman::new(settings.connections_max, settings.connections_per_address_max);
+        let ops_door = Doorman::new(OPERATORS_CONNECTIONS_MAX, OPERATORS_CONNECTIONS_MAX);
+        let (door, ops_door) = (Arc::new(door), Arc::new(ops_door));
+        let gate = Gate::new(handle, &secrets, settings.workers, door.clone(), ops_door.clone());
+        let gate = Arc::new(gate);
+        let (stage, stages) = watch::channel(Stage::Running);
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let runtime = runtime.map_err(|error| Failure::new(DISK, format!("runtime: {error}")))?;
+        let roles: Vec<Role> = (0..settings.workers).map(Role::Buyers).collect();
+        let (workers, to_workers) = start_threads(&roles, &gate, &stages)?;
+        let (operator, to_operator) = start_threads(&[Role::Operators], &gate, &stages)?;
+        runtime.spawn(accept::accept(buyers, door, to_workers, stages.clone(), Stage::Draining));
+        runtime.spawn(accept::accept(operators, ops_door, to_operator, stages, Stage::Cut));
+        Ok(Self { engine, gate, runtime, stage, buyers: workers, operators: operator, addresses })
+    }
+
+    /// Where it listens.
+    pub fn addresses(&self) -> Addresses {
+        self.addresses
+    }
+
+    /// Says on stdout where it listens, in one line that programs can read.
+    fn announce(&self) -> io::Result<()> {
+        let Addresses { buyers, operators } = self.addresses;
+        let mut out = io::stdout().lock();
+        writeln!(out, "listening buyers={buyers} operators={operators}")?;
+        out.flush()
+    }
+
+    /// Serves until SIGTERM or SIGINT, then stops.
+    ///
+    /// # Errors
+    /// If signals cannot be watched.
+    pub fn run(self) -> Result<(), Failure> {
+        let signal = self.runtime.block_on(signalled());
+        let signal = signal.map_err(|error| Failure::new(DISK, format!("signals: {error}")))?;
+        tracing::info!("{signal}: stopping");
+        self.stop();
+        Ok(())
+    }
+
+    /// Stops accepting, finishes what was admitted, syncs, ends all threads.
+    pub fn stop(mut self) {
+        end_in_time();
+        self.gate.drain();
+        self.stage.send_replace(Stage::Draining);
+        self.runtime.block_on(self.buyers.ended_within(CONNECTIONS_DEADLINE));
+        self.stage.send_replace(Stage::Cut);
+        self.buyers.join();
+        self.runtime.block_on(self.operators.ended_within(OPERATORS_DEADLINE));
+        self.stage.send_replace(Stage::Ending);
+        self.operators.join();
+        self.engine.drain();
+        tracing::info!("stopped");
+    }
+}
+
+impl Threads {
+    async fn ended_within(&mut self, most: Duration) {
+        // `None` says that all have ended; that they have not in time is the caller's to act on.
+        let _ = tokio::time::timeout(most, self.alive.recv()).await;
+    }
+
+    fn join(self) {
+        for thread in self.threads {
+            match thread.join() {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => tracing::error!("a worker: {error}"),
+                Err(_) => tracing::error!("a worker panicked"),
+            }
+        }
+    }
+}
+
+/// Starts a thread for each role; connections go in through the channels.
+fn start_threads(
+    roles: &[Role],
+    gate: &Arc<Gate>,
+    stages: &watch::Receiver<Stage>,
+) -> Result<(Threads, Vec<mpsc::Sender<Accepted>>), Failure> {
+    let (alive, all_ended) = mpsc::channel(1);
+    let mut threads = Vec::new();
+    let mut senders = Vec::new();
+    for role in roles.iter().copied() {
+        let (sender, accepted) = mpsc::channel(HANDED_OVER_MAX);
+        let (gate, stages, alive) = (Arc::clone(gate), stages.clone(), alive.clone());
+        let name = match role {
+            Role::Buyers(number) => format!("worker-{number}"),
+            Role::Operators => "operators".to_owned(),
+        };
+        let thread = thread::Builder::new()
+            .name(name)
+            .spawn(move || worker::run(role, gate, accepted, stages, alive))
+            .map_err(|error| Failure::new(DISK, format!("a thread: {error}")))?;
+        threads.push(thread);
+        senders.push(sender);
+    }
+    Ok((Threads { threads, alive: all_ended }, senders))
+}
+
+fn open_engine(settings: &Settings) -> Result<(Engine, Handle), Failure> {
+    let directory = Directory::lock(&settings.data_dir.join("journal"));
+    let directory = directory.map_err(|error| match error {
+        LockError::InUse { .. } => Failure::new(IN_USE, error),
+        LockError::Io { .. } => Failure::new(DISK, error),
+    })?;
+    let on_fatal: OnFatal = Arc::new(|fatal| {
+        eprintln!("sluice: {fatal}");
+        process::exit(i32::from(fatal.exit_code()));
+    });
+    let opened = Engine::open(directory, &settings.engine(ids::seed()), &on_fatal);
+    let (engine, handle) = opened.map_err(|fatal| Failure::new(fatal.exit_code(), fatal))?;
+    let recovered = engine.recovered();
+    tracing::info!(
+        "recovered {} records up to sequence {}; epoch {}",
+        recovered.records,
+        recovered.last_sequence,
+        recovered.epoch
+    );
+    Ok((engine, handle))
+}
+
+/// Ends the process when a shutdown takes too long: what was admitted could not be finished.
+fn end_in_time() {
+    thread::spawn(|| {
+        thread::park_timeout(PROCESS_DEADLINE);
+        eprintln!("sluice: the shutdown did not end in time; the disk may hang");
+        process::exit(i32::from(DISK));
+    });
+}
+
+/// A connection is a file descriptor: as many as the system lets this process have.
+fn raise_file_limit() {
+    use rustix::process::{Resource, getrlimit, setrlimit};
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    if let Err(error) = setrlimit(Resource::Nofile, limit) {
+        tracing::warn!("the limit of open files stays as it is: {error}");
+    }
+}

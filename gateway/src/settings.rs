@@ -1,0 +1,297 @@
+//! Settings: flags over environment over TOML file over defaults. A wrong value names the key, the
+//! value and the range.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use sluice_core::config::EngineConfig;
+use sluice_core::limits::{DEFAULT, SECTOR_BYTES};
+
+/// The keys, as the command line spells them. The environment says `SLUICE_OPS_LISTEN`, the file
+/// `ops_listen`.
+pub const KEYS: [&str; 9] = [
+    "listen",
+    "ops-listen",
+    "data-dir",
+    "shards",
+    "workers",
+    "queue-capacity",
+    "segment-bytes",
+    "connections-max",
+    "connections-per-address-max",
+];
+
+/// Largest queue of orders per shard that may be set.
+const QUEUE_CAPACITY_MAX: usize = 1 << 20;
+
+/// Most connections that may be allowed.
+const CONNECTIONS_MAX: usize = 1 << 20;
+
+const MIB: u64 = 1 << 20;
+
+/// Everything the server is started with, checked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// Where buyers are served.
+    pub listen: SocketAddr,
+    /// Where operators are served.
+    pub ops_listen: SocketAddr,
+    /// Where journal and secrets are kept.
+    pub data_dir: PathBuf,
+    /// How many shards.
+    pub shards: usize,
+    /// How many gateway workers.
+    pub workers: usize,
+    /// New orders that may wait in front of one shard.
+    pub queue_capacity: usize,
+    /// Length of a journal segment.
+    pub segment_bytes: u64,
+    /// Connections of buyers, in all.
+    pub connections_max: usize,
+    /// Connections of buyers, from one address.
+    pub connections_per_address_max: usize,
+}
+
+/// A setting that cannot be.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub struct SettingsError {
+    key: String,
+    value: Option<String>,
+    range: String,
+}
+
+impl SettingsError {
+    /// A key with a wrong value, and what would be right.
+    pub fn new(key: &str, value: &str, range: &str) -> Self {
+        Self { key: key.to_owned(), value: Some(value.to_owned()), range: range.to_owned() }
+    }
+
+    /// A secret that is wrong; its value stays untold.
+    pub fn secret(key: &str, range: &str) -> Self {
+        Self { key: key.to_owned(), value: None, range: range.to_owned() }
+    }
+}
+
+impl fmt::Display for SettingsError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.value {
+            Some(value) => write!(f, "{}: {value:?} is not allowed: {}", self.key, self.range),
+            None => write!(f, "{}: not allowed: {}", self.key, self.range),
+        }
+    }
+}
+
+impl Settings {
+    /// Merges what the command line gave, the environment and the file at `config`.
+    ///
+    /// # Errors
+    /// The first value that is wrong, or a key of the file that nobody knows.
+    pub fn merge(
+        flags: &[(&'static str, Option<String>)],
+        environment: impl Fn(&str) -> Option<String>,
+        config: Option<&Path>,
+    ) -> Result<Self, SettingsError> {
+        let mut given = config.map_or(Ok(BTreeMap::new()), read_file)?;
+        for key in KEYS {
+            if let Some(value) = environment(&variable(key)) {
+                given.insert(key, (variable(key), value));
+            }
+        }
+        for (key, value) in flags {
+            if let Some(value) = value {
+                given.insert(key, (format!("--{key}"), value.clone()));
+            }
+        }
+        Given(given).check()
+    }
+
+    /// What the engine is opened with.
+    pub fn engine(&self, seed: [u8; 32]) -> EngineConfig {
+        let mut config = EngineConfig::new(seed);
+        config.shards = self.shards;
+        config.ports = self.workers;
+        let limits = &mut config.limits;
+        limits.inbox_orders_max = self.queue_capacity;
+        limits.batch_commands_max = limits.batch_commands_max.min(self.queue_capacity);
+        limits.segment_bytes = self.segment_bytes;
+        limits.first_segment_bytes = limits.first_segment_bytes.min(self.segment_bytes);
+        config
+    }
+}
+
+/// The environment's name for a key.
+pub fn variable(key: &str) -> String {
+    format!("SLUICE_{}", key.replace('-', "_").to_ascii_uppercase())
+}
+
+fn read_file(path: &Path) -> Result<BTreeMap<&'static str, (String, String)>, SettingsError> {
+    let file = path.display().to_string();
+    let wrong = |range: String| SettingsError::new("--config", &file, &range);
+    let text = std::fs::read_to_string(path).map_err(|error| wrong(error.to_string()))?;
+    let table: toml::Table = text
+        .parse()
+        .map_err(|error: toml::de::Error| wrong(format!("must be TOML: {}", error.message())))?;
+    let mut given = BTreeMap::new();
+    for (name, value) in table {
+        let Some(key) = KEYS.into_iter().find(|key| key.replace('-', "_") == name) else {
+            let known = KEYS.map(|key| key.replace('-', "_")).join(", ");
+            return Err(SettingsError::new(
+                &name,
+                &value.to_string(),
+                &format!("unknown key in {file}; known: {known}"),
+            ));
+        };
+        let text = match value {
+            toml::Value::String(text) => text,
+            other => other.to_string(),
+        };
+        given.insert(key, (format!("{name} in {file}"), text));
+    }
+    Ok(given)
+}
+
+/// Values by key, each with the name under which it was given.
+struct Given(BTreeMap<&'static str, (String, String)>);
+
+impl Given {
+    fn check(&self) -> Result<Settings, SettingsError> {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let address = "an address and a port, such as 127.0.0.1:8080";
+        let segment_range = format!("a multiple of {SECTOR_BYTES} from {MIB} to {}", 1_024 * MIB);
+        let data_dir =
+            self.parse("data-dir", PathBuf::from("./data"), "a path", |path: &PathBuf| {
+                !path.as_os_str().is_empty()
+            })?;
+        Ok(Settings {
+            listen: self.parse("listen", default_address(8080), address, |_| true)?,
+            ops_listen: self.parse("ops-listen", default_address(9090), address, |_| true)?,
+            data_dir,
+            shards: self.number(
+                "shards",
+                (cores / 4).clamp(1, DEFAULT.shards_max),
+                1,
+                DEFAULT.shards_max,
+            )?,
+            workers: self.number(
+                "workers",
+                (cores / 2).clamp(1, DEFAULT.ports_max),
+                1,
+                DEFAULT.ports_max,
+            )?,
+            queue_capacity: self.number(
+                "queue-capacity",
+                DEFAULT.inbox_orders_max,
+                1,
+                QUEUE_CAPACITY_MAX,
+            )?,
+            segment_bytes: self.parse(
+                "segment-bytes",
+                DEFAULT.segment_bytes,
+                &segment_range,
+                |bytes| {
+                    (MIB..=1_024 * MIB).contains(bytes) && bytes.is_multiple_of(SECTOR_BYTES as u64)
+                },
+            )?,
+            connections_max: self.number("connections-max", 16_384, 1, CONNECTIONS_MAX)?,
+            connections_per_address_max: self.number(
+                "connections-per-address-max",
+                8_192,
+                1,
+                CONNECTIONS_MAX,
+            )?,
+        })
+    }
+
+    fn number(
+        &self,
+        key: &str,
+        default: usize,
+        least: usize,
+        most: usize,
+    ) -> Result<usize, SettingsError> {
+        let range = format!("a whole number from {least} to {most}");
+        self.parse(key, default, &range, |number| (least..=most).contains(number))
+    }
+
+    fn parse<T: FromStr>(
+        &self,
+        key: &str,
+        default: T,
+        range: &str,
+        allowed: impl Fn(&T) -> bool,
+    ) -> Result<T, SettingsError> {
+        let Some((name, value)) = self.0.get(key) else { return Ok(default) };
+        match value.parse() {
+            Ok(parsed) if allowed(&parsed) => Ok(parsed),
+            _ => Err(SettingsError::new(name, value, &format!("must be {range}"))),
+        }
+    }
+}
+
+fn default_address(port: u16) -> SocketAddr {
+    SocketAddr::from(([127, 0, 0, 1], port))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{KEYS, Settings, variable};
+    use std::io::Write;
+
+    fn merged(flag: Option<&str>, variable: Option<&str>, file: &str) -> Result<Settings, String> {
+        let mut config = tempfile::NamedTempFile::new().expect("temporary file");
+        config.write_all(file.as_bytes()).expect("written");
+        let flags = [("workers", flag.map(str::to_owned))];
+        let environment =
+            |name: &str| (name == "SLUICE_WORKERS").then(|| variable.map(str::to_owned)).flatten();
+        Settings::merge(&flags, environment, Some(config.path())).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn flags_over_environment_over_file_over_defaults() {
+        let workers = |flag, variable, file| merged(flag, variable, file).expect("right").workers;
+        assert_eq!(workers(Some("4"), Some("3"), "workers = 2"), 4);
+        assert_eq!(workers(None, Some("3"), "workers = 2"), 3);
+        assert_eq!(workers(None, None, "workers = 2"), 2);
+        assert_eq!(workers(None, None, "workers = \"2\""), 2);
+        assert!(workers(None, None, "") >= 1);
+    }
+
+    #[test]
+    fn a_wrong_value_names_key_value_and_range() {
+        for (flag, variable, file, parts) in [
+            (Some("0"), None, "", ["--workers", "\"0\"", "1 to 128"]),
+            (None, Some("x"), "", ["SLUICE_WORKERS", "\"x\"", "1 to 128"]),
+            (None, None, "workers = 1.5", ["workers in", "\"1.5\"", "1 to 128"]),
+            (None, None, "segment_bytes = 1048577", ["segment_bytes", "1048577", "1073741824"]),
+            (None, None, "segment_bytes = 2147483648", ["segment_bytes", "2147483648", "1048576"]),
+            (None, None, "listen = \"8080\"", ["listen", "\"8080\"", "127.0.0.1:8080"]),
+            (None, None, "jwt_secret = \"x\"", ["jwt_secret", "unknown key", "queue_capacity"]),
+            (None, None, "= 1", ["--config", "must be TOML", ""]),
+        ] {
+            let error = merged(flag, variable, file).expect_err(parts[0]);
+            for part in parts {
+                assert!(error.contains(part), "{error}");
+            }
+        }
+    }
+
+    #[test]
+    fn keys_have_one_name_each() {
+        assert_eq!(variable("ops-listen"), "SLUICE_OPS_LISTEN");
+        for (at, key) in KEYS.iter().enumerate() {
+            assert!(!KEYS[..at].contains(key));
+        }
+    }
+
+    #[test]
+    fn a_small_queue_makes_small_batches() {
+        let mut settings = merged(None, None, "segment_bytes = 1048576").expect("right");
+        settings.queue_capacity = 2;
+        let config = settings.engine([0; 32]);
+        assert_eq!((config.limits.inbox_orders_max, config.limits.batch_commands_max), (2, 2));
+        assert_eq!(config.limits.first_segment_bytes, 1 << 20);
+    }
+}

@@ -1,0 +1,7 @@
+//! The server as others meet it: the real binary, real sockets.
+
+mod contract;
+mod harness;
+mod hostile;
+mod ownership;
+mod processes;
