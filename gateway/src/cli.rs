@@ -5,11 +5,11 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::exit::{Failure, USAGE};
+use crate::exit::{DISK, Failure, USAGE};
 use crate::secrets::Secrets;
 use crate::settings::{Settings, SettingsError};
 use crate::token::{Signer, is_buyer};
-use crate::{clock, serve};
+use crate::{clock, demo, journal_cli, serve};
 
 /// The order core of a flash sale.
 #[derive(Debug, Parser)]
@@ -23,8 +23,30 @@ struct CommandLine {
 enum Task {
     /// Serves buyers and operators until SIGTERM.
     Serve(ServerFlags),
+    /// Opens a demo sale in a temporary folder, drives a rush of buyers at it, and goes on serving.
+    Demo(DemoFlags),
     /// Prints an access token signed with the node's secret.
     Token(TokenFlags),
+    /// Reads the journal without changing it.
+    #[command(subcommand)]
+    Journal(JournalTask),
+}
+
+#[derive(Debug, Subcommand)]
+enum JournalTask {
+    /// Checks the whole journal as a start would.
+    Verify(ServerFlags),
+    /// Prints every durable event as a line of JSON.
+    Dump(ServerFlags),
+}
+
+#[derive(Debug, Args)]
+struct DemoFlags {
+    /// Stop after the rush; the exit code is 0 only if the audit is clean.
+    #[arg(long)]
+    exit: bool,
+    #[command(flatten)]
+    server: ServerFlags,
 }
 
 /// Settings come from flags, then the environment (SLUICE_LISTEN …), then the file, then defaults.
@@ -89,7 +111,9 @@ pub fn run() -> ExitCode {
         Task::Serve(flags) => {
             flags.settings().map_err(Failure::from).and_then(|s| serve::serve(&s))
         }
+        Task::Demo(flags) => flags.show(),
         Task::Token(flags) => flags.print(),
+        Task::Journal(task) => task.read(),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -112,6 +136,27 @@ impl ServerFlags {
         ];
         let environment = |name: &str| std::env::var(name).ok();
         Settings::merge(&flags, environment, self.config.as_deref())
+    }
+}
+
+impl DemoFlags {
+    fn show(&self) -> Result<(), Failure> {
+        let mut settings = self.server.settings()?;
+        let folder = tempfile::tempdir()
+            .map_err(|error| Failure::new(DISK, format!("a temporary folder: {error}")))?;
+        settings.data_dir = folder.path().to_path_buf();
+        demo::show(settings, self.exit)
+    }
+}
+
+impl JournalTask {
+    fn read(&self) -> Result<(), Failure> {
+        let (Self::Verify(flags) | Self::Dump(flags)) = self;
+        let settings = flags.settings()?;
+        match self {
+            Self::Verify(_) => journal_cli::verify(&settings.data_dir),
+            Self::Dump(_) => journal_cli::dump(&settings.data_dir),
+        }
     }
 }
 

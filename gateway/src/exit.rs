@@ -1,9 +1,13 @@
 //! Exit codes: what the process says to whoever started it (sysexits.h).
 
+use std::fmt;
 use std::process::ExitCode;
 
 /// Wrong settings.
 pub const USAGE: u8 = 64;
+
+/// The journal is damaged.
+pub const DAMAGED: u8 = 65;
 
 /// A write or sync failed, or did not come back.
 pub const DISK: u8 = 74;
@@ -21,8 +25,8 @@ pub struct Failure {
 
 impl Failure {
     /// With a code and a message for people.
-    pub fn new(code: u8, message: impl ToString) -> Self {
-        Self { code, message: message.to_string() }
+    pub fn new(code: u8, message: impl fmt::Display) -> Self {
+        Self { code, message: format!("{message}") }
     }
 
     /// Prints the message and gives the code.

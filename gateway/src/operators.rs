@@ -155,7 +155,7 @@ async fn stocks(State(gate): State<Arc<Gate>>, request: Request) -> Result<Respo
     query::none(request.uri())?;
     let stocks = call::all_stocks(&gate).await?;
     let mut json = Writer::with_capacity(512 * stocks.len() + 64);
-    json.raw("{\"skus\":").list(&stocks, |json, stock| json::stock::stock(json, stock));
+    json.raw("{\"skus\":").list(&stocks, json::stock::stock);
     json.raw(",\"server_time\":").time(gate.handle.now()).raw("}");
     Ok(json_response(StatusCode::OK, json))
 }

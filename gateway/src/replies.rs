@@ -80,7 +80,7 @@ impl Replies {
 
     /// Takes in every batch of answers, for ever.
     pub(crate) async fn pump(self: Rc<Self>) {
-        poll_fn(|cx| {
+        poll_fn(|cx| -> Poll<()> {
             self.port.register(cx.waker());
             while let Some(batch) = self.port.take() {
                 let mut places = self.places.borrow_mut();
@@ -90,7 +90,7 @@ impl Replies {
             }
             Poll::Pending
         })
-        .await
+        .await;
     }
 
     /// One look: whoever has waited too long is told.

@@ -103,6 +103,11 @@ impl Server {
         Ok(Self { engine, gate, runtime, stage, buyers: workers, operators: operator, addresses })
     }
 
+    /// Serves while `work` goes on, on this thread, and gives what it comes to.
+    pub fn serve_during<F: Future>(&self, work: F) -> F::Output {
+        self.runtime.block_on(work)
+    }
+
     /// Where it listens.
     pub fn addresses(&self) -> Addresses {
         self.addresses

@@ -196,27 +196,27 @@ fn operators_define_receive_and_withdraw() {
         assert!(answer.json()["detail"].as_str().is_some_and(|text| text.starts_with(field)));
     }
 
-    let post = |what: &str, body: Value| {
+    let post = |what: &str, body: &Value| {
         server.operate("POST", &format!("/admin/v1/skus/phone/{what}"), Some(body))
     };
-    assert_eq!(post("lots", json!({"lot": "L1", "quantity": 5})).status, 201);
-    assert_eq!(post("lots", json!({"lot": "L1", "quantity": 5})).status, 200);
-    refused(&post("lots", json!({"lot": "L1", "quantity": 6})), 409, "lot_exists");
-    assert_eq!(post("lots", json!({"lot": "L2", "quantity": 1, "unit_price": 1})).status, 201);
-    let mut other = terms.clone();
+    assert_eq!(post("lots", &json!({"lot": "L1", "quantity": 5})).status, 201);
+    assert_eq!(post("lots", &json!({"lot": "L1", "quantity": 5})).status, 200);
+    refused(&post("lots", &json!({"lot": "L1", "quantity": 6})), 409, "lot_exists");
+    assert_eq!(post("lots", &json!({"lot": "L2", "quantity": 1, "unit_price": 1})).status, 201);
+    let mut other = terms;
     other["currency"] = json!("EUR");
     refused(&put("", &other), 400, "invalid_request");
     let withdrawal = json!({"withdrawal": "W1", "quantity": 2, "reason": "broken"});
-    assert_eq!(post("withdrawals", withdrawal.clone()).status, 201);
-    assert_eq!(post("withdrawals", withdrawal).status, 200);
+    assert_eq!(post("withdrawals", &withdrawal).status, 201);
+    assert_eq!(post("withdrawals", &withdrawal).status, 200);
     let other = json!({"withdrawal": "W1", "quantity": 1, "reason": "broken"});
-    refused(&post("withdrawals", other), 422, "idempotency_key_reused");
+    refused(&post("withdrawals", &other), 422, "idempotency_key_reused");
     let much = json!({"withdrawal": "W2", "quantity": 5, "reason": "much"});
-    refused(&post("withdrawals", much), 409, "sold_out");
+    refused(&post("withdrawals", &much), 409, "sold_out");
     let none = server.operate(
         "POST",
         "/admin/v1/skus/none/lots",
-        Some(json!({"lot": "L", "quantity": 1})),
+        Some(&json!({"lot": "L", "quantity": 1})),
     );
     refused(&none, 404, "sku_not_found");
 

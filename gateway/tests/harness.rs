@@ -1,7 +1,7 @@
 //! The real binary in a folder of its own, and a client that writes the bytes it is told to.
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
@@ -13,17 +13,17 @@ const JWT_SECRET: &str = "canary-jwt-secret-0123456789abcdef";
 const ADMIN_TOKEN: &str = "canary-admin-token-0123456789abcdef";
 
 /// Far in the future, in seconds since the epoch.
-pub const FUTURE: u64 = 4_000_000_000;
+const FUTURE: u64 = 4_000_000_000;
 
 /// A running server. Killed when dropped.
-pub struct Server {
-    pub child: Child,
-    pub buyers: SocketAddr,
-    pub operators: SocketAddr,
+pub(crate) struct Server {
+    pub(crate) child: Child,
+    pub(crate) buyers: SocketAddr,
+    pub(crate) operators: SocketAddr,
 }
 
 /// The command line of a server on `folder`, with ports that the system chooses.
-pub fn command(folder: &Path, flags: &[&str]) -> Command {
+pub(crate) fn command(folder: &Path, flags: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_sluice"));
     command
         .args(["serve", "--listen", "127.0.0.1:0", "--ops-listen", "127.0.0.1:0"])
@@ -39,12 +39,12 @@ pub fn command(folder: &Path, flags: &[&str]) -> Command {
 
 impl Server {
     /// Starts a server and waits until it listens.
-    pub fn start(folder: &Path, flags: &[&str]) -> Self {
+    pub(crate) fn start(folder: &Path, flags: &[&str]) -> Self {
         Self::spawn(&mut command(folder, flags))
     }
 
     /// Starts what `command` says and waits until it listens.
-    pub fn spawn(command: &mut Command) -> Self {
+    pub(crate) fn spawn(command: &mut Command) -> Self {
         let mut child = command.spawn().expect("the server starts");
         let mut line = String::new();
         let stdout = child.stdout.take().expect("piped");
@@ -60,44 +60,44 @@ impl Server {
     }
 
     /// An operator's call.
-    pub fn operate(&self, method: &str, path: &str, body: Option<Value>) -> Answer {
+    pub(crate) fn operate(&self, method: &str, path: &str, body: Option<&Value>) -> Answer {
         let token = format!("Authorization: Bearer {ADMIN_TOKEN}\r\n");
-        Client::connect(self.operators).call(method, path, &token, body.as_ref())
+        Client::connect(self.operators).call(method, path, &token, body)
     }
 
     /// Makes a SKU with one lot.
-    pub fn stock(&self, sku: &str, units: u32, per_buyer_limit: u32) {
+    pub(crate) fn stock(&self, sku: &str, units: u32, per_buyer_limit: u32) {
         let path = format!("/admin/v1/skus/{sku}");
         let terms = serde_json::json!({
             "name": sku, "unit_price": 500, "currency": "CNY",
             "per_buyer_limit": per_buyer_limit, "hold_seconds": 600,
         });
-        assert_eq!(self.operate("PUT", &path, Some(terms)).status, 201);
+        assert_eq!(self.operate("PUT", &path, Some(&terms)).status, 201);
         let lot = serde_json::json!({"lot": "L1", "quantity": units});
-        assert_eq!(self.operate("POST", &format!("{path}/lots"), Some(lot)).status, 201);
+        assert_eq!(self.operate("POST", &format!("{path}/lots"), Some(&lot)).status, 201);
     }
 
     /// A SKU's stock, as operators see it.
-    pub fn counters(&self, sku: &str) -> Value {
+    pub(crate) fn counters(&self, sku: &str) -> Value {
         let answer = self.operate("GET", &format!("/admin/v1/skus/{sku}"), None);
         assert_eq!(answer.status, 200);
         answer.json()
     }
 
     /// Asks the server to stop.
-    pub fn terminate(&self) {
+    pub(crate) fn terminate(&self) {
         let pid = rustix::process::Pid::from_child(&self.child);
         rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("it runs");
     }
 
     /// Waits until the server has ended, and says how, with what it wrote to stderr.
-    pub fn end(mut self) -> (ExitStatus, String) {
+    pub(crate) fn end(mut self) -> (ExitStatus, String) {
         let text = stderr_of(&mut self.child);
         (self.child.wait().expect("it ends"), text)
     }
 
     /// Stops the server; it must end well.
-    pub fn stop(self) {
+    pub(crate) fn stop(self) {
         self.terminate();
         let (status, text) = self.end();
         assert!(status.success(), "{status}: {text}");
@@ -121,27 +121,28 @@ fn stderr_of(child: &mut Child) -> String {
 }
 
 /// A buyer's `Authorization` field.
-pub fn buyer(name: &str) -> String {
+pub(crate) fn buyer(name: &str) -> String {
     let token = Signer::new(JWT_SECRET.as_bytes()).sign(name, FUTURE);
     format!("Authorization: Bearer {token}\r\n")
 }
 
 /// A keep-alive connection.
-pub struct Client {
-    stream: BufReader<TcpStream>,
+pub(crate) struct Client {
+    /// What it reads from and writes to.
+    pub(crate) stream: BufReader<TcpStream>,
 }
 
 /// One answer.
 #[derive(Debug)]
-pub struct Answer {
-    pub status: u16,
-    pub head: String,
-    pub body: Vec<u8>,
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) head: String,
+    pub(crate) body: Vec<u8>,
 }
 
 impl Client {
     /// Connects. Whatever takes longer than a minute fails.
-    pub fn connect(address: SocketAddr) -> Self {
+    pub(crate) fn connect(address: SocketAddr) -> Self {
         let stream = TcpStream::connect(address).expect("the server listens");
         stream.set_read_timeout(Some(Duration::from_secs(60))).expect("set");
         stream.set_nodelay(true).expect("set");
@@ -149,17 +150,12 @@ impl Client {
     }
 
     /// Writes bytes as they are; whether the server took them is seen by its answer.
-    pub fn write(&mut self, bytes: &[u8]) {
+    pub(crate) fn write(&mut self, bytes: &[u8]) {
         let _ = self.stream.get_mut().write_all(bytes);
     }
 
-    /// Closes this side of the connection, as far as it is still open.
-    pub fn say_no_more(&self) {
-        let _ = self.stream.get_ref().shutdown(Shutdown::Write);
-    }
-
     /// Sends a request with header fields as given, each with its CR LF.
-    pub fn send(&mut self, method: &str, path: &str, fields: &str, body: Option<&Value>) {
+    pub(crate) fn send(&mut self, method: &str, path: &str, fields: &str, body: Option<&Value>) {
         let mut request = format!("{method} {path} HTTP/1.1\r\nHost: sluice\r\n{fields}");
         match body {
             Some(body) => {
@@ -175,13 +171,19 @@ impl Client {
     }
 
     /// Sends a request and reads its answer.
-    pub fn call(&mut self, method: &str, path: &str, fields: &str, body: Option<&Value>) -> Answer {
+    pub(crate) fn call(
+        &mut self,
+        method: &str,
+        path: &str,
+        fields: &str,
+        body: Option<&Value>,
+    ) -> Answer {
         self.send(method, path, fields, body);
         self.answer(method == "HEAD").expect("an answer")
     }
 
     /// Reads one answer; `None` if the connection ended.
-    pub fn answer(&mut self, without_body: bool) -> Option<Answer> {
+    pub(crate) fn answer(&mut self, without_body: bool) -> Option<Answer> {
         let mut head = String::new();
         while !head.ends_with("\r\n\r\n") {
             match self.stream.read_line(&mut head) {
@@ -202,7 +204,7 @@ impl Client {
 
 impl Answer {
     /// The value of a header field.
-    pub fn field(&self, name: &str) -> Option<&str> {
+    pub(crate) fn field(&self, name: &str) -> Option<&str> {
         self.head.lines().skip(1).find_map(|line| {
             let (field, value) = line.split_once(':')?;
             field.eq_ignore_ascii_case(name).then(|| value.trim())
@@ -210,7 +212,7 @@ impl Answer {
     }
 
     /// The body.
-    pub fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         let text = String::from_utf8_lossy(&self.body);
         serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {} {text}", self.head))
     }

@@ -154,9 +154,9 @@ fn journal(kill: bool) -> (tempfile::TempDir, PathBuf) {
         assert_eq!(place(&mut client, "a", &format!("k{number}")).map(|a| a.status), Some(201));
     }
     if kill {
-        drop(server)
+        drop(server);
     } else {
-        server.stop()
+        server.stop();
     }
     let mut segments: Vec<PathBuf> = fs::read_dir(folder.path().join("journal"))
         .expect("listed")
@@ -200,6 +200,48 @@ fn a_torn_tail_is_cut_with_one_line_in_the_log() {
     let (status, log) = server.end();
     let lines = log.lines().filter(|line| line.contains("torn")).count();
     assert!(status.success() && lines == 1, "{lines}: {log}");
+}
+
+#[test]
+fn the_journal_can_be_verified_and_dumped() {
+    let (folder, segment) = journal(false);
+    let read = |task: &str| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_sluice"));
+        let output = command.args(["journal", task, "--data-dir"]).arg(folder.path()).output();
+        let output = output.expect("it runs");
+        let text =
+            [output.stdout, output.stderr].map(|bytes| String::from_utf8(bytes).expect("text"));
+        (output.status.code(), text.concat())
+    };
+    let (code, text) = read("verify");
+    assert_eq!(code, Some(0), "{text}");
+    assert!(text.contains("23 records up to sequence 23, 23 durable"), "{text}");
+    let (code, text) = read("dump");
+    assert_eq!(code, Some(0), "{text}");
+    let events: Vec<Value> =
+        text.lines().map(|line| serde_json::from_str(line).expect("a line of JSON")).collect();
+    let kinds: Vec<&str> = events.iter().filter_map(|event| event["kind"].as_str()).collect();
+    assert_eq!(kinds[..4], ["genesis", "sku_defined", "lot_received", "order_placed"]);
+    for (event, sequence) in events.iter().zip(1..) {
+        assert_eq!(event["sequence"], sequence, "no gap");
+    }
+    assert_eq!(events[22]["idempotency_key"], "k19");
+    let mut bytes = fs::read(&segment).expect("read");
+    let middle = written(&bytes) / 2 / 512 * 512 + 80;
+    bytes[middle] ^= 0xff;
+    fs::write(&segment, bytes).expect("written");
+    assert_eq!((read("verify").0, read("dump").0), (Some(65), Some(65)));
+}
+
+#[test]
+fn the_demo_ends_with_a_clean_audit() {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_sluice"));
+    command.args(["demo", "--exit", "--listen", "127.0.0.1:0", "--ops-listen", "127.0.0.1:0"]);
+    let output = command.output().expect("it runs");
+    let text = String::from_utf8_lossy(&output.stdout);
+    let log = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(0), "{text}{log}");
+    assert!(text.contains("oversold 0\nlost 0\n"), "{text}{log}");
 }
 
 /// A server under strace, which makes some system calls fail.
