@@ -4,6 +4,9 @@
 //! go to `history.jsonl`.
 
 pub mod commands;
+pub mod contest;
+pub mod history;
+pub mod peer;
 pub mod single;
 
 /// The allocator that the server uses, for every benchmark as well.

@@ -33,3 +33,5 @@ mod shutdown;
 pub mod token;
 mod wire;
 mod worker;
+
+pub use order::is_order;

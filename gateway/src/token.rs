@@ -11,7 +11,7 @@ use sluice_core::limits::BUYER_BYTES_MAX;
 
 use crate::json::{Document, Value};
 
-pub(crate) mod cache;
+pub mod cache;
 
 /// Longest token that is looked at, in bytes.
 pub(crate) const TOKEN_BYTES_MAX: usize = 8 * 1024;

@@ -25,24 +25,35 @@ struct Entry {
 }
 
 /// The table of one worker.
-pub(crate) struct TokenCache {
+pub struct TokenCache {
     places: Box<[Option<Entry>]>,
 }
 
 /// A buyer, and whether the token was known.
-pub(crate) struct Checked {
-    pub(crate) buyer: Buyer,
-    pub(crate) hit: bool,
+pub struct Checked {
+    /// The buyer.
+    pub buyer: Buyer,
+    /// Whether the token had been checked before.
+    pub hit: bool,
+}
+
+impl Default for TokenCache {
+    fn default() -> Self {
+        Self::new()
+    }
 }
 
 impl TokenCache {
     /// An empty table.
-    pub(crate) fn new() -> Self {
+    pub fn new() -> Self {
         Self { places: (0..PLACES).map(|_| None).collect() }
     }
 
-    /// The buyer of a token that is valid at `now`.
-    pub(crate) fn buyer(
+    /// The buyer of a token that is valid at `now`, in seconds since the epoch.
+    ///
+    /// # Errors
+    /// Why the token is refused.
+    pub fn buyer(
         &mut self,
         signer: &Signer,
         hash_key: &HashKey,
