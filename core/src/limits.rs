@@ -150,7 +150,8 @@ pub const TINY: Limits = checked(Limits {
 /// Checks the relations between the ceilings; a broken one does not compile.
 const fn checked(limits: Limits) -> Limits {
     assert!(limits.inbox_orders_max >= limits.batch_commands_max);
-    assert!(limits.shards_max >= 1 && limits.shards_max <= 1_024);
+    // Gateway workers keep shards as bits of one word.
+    assert!(limits.shards_max >= 1 && limits.shards_max <= 64);
     assert!(limits.frame_bytes_max.is_multiple_of(SECTOR_BYTES));
     assert!(limits.segment_bytes.is_multiple_of(SECTOR_BYTES as u64));
     assert!(limits.first_segment_bytes.is_multiple_of(SECTOR_BYTES as u64));

@@ -47,7 +47,11 @@ pub(crate) fn dump(data_dir: &Path) -> Result<(), Failure> {
             }
         }
     }
-    out.flush().or_else(|error| ended(&error))
+    if let Err(error) = out.flush() {
+        return ended(&error);
+    }
+    // The reader stops where nothing proves what follows; whether that is the end is judged here.
+    journal::verify(open(data_dir)?).map(|_| ()).map_err(fatal)
 }
 
 /// Standard output takes no more. Whoever closed it has read enough; all else is an error.

@@ -31,6 +31,7 @@ mod service;
 pub mod settings;
 mod shutdown;
 pub mod token;
+mod wakes;
 mod wire;
 mod worker;
 

@@ -32,6 +32,7 @@ use crate::problem::{Code, Problem};
 use crate::replies::Replies;
 use crate::service::{X_REQUEST_ID, shared_value};
 use crate::token::cache::TokenCache;
+use crate::wakes;
 use crate::wire::pace::{Pace, Phase};
 
 /// Lines of one order that a request may name.
@@ -91,9 +92,12 @@ impl OrderDesk {
         for _ in 0..DRAWS_MAX {
             let place = self.command(id, &buyer, &wanted, key);
             let Some((reply, reply_to)) = self.replies.open() else { return Err(self.full()) };
-            if let Err(busy) = self.gate.handle.submit(place, reply_to, arrived) {
-                reply.forget();
-                return Err(self.gate.busy(busy));
+            match self.gate.handle.submit_asleep(place, reply_to, arrived) {
+                Ok(shard) => wakes::later(&self.gate.handle, shard),
+                Err(busy) => {
+                    reply.forget();
+                    return Err(self.gate.busy(busy));
+                }
             }
             match reply.await {
                 Ok(Outcome::Placed(order)) => return Ok(created(id, &order, &buyer.name)),

@@ -37,10 +37,12 @@ impl Round {
             mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
             (mixed ^ (mixed >> 31)) % below
         };
+        let units = [1, 100, 1_000, 1_000_000][draw(4) as usize];
         Self {
-            units: [1, 100, 1_000, 1_000_000][draw(4) as usize],
+            units,
             buyers: 1 + draw(2 * CLIENTS as u64) as usize,
-            kill_after: 1 + draw(4_000) as usize,
+            // Often enough while there are units left.
+            kill_after: 1 + draw(u64::from(units * 2).clamp(64, 4_000)) as usize,
             shards: ["1", "2", "3"][draw(3) as usize],
         }
     }
@@ -67,13 +69,14 @@ fn rush(round: &Round, server: &Server) -> Acknowledged {
     let answered = AtomicUsize::new(0);
     let acknowledged = Mutex::new(Acknowledged::new());
     let pid = Pid::from_child(&server.child);
+    // All of them first: the kill may come before the last would have connected.
+    let connections: Vec<Client> = (0..CLIENTS).map(|_| Client::connect(server.buyers)).collect();
     thread::scope(|scope| {
-        for client in 0..CLIENTS {
+        for (client, mut connection) in connections.into_iter().enumerate() {
             let (answered, acknowledged) = (&answered, &acknowledged);
             scope.spawn(move || {
                 let who = client % round.buyers;
                 let token = buyer(&format!("buyer-{who}"));
-                let mut connection = Client::connect(server.buyers);
                 for attempt in 0.. {
                     let key = attempt * CLIENTS + client;
                     let fields = format!("{token}Idempotency-Key: k{key}\r\n");

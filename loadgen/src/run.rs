@@ -221,7 +221,7 @@ impl Checking<'_> {
         match operator::oversold(ops) {
             Ok(Some(0)) => {}
             Ok(Some(units)) => {
-                self.book.findings.add(Kind::ServerReportsOversold, || units.to_string())
+                self.book.findings.add(Kind::ServerReportsOversold, || units.to_string());
             }
             Ok(None) => notes.push("the server's own audit says nothing of `oversold`".to_owned()),
             Err(error) => self

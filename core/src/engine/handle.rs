@@ -58,6 +58,21 @@ impl Handle {
     /// # Errors
     /// [`Busy`]: nothing happened.
     pub fn submit(&self, command: Command, reply: ReplyTo, arrived: Timestamp) -> Result<(), Busy> {
+        self.wake(self.submit_asleep(command, reply, arrived)?);
+        Ok(())
+    }
+
+    /// As [`Handle::submit`], but lets the shard sleep on. Gives the shard's number; whoever has
+    /// submitted the last of several commands wakes it, once for all of them.
+    ///
+    /// # Errors
+    /// [`Busy`]: nothing happened.
+    pub fn submit_asleep(
+        &self,
+        command: Command,
+        reply: ReplyTo,
+        arrived: Timestamp,
+    ) -> Result<usize, Busy> {
         let lane = command.lane();
         if lane == Lane::Orders && !self.is_accepting() {
             return Err(Busy::NotAccepting);
@@ -71,7 +86,14 @@ impl Handle {
                 Lane::Vital => metrics.vital_lane_full.add_shared(1),
             }
             Busy::LaneFull(lane)
-        })
+        })?;
+        Ok(shard)
+    }
+
+    /// Wakes a shard if it sleeps.
+    #[inline]
+    pub fn wake(&self, shard: usize) {
+        self.shared.inboxes[shard].parker().wake();
     }
 
     /// Engine time.

@@ -58,17 +58,15 @@ impl Inbox {
         }
     }
 
-    /// Puts a command into its lane and wakes the shard.
+    /// Puts a command into its lane. Whoever has nothing more to put in wakes the shard.
     ///
     /// # Errors
     /// Gives the command back if the lane is full.
     pub fn try_push(&self, envelope: Envelope) -> Result<(), Envelope> {
         match envelope.command.lane() {
-            Lane::Vital => self.vital.push(envelope)?,
-            Lane::Orders => self.orders.push(envelope)?,
+            Lane::Vital => self.vital.push(envelope),
+            Lane::Orders => self.orders.push(envelope),
         }
-        self.parker.wake();
-        Ok(())
     }
 
     /// Puts a batch of another shard's into its ring and wakes the shard.
