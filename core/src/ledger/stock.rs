@@ -96,6 +96,11 @@ impl SkuStock {
         self.lots.free()
     }
 
+    /// Holds that wait here until provisional ones settle.
+    pub fn parked_holds(&self) -> usize {
+        self.parked.len()
+    }
+
     /// Decides on a request for units; changes nothing.
     ///
     /// `sold_out` is said only if the units would be lacking even if every provisional hold were
