@@ -3,6 +3,7 @@
 use sluice_core::event::OrderStatus;
 use sluice_core::time::Timestamp;
 
+use crate::chance::Chance;
 use crate::disk::Crash;
 use crate::frame::Frame;
 use crate::marks::Mark;
@@ -107,6 +108,13 @@ impl World {
     /// Steps everything until nothing waits (liveness), then lets everybody be idle.
     pub(crate) fn rest(&mut self) -> Verdict {
         for round in 0..ROUNDS_MAX {
+            if self.is_failed() {
+                // An error of before the healing that nobody had met yet.
+                let shards = self.shards();
+                let mut chance = Chance::new(self.seed, (6 << 32) + u64::from(self.run));
+                self.crash(Crash::Kill, &mut chance)?;
+                self.start(shards)?;
+            }
             let Some(node) = &self.node else { return Ok(()) };
             if round > 0 && node.is_quiet() && self.requests.open() == 0 {
                 for shard in 0..self.shards() {
@@ -156,10 +164,6 @@ impl World {
     /// The faults are over: everything drains, every hold ends in time, nothing was lost.
     pub(crate) fn heal(&mut self) -> Verdict {
         self.stop_faults();
-        if self.is_failed() {
-            let mut chance = crate::chance::Chance::new(self.seed, 5 << 32);
-            self.crash(Crash::Kill, &mut chance)?;
-        }
         if self.node.is_none() {
             self.start(self.profile.shards)?;
         }
@@ -203,7 +207,7 @@ impl World {
     fn none_was_late(&self, began: Timestamp) -> Verdict {
         for (id, order) in &self.model.orders {
             let (ended, status) = order.states[order.states.len() - 1];
-            if status != OrderStatus::Expired || order.expires_at < began {
+            if status != OrderStatus::Expired || order.expires_at < began.max(self.started_at) {
                 continue;
             }
             let bytes = &self.model.records[ended as usize - 1];

@@ -2,8 +2,11 @@
 
 use sluice_core::config::EngineConfig;
 use sluice_core::engine::Fatal;
+use sluice_core::event::record;
 use sluice_core::ledger::Ledger;
+use sluice_core::limits::Limits;
 use sluice_core::outcome::StateDigest;
+use sluice_core::router::Movable;
 
 use crate::chance::Chance;
 use crate::disk::{Crash, SimDisk};
@@ -12,8 +15,6 @@ use crate::marks::Mark;
 use crate::model::Model;
 use crate::node::Node;
 use crate::world::{Verdict, World};
-use sluice_core::event::record;
-use sluice_core::limits::Limits;
 
 impl World {
     fn config(&self, shards: usize) -> EngineConfig {
@@ -64,6 +65,7 @@ impl World {
             return Err("CLOCK engine time begins before the journal ends".to_owned());
         }
         let replayed = node.replayed;
+        self.started_at = node.now(self.reading);
         self.alone = shards == 1;
         self.settled = self.model.last_sequence();
         self.node = Some(node);
@@ -210,7 +212,10 @@ fn fold(model: &Model, limits: Limits) -> Result<StateDigest, String> {
         let (meta, event) = record::decode(bytes).map_err(|error| error.to_string())?;
         ledger.replay(&meta, &event)?;
     }
-    let parts = ledger.split(3, |value| sluice_core::router::Router::new(3).owner(value));
+    let parts = ledger.split(3, |value| match value {
+        Movable::Bucket(bucket) => usize::from(bucket) % 3,
+        Movable::Slot(slot) => slot.index() % 3,
+    });
     let digests = parts.iter().map(Ledger::digest);
     Ok(digests.fold(StateDigest::default(), StateDigest::plus))
 }

@@ -50,8 +50,12 @@ pub struct World {
     pub(crate) alone: bool,
     /// What was durable when nothing was half-way for the last time.
     pub(crate) settled: u64,
-    /// Calls to the disk when the journal failed; the process is about to end.
-    failed: Option<u64>,
+    /// Engine time when the node started.
+    pub(crate) started_at: Timestamp,
+    /// The journal has failed; the process is about to end.
+    failed: bool,
+    /// Calls to the disk before the step under way.
+    calls: u64,
     window: bool,
     tick: u64,
     hash: u64,
@@ -83,7 +87,9 @@ impl World {
             run: 0,
             alone: profile.shards == 1,
             settled: 0,
-            failed: None,
+            started_at: Timestamp::ZERO,
+            failed: false,
+            calls: 0,
             window: false,
             tick: 0,
             hash: 0xcbf2_9ce4_8422_2325,
@@ -149,7 +155,7 @@ impl World {
             }
             return self.start(shards);
         }
-        if self.failed.is_some() && chance.one_in(3) {
+        if self.failed && chance.one_in(3) {
             return self.crash(Crash::Kill, &mut chance);
         }
         let mut drawn = chance.below(self.profile.weights.iter().sum());
@@ -257,9 +263,10 @@ impl World {
 
     pub(crate) fn step(&mut self, shard: usize) -> Verdict {
         let now = self.now();
+        self.calls = self.disk.calls();
         let Some(node) = self.node.as_mut() else { return Ok(()) };
         let result = node.step(shard, now);
-        if self.failed.is_some() && self.shards() > 1 {
+        if self.failed && self.shards() > 1 {
             self.marks.hit(Mark::StepAfterFailure);
         }
         let worked = u64::from(result.as_ref().is_ok_and(|progress| progress.worked));
@@ -269,6 +276,7 @@ impl World {
 
     pub(crate) fn commit(&mut self) -> Verdict {
         let now = self.now();
+        self.calls = self.disk.calls();
         let Some(node) = self.node.as_mut() else { return Ok(()) };
         let result = node.commit(now);
         if node.early() > 0 {
@@ -295,6 +303,7 @@ impl World {
 
     pub(crate) fn idle_shard(&mut self, shard: usize) -> Verdict {
         let now = self.now();
+        self.calls = self.disk.calls();
         let Some(node) = self.node.as_mut() else { return Ok(()) };
         let result = node.idle(shard, now);
         self.note("idle", &[shard as u64], || format!("{shard}: {result:?}"));
@@ -303,6 +312,7 @@ impl World {
 
     pub(crate) fn mark(&mut self) -> Verdict {
         let now = self.now();
+        self.calls = self.disk.calls();
         let Some(node) = self.node.as_mut() else { return Ok(()) };
         let result = node.mark(now);
         self.note("mark", &[], || format!("{result:?}"));
@@ -343,12 +353,11 @@ impl World {
             (Err(fatal), _) if fatal.exit_code() != 74 => {
                 Err(format!("I12 a running journal says: {fatal}"))
             }
-            (Err(_), Some(calls)) if self.shards() == 1 && self.disk.calls() > calls => {
+            (Err(_), true) if self.disk.calls() > self.calls => {
                 Err("I12 the disk was touched after the journal had failed".to_owned())
             }
-            (Err(_), Some(_)) => Ok(()),
-            (Err(_), None) => {
-                self.failed = Some(self.disk.calls());
+            (Err(_), _) => {
+                self.failed = true;
                 Ok(())
             }
         }
@@ -362,7 +371,7 @@ impl World {
                 self.marks.hit(Mark::CrashWithSeveralInFlight);
             }
         }
-        self.failed = None;
+        self.failed = false;
         self.disk.crash(crash);
         self.requests.abandon();
         if crash == Crash::PowerCut {
@@ -388,7 +397,7 @@ impl World {
     }
 
     fn draw_change(&mut self, chance: &mut Chance) -> Verdict {
-        if self.has(Fault::Restart) && chance.one_in(5) && self.failed.is_none() {
+        if self.has(Fault::Restart) && chance.one_in(5) && !self.failed {
             self.disk.set_rates(FaultRates::default());
             self.disk.crash_in(None);
             self.window = false;
@@ -446,6 +455,6 @@ impl World {
 
     /// Whether the journal has failed and the process is about to end.
     pub(crate) fn is_failed(&self) -> bool {
-        self.failed.is_some()
+        self.failed
     }
 }
