@@ -28,9 +28,13 @@ impl World {
         }
         let Some(node) = &self.node else { return Ok(()) };
         let answers = node.take_answers();
+        self.requests.set_time(node.now(self.reading));
         for (id, outcome, to) in answers {
             self.note("answer", &[id as u64, to], || format!("{id} at {to}: {outcome:?}"));
             self.requests.answered(&self.model, id, &outcome, to, &mut self.marks)?;
+            if let Some(heard) = &mut self.heard {
+                heard.insert(id, outcome);
+            }
         }
         self.look_at_pages()?;
         self.look_at_counters();

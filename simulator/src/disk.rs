@@ -84,6 +84,8 @@ struct State {
     chance: Chance,
     /// Calls until the power goes; `None` if it stays.
     crash_in: Option<u64>,
+    /// Whether it goes at the next sync of a frame with records.
+    crash_at_sync: bool,
     dead: bool,
     calls: u64,
     marks: Marks,
@@ -108,6 +110,7 @@ impl SimDisk {
                 rates: FaultRates::default(),
                 chance,
                 crash_in: None,
+                crash_at_sync: false,
                 dead: false,
                 calls: 0,
                 marks: Marks::default(),
@@ -123,7 +126,7 @@ impl SimDisk {
     pub fn fork(&self) -> Self {
         let mut state = self.lock().clone();
         state.rates = FaultRates::default();
-        (state.crash_in, state.dead) = (None, false);
+        (state.crash_in, state.crash_at_sync, state.dead) = (None, false, false);
         Self { state: Arc::new(Mutex::new(state)) }
     }
 
@@ -140,6 +143,11 @@ impl SimDisk {
     /// The machine stops at the call with this number from now; `None`: it does not.
     pub fn crash_in(&self, calls: Option<u64>) {
         self.lock().crash_in = calls;
+    }
+
+    /// The machine stops between the write of a frame with records and its sync.
+    pub fn crash_at_sync(&self, stops: bool) {
+        self.lock().crash_at_sync = stops;
     }
 
     /// Whether the machine has stopped.
@@ -175,18 +183,21 @@ impl SimDisk {
     /// Ends all that runs on it, and starts the machine again.
     pub fn crash(&self, crash: Crash) {
         let mut state = self.lock();
-        let State { pending, changes, marks, .. } = &mut *state;
+        let State { pending, changes, marks, files, .. } = &mut *state;
         if pending.iter().any(|(_, frame)| frame.count > 0) {
             marks.hit(Mark::CrashBetweenWriteAndSync);
         }
         if !changes.is_empty() {
             marks.hit(Mark::CrashBeforeDirectorySync);
         }
+        if files.values().any(|file| !file.forsaken.is_empty()) {
+            marks.hit(Mark::PagesForsaken);
+        }
         if crash == Crash::PowerCut {
             state.cut_power();
             state.pending.clear();
         }
-        (state.crash_in, state.dead) = (None, false);
+        (state.crash_in, state.crash_at_sync, state.dead) = (None, false, false);
     }
 
     /// The names and lengths of all files, as a reader sees them.
@@ -391,6 +402,9 @@ impl Storage for SimDisk {
         state.fails(rate, Mark::RenameFailed)?;
         let inode = state.names.remove(from);
         let inode = inode.ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))?;
+        if from.starts_with("ahead") {
+            state.marks.hit(Mark::SegmentMadeAhead);
+        }
         state.names.insert(to.to_owned(), inode);
         state.changes.push(NameChange::Rename(from.to_owned(), to.to_owned()));
         Ok(())
@@ -490,6 +504,10 @@ impl StorageFile for SimFile {
 
     fn sync_data(&mut self) -> io::Result<()> {
         let mut state = self.disk.lock();
+        let pending = state.pending.iter().any(|(_, frame)| frame.count > 0);
+        if state.crash_at_sync && pending {
+            state.dead = true;
+        }
         state.call()?;
         let rate = state.rates.sync;
         let failed = state.chance.at_rate(rate);

@@ -18,4 +18,5 @@ pub mod profile;
 pub mod requests;
 mod restart;
 pub mod run;
+pub mod scenario;
 pub mod world;

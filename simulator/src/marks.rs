@@ -14,8 +14,8 @@ pub enum Mark {
     CrashBeforeDirectorySync,
     /// Recovery cut a torn tail.
     TornTailCut,
-    /// Recovery found a last frame that was only in the page cache.
-    TailOnlyCached,
+    /// A crash found pages that count as clean and are not on the disk.
+    PagesForsaken,
     /// A journal was refused because its disk had rotted.
     RotRefused,
     /// Rot in the last frame passed for a torn tail: the stated gap.
@@ -34,8 +34,8 @@ pub enum Mark {
     DirectorySyncFailed,
     /// The disk was full while a segment was being made for the writer.
     NoSpaceInRotation,
-    /// The writer went on in a segment that was made ahead of need.
-    SegmentTakenAhead,
+    /// A segment was made ahead of need.
+    SegmentMadeAhead,
     /// The other shards went on after the journal had failed.
     StepAfterFailure,
     /// A retry met the first request in flight and got its order.
@@ -46,7 +46,7 @@ pub enum Mark {
     OrderMadeAfterLoss,
     /// A hold was parked at a SKU until others settled.
     HoldParked,
-    /// Too many waited behind one order in flight.
+    /// Too many waited behind one order in flight, or at one SKU.
     WaitingTurnedAway,
     /// A hold expired while its cancel was on its way.
     ExpiryBeatsCancel,
@@ -108,7 +108,7 @@ impl Mark {
         Self::CrashInRecovery,
         Self::CrashBeforeDirectorySync,
         Self::TornTailCut,
-        Self::TailOnlyCached,
+        Self::PagesForsaken,
         Self::RotRefused,
         Self::RotInTheGap,
         Self::StaleRefused,
@@ -118,7 +118,7 @@ impl Mark {
         Self::RenameFailed,
         Self::DirectorySyncFailed,
         Self::NoSpaceInRotation,
-        Self::SegmentTakenAhead,
+        Self::SegmentMadeAhead,
         Self::StepAfterFailure,
         Self::RetryMeetsFirst,
         Self::RetryAfterCrash,

@@ -139,6 +139,6 @@ impl Profile {
 
 /// Short names and long ones, so that frames have one sector or several.
 fn name(chance: &mut Chance, kind: &str, number: u64) -> String {
-    let filling = if chance.one_in(2) { 0 } else { chance.index(120) };
+    let filling = if chance.one_in(2) { 0 } else { chance.index(240) };
     format!("{kind}-{number}{}", "x".repeat(filling))
 }

@@ -12,6 +12,7 @@ use sluice_core::limits::Limits;
 use sluice_core::name::SkuId;
 use sluice_core::outcome::{Counters, OrderPage, OrderView, Outcome, Refusal, StockView};
 use sluice_core::router::Movable;
+use sluice_core::time::Timestamp;
 
 use crate::marks::{Mark, Marks};
 use crate::model::{Model, at, within};
@@ -50,6 +51,8 @@ pub struct Request {
     pub from: u64,
     /// What was durable when nothing was half-way for the last time before that.
     pub settled: u64,
+    /// When it was asked, in engine time.
+    pub asked_at: Timestamp,
     /// How many shards the node had.
     pub shards: usize,
     /// Which run of the node it was.
@@ -61,6 +64,7 @@ pub struct Request {
 /// All questions of a run.
 pub struct Requests {
     limits: Limits,
+    now: Timestamp,
     all: BTreeMap<u128, Request>,
     refused: BTreeSet<u128>,
     open: usize,
@@ -73,7 +77,12 @@ impl Requests {
     /// None yet.
     pub fn new(limits: Limits) -> Self {
         let (all, refused, placed) = (BTreeMap::new(), BTreeSet::new(), BTreeMap::new());
-        Self { limits, all, refused, open: 0, placed }
+        Self { limits, now: Timestamp::ZERO, all, refused, open: 0, placed }
+    }
+
+    /// What time it is, before answers are judged.
+    pub fn set_time(&mut self, now: Timestamp) {
+        self.now = now;
     }
 
     /// How many have no answer yet.
@@ -412,7 +421,16 @@ impl Requests {
                 (sku.is_some_and(|sku| sku.newest_terms().currency == *currency), None)
             }
             (Refusal::Capacity { .. }, _) => (true, Some(Mark::SaidCapacity)),
-            (Refusal::Overloaded, _) => (true, None),
+            (Refusal::Overloaded, Body::Place(_))
+                if self.now.micros_since(request.asked_at) > limits.order_patience_us =>
+            {
+                (true, Some(Mark::PatienceOver))
+            }
+            // On one shard nothing waits for anything but its turn.
+            (Refusal::Overloaded, Body::Place(_) | Body::ReadByKey(..)) => {
+                (request.shards > 1, Some(Mark::WaitingTurnedAway))
+            }
+            (Refusal::Overloaded, Body::Relocate(..)) => (true, None),
             (Refusal::NoSuchShard, Body::Relocate(_, to)) => (*to >= request.shards, None),
             _ => (false, None),
         };

@@ -6,7 +6,9 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use sluice_core::engine::Reading;
+use sluice_core::id::HashKey;
 use sluice_core::journal::Fatal;
+use sluice_core::outcome::Outcome;
 use sluice_core::time::Timestamp;
 
 use crate::chance::Chance;
@@ -61,6 +63,8 @@ pub struct World {
     hash: u64,
     events: VecDeque<String>,
     tracing: bool,
+    /// Answers, for whoever listens.
+    pub(crate) heard: Option<BTreeMap<u128, Outcome>>,
     /// Older contents of segments.
     pub(crate) attic: BTreeMap<String, Vec<u8>>,
 }
@@ -95,6 +99,7 @@ impl World {
             hash: 0xcbf2_9ce4_8422_2325,
             events: VecDeque::new(),
             tracing,
+            heard: None,
             attic: BTreeMap::new(),
             profile,
             cuts,
@@ -209,6 +214,31 @@ impl World {
         }
     }
 
+    /// Keeps the answers from now on.
+    pub(crate) fn listen(&mut self) {
+        self.heard = Some(BTreeMap::new());
+    }
+
+    /// By which buyers and keys are hashed, while the node runs.
+    pub(crate) fn hash_key(&self) -> Option<HashKey> {
+        self.node.as_ref().map(|node| *node.hash_key())
+    }
+
+    /// Asks one question and waits for the answer.
+    pub(crate) fn converse(&mut self, body: Body, chance: &mut Chance) -> Result<Outcome, String> {
+        let mut clients = std::mem::replace(&mut self.clients, Clients::new(&self.profile));
+        let question = self.sight().map(|sight| clients.question(chance, body, sight));
+        self.clients = clients;
+        let question = question.ok_or("the node is down")?;
+        let id = question.id;
+        if !self.submit(question, false) {
+            return Err("the lane is full".to_owned());
+        }
+        self.rest()?;
+        let heard = self.heard.as_mut().and_then(|heard| heard.remove(&id));
+        heard.ok_or_else(|| "no answer came".to_owned())
+    }
+
     fn sight(&self) -> Option<Sight<'_>> {
         let node = self.node.as_ref()?;
         Some(Sight {
@@ -255,7 +285,10 @@ impl World {
             let settled = self.settled.min(from);
             let words = body.clone();
             let run = self.run;
-            self.requests.ask(id, Request { body, from, settled, shards, run, closed: false });
+            self.requests.ask(
+                id,
+                Request { body, from, settled, asked_at: now, shards, run, closed: false },
+            );
             self.note("ask", &[id as u64], || format!("{id} {words:?}"));
         }
         taken
@@ -389,7 +422,10 @@ impl World {
             0 if self.has(Fault::Kill) => self.crash(Crash::Kill, chance),
             1 if self.has(Fault::PowerCut) => self.crash(Crash::PowerCut, chance),
             2 if self.has(Fault::MidStep) => {
-                self.disk.crash_in(Some(chance.below(10)));
+                match chance.one_in(2) {
+                    true => self.disk.crash_at_sync(true),
+                    false => self.disk.crash_in(Some(chance.below(10))),
+                }
                 Ok(())
             }
             _ => Ok(()),
@@ -400,6 +436,7 @@ impl World {
         if self.has(Fault::Restart) && chance.one_in(5) && !self.failed {
             self.disk.set_rates(FaultRates::default());
             self.disk.crash_in(None);
+            self.disk.crash_at_sync(false);
             self.window = false;
             return self.restart(*chance.pick(&[1, 2, 3, 7]));
         }
@@ -449,6 +486,7 @@ impl World {
     pub(crate) fn stop_faults(&mut self) {
         self.disk.set_rates(FaultRates::default());
         self.disk.crash_in(None);
+        self.disk.crash_at_sync(false);
         self.window = false;
         sluice_core::planted::dawdle(false);
     }
