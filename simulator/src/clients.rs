@@ -126,11 +126,9 @@ impl Clients {
         let command = match &mut body {
             Body::Place(place) => {
                 place.request = request;
-                let random = chance.next();
-                place.order = OrderId::new(sight.now, CELL, place.buyer.slot, random);
-                if chance.one_in(40) {
-                    let taken = sight.model.buyers.get(&*place.buyer.name);
-                    place.order = taken.and_then(|t| t.first()).copied().unwrap_or(place.order);
+                if place.order == OrderId::from_bits(0) {
+                    let random = chance.next();
+                    place.order = OrderId::new(sight.now, CELL, place.buyer.slot, random);
                 }
                 Command::Place(place.clone())
             }
@@ -197,7 +195,8 @@ impl Clients {
         lines.sort_unstable_by(|a, b| a.sku.cmp(&b.sku));
         lines.dedup_by(|a, b| a.sku == b.sku);
         lines.truncate(sight.profile.limits.lines_per_order_max);
-        let key = (!chance.one_in(8)).then(|| format!("key-{}", chance.below(9)));
+        let filling = "y".repeat(if sight.profile.bulky { 200 } else { 0 });
+        let key = (!chance.one_in(8)).then(|| format!("key-{}{filling}", chance.below(9)));
         let limited = chance.one_in(6);
         let max_amount = limited.then(|| Amount::new(chance.between(50, 900)).expect("in range"));
         let buyer = chance.index(self.buyers.len());
@@ -210,8 +209,10 @@ impl Clients {
         let wish = self.wish(chance, sight);
         let buyer = Buyer::new(sight.hash_key, &self.buyers[wish.buyer]);
         let key = wish.key.map(|key| Key::new(sight.hash_key, &buyer, &key));
+        let taken = sight.model.buyers.get(&*buyer.name).and_then(|orders| orders.first());
+        let taken = taken.filter(|_| chance.one_in(40)).copied();
         let place = Place {
-            order: OrderId::from_bits(0),
+            order: taken.unwrap_or(OrderId::from_bits(0)),
             fingerprint: Place::fingerprint_of(&wish.lines, false, wish.max_amount),
             buyer,
             key,

@@ -40,6 +40,9 @@ struct Arguments {
     /// Plant each bug in turn and demand that some seed finds it
     #[arg(long)]
     mutants: bool,
+    /// Plant this bug alone
+    #[arg(long, value_name = "BUG", requires = "mutants", value_parser = bug_of)]
+    bug: Option<Bug>,
     /// How many seeds run at once (default: one per core)
     #[arg(long, value_name = "N")]
     threads: Option<usize>,
@@ -56,7 +59,7 @@ fn main() -> ExitCode {
     let cores = thread::available_parallelism().map_or(1, NonZeroUsize::get);
     let threads = arguments.threads.unwrap_or(cores);
     if arguments.mutants {
-        return hunt_all(arguments.seeds.unwrap_or(HUNT_SEEDS), threads);
+        return hunt_all(arguments.bug, arguments.seeds.unwrap_or(HUNT_SEEDS), threads);
     }
     match arguments.seed {
         Some(seed) => one(seed, arguments.trace),
@@ -105,10 +108,15 @@ fn tell(failure: &Failure) -> ExitCode {
     ExitCode::FAILURE
 }
 
-fn hunt_all(seeds: u64, threads: usize) -> ExitCode {
+fn bug_of(name: &str) -> Result<Bug, String> {
+    let bug = Bug::ALL.into_iter().find(|bug| format!("{bug:?}") == name);
+    bug.ok_or_else(|| format!("the bugs are {:?}", Bug::ALL))
+}
+
+fn hunt_all(alone: Option<Bug>, seeds: u64, threads: usize) -> ExitCode {
     let mut missed = 0;
     println!("{:<26}{:>7}  found by", "planted bug", "seed");
-    for bug in Bug::ALL {
+    for bug in Bug::ALL.into_iter().filter(|bug| alone.is_none_or(|alone| alone == *bug)) {
         let mutant = mutants::hunt(bug, seeds, threads);
         match mutant.found {
             Some(failure) => {

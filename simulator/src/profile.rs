@@ -63,6 +63,8 @@ pub struct Profile {
     pub rates: FaultRates,
     /// Weights of what a tick does; see `World::tick`.
     pub weights: [u64; 9],
+    /// Whether all names are long, so that most frames have several sectors.
+    pub bulky: bool,
     /// Most units of a lot.
     pub lot_units_max: u64,
     /// Longest hold, in seconds.
@@ -76,7 +78,8 @@ impl Profile {
     pub fn draw(seed: u64) -> Self {
         let mut chance = Chance::new(seed, 0);
         let mut limits = TINY;
-        if chance.one_in(3) {
+        let bulky = chance.one_in(4);
+        if bulky || chance.one_in(3) {
             limits.inbox_orders_max = 16;
             limits.inbox_vital_max = 16;
             limits.batch_commands_max = 8;
@@ -107,11 +110,12 @@ impl Profile {
             directory: rate(1_500),
         };
         let shards = *chance.pick(&[1, 1, 2, 3, 7]);
-        let buyers = (0..chance.between(2, 6)).map(|n| name(&mut chance, "buyer", n)).collect();
+        let count = chance.between(2, 6);
+        let buyers = (0..count).map(|n| name(&mut chance, n, bulky)).collect();
         let skus = (0..chance.between(2, 5)).map(|n| format!("sku-{}", n * 7 % 5)).collect();
         let steps = chance.between(15, 45) * shards.min(3) as u64;
         let weights = [
-            chance.between(10, 40),
+            if bulky { 60 } else { chance.between(10, 40) },
             steps,
             if shards == 1 { 0 } else { chance.between(4, 25) },
             chance.between(1, 8),
@@ -130,7 +134,8 @@ impl Profile {
             faults,
             rates,
             weights,
-            lot_units_max: *chance.pick(&[2, 5, 12]),
+            bulky,
+            lot_units_max: if bulky { 12 } else { *chance.pick(&[2, 5, 12]) },
             hold_seconds_max: *chance.pick(&[1, 3, 20]),
             advance_us_max: *chance.pick(&[2_000, 50_000, 400_000]),
         }
@@ -138,7 +143,11 @@ impl Profile {
 }
 
 /// Short names and long ones, so that frames have one sector or several.
-fn name(chance: &mut Chance, kind: &str, number: u64) -> String {
-    let filling = if chance.one_in(2) { 0 } else { chance.index(240) };
-    format!("{kind}-{number}{}", "x".repeat(filling))
+fn name(chance: &mut Chance, number: u64, bulky: bool) -> String {
+    let filling = match bulky {
+        true => 240,
+        false if chance.one_in(2) => 0,
+        false => chance.index(240),
+    };
+    format!("buyer-{number}{}", "x".repeat(filling))
 }

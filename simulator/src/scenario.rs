@@ -112,6 +112,7 @@ pub fn run(text: &str, shards: usize) -> Result<(), String> {
         faults: Vec::new(),
         rates: FaultRates::default(),
         weights: [0; 9],
+        bulky: false,
         lot_units_max: 1,
         hold_seconds_max: 1,
         advance_us_max: 1,
