@@ -18,9 +18,10 @@ mod replay;
 mod threads;
 mod timed;
 
-pub use clock::EngineClock;
+pub use clock::{EngineClock, Reading};
 pub use fatal::Fatal;
 pub use handle::{Busy, Handle, Shared};
+pub use open::{Replayed, publish, recover};
 pub use replay::Replay;
 
 /// How often a drain looks whether all shards have come to rest.
@@ -49,7 +50,7 @@ impl Engine {
         config: &EngineConfig,
         on_fatal: &OnFatal,
     ) -> Result<(Self, Handle), Fatal> {
-        let opened = open::open(storage, config)?;
+        let opened = recover(storage, config, Reading::now())?;
         let engine = threads::start(opened, config, on_fatal);
         let handle = engine.handle.clone();
         Ok((engine, handle))

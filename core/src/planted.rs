@@ -53,9 +53,58 @@ pub enum Bug {
     TailTrusted,
 }
 
+impl Bug {
+    /// All of them.
+    pub const ALL: [Self; 22] = [
+        Self::AckBeforeSync,
+        Self::RefusalBeforeSync,
+        Self::RetryFailedSync,
+        Self::NoDirectorySync,
+        Self::ChecksumSkipped,
+        Self::StaleSegmentAccepted,
+        Self::DamagedMiddleCut,
+        Self::TornTailLeft,
+        Self::OffByOneInStock,
+        Self::UnitsReturnedToFirstLot,
+        Self::ReturnedTwice,
+        Self::KeyForgotten,
+        Self::BuyerLimitPerOrder,
+        Self::ExpiresEarly,
+        Self::ExpiresAfterCancel,
+        Self::ProvisionalLeaked,
+        Self::ConfirmKeepsProvisional,
+        Self::SoldOutWhileProvisional,
+        Self::SequenceOutOfOrder,
+        Self::MoveWithoutBarrier,
+        Self::ViewBeforeSync,
+        Self::TailTrusted,
+    ];
+}
+
 #[cfg(feature = "planted-bugs")]
 thread_local! {
     static ACTIVE: std::cell::Cell<Option<Bug>> = const { std::cell::Cell::new(None) };
+    static DAWDLES: std::cell::Cell<bool> = const { std::cell::Cell::new(false) };
+}
+
+/// No bug: lets the shards of this thread be slow between reserving sequences and sending their
+/// batch, as a thread may be that is preempted there. One thread alone never is.
+#[cfg(feature = "planted-bugs")]
+pub fn dawdle(dawdles: bool) {
+    DAWDLES.with(|cell| cell.set(dawdles));
+}
+
+/// Whether shards are slow between reserving and sending.
+#[cfg(feature = "planted-bugs")]
+pub fn dawdles() -> bool {
+    DAWDLES.with(std::cell::Cell::get)
+}
+
+/// Whether shards are slow on purpose: never, in a build without the feature.
+#[cfg(not(feature = "planted-bugs"))]
+#[inline(always)]
+pub const fn dawdles() -> bool {
+    false
 }
 
 /// Switches one bug on, or all off, for this thread.

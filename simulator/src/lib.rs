@@ -1,1 +1,22 @@
 //! A deterministic simulator for the engine of Sluice.
+//!
+//! The production shards, journal and recovery run in one thread under a seed, over a simulated
+//! disk and clock; a naive model judges every record and every answer. The same seed is the same
+//! run, event by event.
+
+pub mod chance;
+mod checks;
+pub mod clients;
+pub mod cuts;
+pub mod disk;
+pub mod frame;
+pub mod marks;
+pub mod model;
+pub mod mutants;
+pub mod node;
+pub mod profile;
+pub mod requests;
+mod restart;
+pub mod run;
+pub mod scenario;
+pub mod world;

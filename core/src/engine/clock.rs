@@ -15,6 +15,22 @@ const SLEW_PPM: i64 = 500;
 /// A difference to the wall clock that is not followed any more, in microseconds.
 const FOLLOWED_US: i64 = 1_000_000;
 
+/// What the two clocks of a machine say at one moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reading {
+    /// The boot clock, which never leaps, in microseconds.
+    pub boot_us: u64,
+    /// The wall clock, in microseconds since the epoch.
+    pub wall_us: u64,
+}
+
+impl Reading {
+    /// What this machine's clocks say now.
+    pub fn now() -> Self {
+        Self { boot_us: boot_us(), wall_us: wall_us() }
+    }
+}
+
 /// The clock of an engine, shared by its threads.
 ///
 /// A slew may set it back by as much as 500 ppm of the time since the last one; whoever needs
@@ -31,11 +47,8 @@ pub struct EngineClock {
 
 impl EngineClock {
     /// Starts at the wall clock, or at `journal_time` if that is later.
-    pub fn start(journal_time: Timestamp) -> Self {
-        Self::start_at(journal_time, boot_us(), wall_us())
-    }
-
-    fn start_at(journal_time: Timestamp, boot: u64, wall: u64) -> Self {
+    pub fn start(journal_time: Timestamp, reading: Reading) -> Self {
+        let Reading { boot_us: boot, wall_us: wall } = reading;
         let start = journal_time.micros().max(wall);
         Self {
             base: AtomicI64::new(start as i64 - boot as i64),
@@ -50,6 +63,11 @@ impl EngineClock {
         self.at(boot_us())
     }
 
+    /// Engine time when the boot clock says `boot_us`.
+    pub fn at(&self, boot_us: u64) -> Timestamp {
+        Timestamp::from_micros((boot_us as i64 + self.base.load(Ordering::Relaxed)).max(0) as u64)
+    }
+
     /// Engine time minus wall time when last compared, in microseconds.
     pub fn offset_us(&self) -> i64 {
         self.offset.load(Ordering::Relaxed)
@@ -57,15 +75,8 @@ impl EngineClock {
 
     /// Compares with the wall clock and follows it a little. To be called by one thread, now and
     /// then: about ten times a second.
-    pub fn slew(&self) {
-        self.slew_at(boot_us(), wall_us());
-    }
-
-    fn at(&self, boot: u64) -> Timestamp {
-        Timestamp::from_micros((boot as i64 + self.base.load(Ordering::Relaxed)).max(0) as u64)
-    }
-
-    fn slew_at(&self, boot: u64, wall: u64) {
+    pub fn slew(&self, reading: Reading) {
+        let Reading { boot_us: boot, wall_us: wall } = reading;
         let elapsed = boot.saturating_sub(self.compared_at.swap(boot, Ordering::Relaxed)) as i64;
         let offset = self.at(boot).micros() as i64 - wall as i64;
         self.offset.store(offset, Ordering::Relaxed);
@@ -91,31 +102,35 @@ fn micros(clock: ClockId) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use super::EngineClock;
+    use super::{EngineClock, Reading};
     use crate::time::Timestamp;
 
     const SECOND: u64 = 1_000_000;
 
+    fn at(boot_us: u64, wall_us: u64) -> Reading {
+        Reading { boot_us, wall_us }
+    }
+
     #[test]
     fn never_starts_before_the_journal() {
-        let clock = EngineClock::start_at(Timestamp::from_micros(900 * SECOND), 5, 100 * SECOND);
+        let clock = EngineClock::start(Timestamp::from_micros(900 * SECOND), at(5, 100 * SECOND));
         assert_eq!(clock.at(5).micros(), 900 * SECOND);
         assert_eq!(clock.offset_us(), 800 * SECOND as i64);
     }
 
     #[test]
     fn follows_the_wall_clock_by_500_ppm() {
-        let clock = EngineClock::start_at(Timestamp::ZERO, 0, 100 * SECOND);
-        clock.slew_at(SECOND, 101 * SECOND + 900_000);
+        let clock = EngineClock::start(Timestamp::ZERO, at(0, 100 * SECOND));
+        clock.slew(at(SECOND, 101 * SECOND + 900_000));
         assert_eq!(clock.at(SECOND).micros(), 101 * SECOND + 500);
-        clock.slew_at(2 * SECOND, 102 * SECOND);
+        clock.slew(at(2 * SECOND, 102 * SECOND));
         assert_eq!(clock.at(2 * SECOND).micros(), 102 * SECOND);
     }
 
     #[test]
     fn a_leap_is_seen_and_not_followed() {
-        let clock = EngineClock::start_at(Timestamp::ZERO, 0, 100 * SECOND);
-        clock.slew_at(SECOND, 3_600 * SECOND);
+        let clock = EngineClock::start(Timestamp::ZERO, at(0, 100 * SECOND));
+        clock.slew(at(SECOND, 3_600 * SECOND));
         assert_eq!(clock.at(SECOND).micros(), 101 * SECOND);
         assert_eq!(clock.offset_us(), 101 * SECOND as i64 - 3_600 * SECOND as i64);
     }

@@ -11,23 +11,32 @@ use crate::ledger::Ledger;
 use crate::quantity::Sequence;
 use crate::storage::Storage;
 use crate::time::Timestamp;
+use crate::view::{Board, Terms};
 
-use super::clock::EngineClock;
+use super::clock::{EngineClock, Reading};
 use super::fatal::Fatal;
 use super::replay::Replay;
 
 /// A journal that is open and the ledger that it says.
-pub(super) struct Replayed<S: Storage> {
-    pub(super) opened: Opened<S>,
-    pub(super) ledger: Ledger,
-    pub(super) hash_key: HashKey,
-    pub(super) clock: EngineClock,
+pub struct Replayed<S: Storage> {
+    /// The journal's writer, its preparer, and what recovery found.
+    pub opened: Opened<S>,
+    /// All values of the node, to be dealt out to its shards.
+    pub ledger: Ledger,
+    /// The key by which buyers and idempotency keys are hashed.
+    pub hash_key: HashKey,
+    /// Engine time, which begins no earlier than the journal ends.
+    pub clock: EngineClock,
 }
 
-/// Opens the journal and replays it.
-pub(super) fn open<S: Storage + Clone>(
+/// Opens the journal in `storage` and replays it, when the clocks say `reading`. Starts nothing.
+///
+/// # Errors
+/// [`Fatal`]: the journal is damaged or newer than this program, or the disk failed.
+pub fn recover<S: Storage + Clone>(
     storage: S,
     config: &EngineConfig,
+    reading: Reading,
 ) -> Result<Replayed<S>, Fatal> {
     let mut replay = Replay::new(config.limits);
     let journal_config = JournalConfig {
@@ -38,7 +47,7 @@ pub(super) fn open<S: Storage + Clone>(
     };
     let mut visit = |sequence: Sequence, _: Timestamp, bytes: &[u8]| replay.take(sequence, bytes);
     // Time for frames that recovery writes; the journal's own time wins if it is later.
-    let wall = EngineClock::start(Timestamp::ZERO).now();
+    let wall = EngineClock::start(Timestamp::ZERO, reading).at(reading.boot_us);
     let opening = AssertUnwindSafe(|| journal::open(storage, journal_config, wall, &mut visit));
     let opened = catch_unwind(opening).map_err(|panic| broken(&*panic, replay.last_sequence()))?;
     let mut opened = opened?;
@@ -47,16 +56,28 @@ pub(super) fn open<S: Storage + Clone>(
     let finished = finished.map_err(|panic| broken(&*panic, last_sequence))?;
     let (ledger, genesis, last_time) =
         finished.map_err(|error| Fatal::Unreadable { what: error.what })?;
-    let clock = EngineClock::start(last_time.max(opened.recovered.last_time));
+    let clock = EngineClock::start(last_time.max(opened.recovered.last_time), reading);
     let hash_key = match genesis {
         Some(genesis) => genesis.hash_key,
-        None => begin(&mut opened.writer, config, clock.now())?,
+        None => begin(&mut opened.writer, config, clock.at(reading.boot_us))?,
     };
     Ok(Replayed { opened, ledger, hash_key, clock })
 }
 
 fn broken(panic: &(dyn Any + Send), sequence: u64) -> Fatal {
     Fatal::Broken { sequence, what: super::threads::panic_text(panic) }
+}
+
+/// Publishes the pages of all SKUs, as a replay left them.
+pub fn publish(ledger: &Ledger, board: &Board) {
+    for stock in ledger.stocks() {
+        let terms = Terms {
+            title: Box::from(stock.title()),
+            unit_price: stock.next_price(),
+            currency: stock.currency(),
+        };
+        board.publish(stock.sku().clone(), terms, stock.available());
+    }
 }
 
 /// Writes the first record of a new journal.

@@ -18,11 +18,12 @@ use crate::shard::reply::Port;
 use crate::shard::worker::{self, Ending};
 use crate::shard::{Shard, Surroundings};
 use crate::storage::Storage;
-use crate::view::{Board, Terms};
+use crate::view::Board;
 
+use super::clock::Reading;
 use super::fatal::Fatal;
 use super::handle::{Handle, Shared};
-use super::open::Replayed;
+use super::open::{Replayed, publish};
 use super::timed::{TimedLog, Timing};
 use super::{Engine, OnFatal};
 
@@ -50,7 +51,7 @@ pub(super) fn start<S: Storage>(
     let Replayed { opened, ledger, hash_key, clock } = replayed;
     let router = Arc::new(Router::new(config.shards));
     let board = Arc::new(Board::default());
-    publish_all(&ledger, &board);
+    publish(&ledger, &board);
     let shared = Arc::new(Shared {
         cell: config.cell,
         hash_key,
@@ -86,17 +87,6 @@ pub(super) fn start<S: Storage>(
         ending: starter.ending,
         at_rest: starter.at_rest,
         threads,
-    }
-}
-
-fn publish_all(ledger: &Ledger, board: &Board) {
-    for stock in ledger.stocks() {
-        let terms = Terms {
-            title: Box::from(stock.title()),
-            unit_price: stock.next_price(),
-            currency: stock.currency(),
-        };
-        board.publish(stock.sku().clone(), terms, stock.available());
     }
 }
 
@@ -212,7 +202,7 @@ impl Starter {
             let mut late = false;
             while !ending.stop.load(Ordering::Acquire) {
                 thread::park_timeout(TIMEKEEPER_EVERY);
-                shared.clock.slew();
+                shared.clock.slew(Reading::now());
                 watch_disk(&shared, &mut late)?;
             }
             Ok(())

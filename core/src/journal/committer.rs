@@ -66,7 +66,7 @@ pub struct QueuedLog {
     failed: Arc<OnceLock<Fatal>>,
     sender: Sender<Staged>,
     spare: Receiver<Batch>,
-    /// Only the planted bug keeps a batch here.
+    /// Only the planted bug, and a shard that dawdles, keep a batch here.
     #[cfg(feature = "planted-bugs")]
     held_back: Option<Staged>,
 }
@@ -153,14 +153,28 @@ impl QueuedLog {
         self.failed.get().cloned().unwrap_or(Fatal::Closed)
     }
 
-    /// Planted: the batch waits for the next call before it gets its sequences.
+    /// Sends what was kept back, and keeps this batch instead. What the planted bug kept gets its
+    /// sequences only now.
     #[cfg(feature = "planted-bugs")]
     fn hold_back(&mut self, staged: Option<Staged>) -> Result<(), Fatal> {
-        if let Some(mut earlier) = std::mem::replace(&mut self.held_back, staged) {
+        let Some(mut earlier) = std::mem::replace(&mut self.held_back, staged) else {
+            return Ok(());
+        };
+        if earlier.first == 0 {
             earlier.first = self.mark.reserve(earlier.batch.len() as u64);
-            self.send(earlier)?;
         }
-        Ok(())
+        self.send(earlier)
+    }
+
+    /// Batches that will be sent beside the next one.
+    #[cfg(feature = "planted-bugs")]
+    fn held_back(&self) -> usize {
+        usize::from(self.held_back.is_some())
+    }
+
+    #[cfg(not(feature = "planted-bugs"))]
+    const fn held_back(&self) -> usize {
+        0
     }
 
     #[cfg(not(feature = "planted-bugs"))]
@@ -186,7 +200,12 @@ impl Log for QueuedLog {
         }
         staged.first = self.mark.reserve(count);
         let ticket = Ticket::through(staged.first + count - 1);
-        self.send(staged)?;
+        if planted::dawdles() {
+            self.hold_back(Some(staged))?;
+        } else {
+            self.hold_back(None)?;
+            self.send(staged)?;
+        }
         Ok(ticket)
     }
 
@@ -199,14 +218,14 @@ impl Log for QueuedLog {
     }
 
     fn idle(&mut self, _now: Timestamp) -> Result<(), Fatal> {
-        if planted::is(Bug::SequenceOutOfOrder) {
+        if !self.sender.is_full() {
             self.hold_back(None)?;
         }
         if self.failed.get().is_some() { Err(self.failure()) } else { Ok(()) }
     }
 
     fn has_room(&self) -> bool {
-        !self.sender.is_full()
+        self.sender.len() + self.held_back() < self.sender.capacity().unwrap_or(usize::MAX)
     }
 }
 

@@ -155,7 +155,10 @@ impl BuyerSlot {
     fn pop_over(&mut self, now: Timestamp) -> Option<OrderId> {
         while let Some(number) = self.deadlines.pop_over(now) {
             let order = self.orders.get(number);
-            if order.status == OrderStatus::Reserved {
+            let again = order.status == OrderStatus::Cancelled;
+            if order.status == OrderStatus::Reserved
+                || (again && planted::is(Bug::ExpiresAfterCancel))
+            {
                 return Some(order.id);
             }
         }

@@ -4,6 +4,7 @@ use crate::event::{Draw, Draws, LotReceived};
 use crate::money::Amount;
 use crate::name::LotId;
 use crate::outcome::{Counters, LotView};
+use crate::planted::{self, Bug};
 use crate::quantity::Quantity;
 
 /// One lot.
@@ -59,7 +60,8 @@ impl Lots {
         let mut missing = quantity.get();
         let mut draws = Draws::new();
         for (ordinal, lot) in self.lots.iter().enumerate().skip(self.first) {
-            let units = lot.free().min(u64::from(missing)) as u32;
+            let one_more = u64::from(planted::is(Bug::OffByOneInStock));
+            let units = (lot.free() + one_more).min(u64::from(missing)) as u32;
             let Some(quantity) = Quantity::new(units) else { continue };
             draws.push(Draw {
                 lot: lot.name.clone(),

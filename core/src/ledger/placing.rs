@@ -135,7 +135,7 @@ impl Ledger {
             let Some(stock) = self.stocks.get_mut(&request.sku) else {
                 return Gathered::Refused(Refusal::SkuNotFound);
             };
-            match stock.offer(&request, self.limits.draws_per_order_max) {
+            match stock.offer(&request) {
                 Offer::Granted(grant) => {
                     stock.lots.set_aside(&grant.draws);
                     if let Err(refusal) = attempt.take(request.sku, request.quantity, grant) {
@@ -161,6 +161,7 @@ impl Ledger {
             sku: line.sku.clone(),
             quantity: line.quantity,
             buyer_has: self.slot(attempt.place.buyer.slot).units_of(buyer, &line.sku),
+            draws_max: self.limits.draws_per_order_max.saturating_sub(attempt.draws()),
         }
     }
 
@@ -274,7 +275,7 @@ impl Ledger {
             let refused = Err(Refusal::SkuNotFound);
             return turn.effects.send(held(&request, refused));
         };
-        let result = match stock.offer(&request, self.limits.draws_per_order_max) {
+        let result = match stock.offer(&request) {
             Offer::Granted(grant) => {
                 stock.lots.set_aside(&grant.draws);
                 turn.effects.touch(&request.sku);
@@ -311,10 +312,9 @@ impl Ledger {
 
     /// Owner: holds that waited are decided, in order of arrival, as far as they can be.
     pub(super) fn retry_parked(&mut self, turn: &mut Turn<'_>, sku: &SkuId) {
-        let draws_max = self.limits.draws_per_order_max;
         let Some(stock) = self.stocks.get_mut(sku) else { return };
         while let Some(request) = stock.parked.front() {
-            let result = match stock.offer(request, draws_max) {
+            let result = match stock.offer(request) {
                 Offer::Unsettled => return,
                 Offer::Refused(refusal) => Err(refusal),
                 Offer::Granted(grant) => {
@@ -366,6 +366,11 @@ impl Ledger {
 }
 
 impl Attempt {
+    /// Lots that its held lines draw from: the order has one ceiling over all of them.
+    fn draws(&self) -> usize {
+        self.held.iter().map(|line| line.draws.len()).sum()
+    }
+
     /// Takes what an owner granted.
     fn take(&mut self, sku: SkuId, quantity: Quantity, grant: Grant) -> Result<(), Refusal> {
         self.held.push(Line { sku, quantity, draws: grant.draws });

@@ -74,6 +74,8 @@ pub struct HoldRequest {
     pub(super) quantity: Quantity,
     /// Units of the SKU that the buyer has already, for the limit.
     pub(super) buyer_has: u64,
+    /// Most lots that the order may still draw from.
+    pub(super) draws_max: usize,
 }
 
 /// The owner's answer.

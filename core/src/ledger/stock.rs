@@ -96,11 +96,16 @@ impl SkuStock {
         self.lots.free()
     }
 
+    /// Holds that wait here until provisional ones settle.
+    pub fn parked_holds(&self) -> usize {
+        self.parked.len()
+    }
+
     /// Decides on a request for units; changes nothing.
     ///
     /// `sold_out` is said only if the units would be lacking even if every provisional hold were
     /// released. Newcomers queue behind those that wait already.
-    pub(super) fn offer(&self, request: &HoldRequest, draws_max: usize) -> Offer {
+    pub(super) fn offer(&self, request: &HoldRequest) -> Offer {
         let units = request.quantity.units();
         let limit = u64::from(self.per_buyer_limit);
         let has = if planted::is(Bug::BuyerLimitPerOrder) { 0 } else { request.buyer_has };
@@ -108,12 +113,11 @@ impl SkuStock {
             let limit = self.per_buyer_limit;
             return Offer::Refused(Refusal::BuyerLimit { sku: self.sku.clone(), limit, has });
         }
-        let units = if planted::is(Bug::OffByOneInStock) { units - 1 } else { units };
         if units > self.lots.totals().available {
             return Offer::Refused(Refusal::SoldOut { sku: self.sku.clone() });
         }
         match self.lots.draw(request.quantity, self.list_price) {
-            Some(draws) if draws.len() > draws_max => {
+            Some(draws) if draws.len() > request.draws_max => {
                 Offer::Refused(Refusal::Capacity { ceiling: "lots one order may draw from" })
             }
             Some(draws) => Offer::Granted(Grant {

@@ -308,7 +308,7 @@ impl<L: Log> Shard<L> {
         }
         self.around.metrics.batches.add(1);
         self.around.metrics.records.add(self.records.len() as u64);
-        let unanswered = Unanswered {
+        let mut unanswered = Unanswered {
             ticket: Ticket::NOTHING,
             publications: self.pages.capture(
                 &mut self.effects.touched,
@@ -317,6 +317,11 @@ impl<L: Log> Shard<L> {
             ),
             answers: std::mem::take(&mut self.effects.answers),
         };
+        if planted::is(Bug::ViewBeforeSync) {
+            for publication in unanswered.publications.drain(..) {
+                publication.publish(&self.around.board);
+            }
+        }
         if planted::is(Bug::AckBeforeSync) {
             self.give(unanswered);
             self.log.stage(&mut self.records, self.now)?;

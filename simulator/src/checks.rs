@@ -1,0 +1,226 @@
+//! What is checked after every step, at rest and at the end.
+
+use sluice_core::event::OrderStatus;
+use sluice_core::time::Timestamp;
+
+use crate::chance::Chance;
+use crate::disk::Crash;
+use crate::frame::Frame;
+use crate::marks::Mark;
+use crate::world::{Verdict, World};
+
+/// Rounds within which a node without faults must come to rest.
+const ROUNDS_MAX: u32 = 600;
+
+/// Latest end of a hold behind its deadline, in engine time.
+const LATE_MAX_US: u64 = 1_000_000;
+
+impl World {
+    /// Takes in what has become durable and what was said, and judges both.
+    pub(crate) fn absorb(&mut self) -> Verdict {
+        let marks = self.disk.take_marks();
+        self.marks.add(&marks);
+        if let Some(complaint) = self.disk.take_complaint() {
+            return Err(complaint);
+        }
+        for frame in self.disk.take_proven() {
+            self.absorb_frame(&frame)?;
+        }
+        let Some(node) = &self.node else { return Ok(()) };
+        let answers = node.take_answers();
+        self.requests.set_time(node.now(self.reading));
+        for (id, outcome, to) in answers {
+            self.note("answer", &[id as u64, to], || format!("{id} at {to}: {outcome:?}"));
+            self.requests.answered(&self.model, id, &outcome, to, &mut self.marks)?;
+            if let Some(heard) = &mut self.heard {
+                heard.insert(id, outcome);
+            }
+        }
+        self.look_at_pages()?;
+        self.look_at_counters();
+        let quiet = self.node.as_ref().is_some_and(crate::node::Node::is_quiet);
+        if quiet {
+            self.settled = self.model.last_sequence();
+        }
+        Ok(())
+    }
+
+    fn absorb_frame(&mut self, frame: &Frame) -> Verdict {
+        self.note("durable", &[frame.first_sequence, frame.count], || {
+            format!("{} records from {}", frame.count, frame.first_sequence)
+        });
+        for (sequence, record) in (frame.first_sequence..).zip(&frame.records) {
+            let next = self.model.last_sequence() + 1;
+            if sequence > next {
+                return Err(format!("I12 record {sequence} is durable and {next} is not"));
+            }
+            if sequence < next {
+                // Recovery writes the last frame once more.
+                if self.model.records[sequence as usize - 1] != *record {
+                    return Err(format!("I12 record {sequence} was overwritten by another"));
+                }
+                continue;
+            }
+            self.model.fold(record)?;
+            self.requests.recorded(&self.model, self.alone, &mut self.marks)?;
+        }
+        Ok(())
+    }
+
+    /// I2 for whoever reads pages: what they show was durable.
+    fn look_at_pages(&self) -> Verdict {
+        let Some(node) = &self.node else { return Ok(()) };
+        for id in self.clients.skus() {
+            let Some(page) = node.board().page(id) else { continue };
+            let sku = self.model.skus.get(id);
+            let sku = sku.ok_or_else(|| format!("I2 {id} has a page and is not durable"))?;
+            let most = sku.counters.iter().map(|(_, now)| now.available).max().unwrap_or(0);
+            let terms = page.terms();
+            let titled = sku.terms.iter().any(|(_, durable)| durable.title == terms.title);
+            if page.available() > most || !titled {
+                return Err(format!(
+                    "I2 the page of {id} shows {} units, most that was durable is {most}",
+                    page.available()
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    fn look_at_counters(&mut self) {
+        let Some(node) = &self.node else { return };
+        let mut hit = Vec::new();
+        for shard in 0..node.shards() {
+            let metrics = node.metrics(shard);
+            let counted = [
+                (metrics.peer_lane_full.get(), Mark::PeerRingFull),
+                (metrics.unanswered_full.get(), Mark::UnansweredFull),
+            ];
+            hit.extend(counted.into_iter().filter(|(count, _)| *count > 0).map(|(_, mark)| mark));
+        }
+        for ledger in node.ledgers() {
+            if ledger.stocks().any(|stock| stock.parked_holds() > 0) {
+                hit.push(Mark::HoldParked);
+            }
+            if ledger.next_due() == Timestamp::ZERO {
+                hit.push(Mark::ExpiriesSliced);
+            }
+        }
+        hit.into_iter().for_each(|mark| self.marks.hit(mark));
+    }
+
+    /// Steps everything until nothing waits (liveness), then lets everybody be idle.
+    pub(crate) fn rest(&mut self) -> Verdict {
+        for round in 0..ROUNDS_MAX {
+            if self.is_failed() {
+                // An error of before the healing that nobody had met yet.
+                let shards = self.shards();
+                let mut chance = Chance::new(self.seed, (6 << 32) + u64::from(self.run));
+                self.crash(Crash::Kill, &mut chance)?;
+                self.start(shards)?;
+            }
+            let Some(node) = &self.node else { return Ok(()) };
+            if round > 0 && node.is_quiet() && self.requests.open() == 0 {
+                for shard in 0..self.shards() {
+                    self.idle_shard(shard)?;
+                }
+                return self.mark();
+            }
+            self.round()?;
+        }
+        let waiting = self.requests.unanswered();
+        Err(format!("LIVENESS no rest after {ROUNDS_MAX} rounds; unanswered: {waiting:?}"))
+    }
+
+    /// Everybody steps once.
+    fn round(&mut self) -> Verdict {
+        for shard in 0..self.shards() {
+            self.step(shard)?;
+            self.idle_shard(shard)?;
+        }
+        self.commit()?;
+        self.prepare()?;
+        self.advance(500)
+    }
+
+    /// At rest: stocks and pages are what the model has.
+    pub(crate) fn compare_stocks(&self) -> Verdict {
+        let Some(node) = &self.node else { return Ok(()) };
+        let mut stocks = 0;
+        for ledger in node.ledgers() {
+            for stock in ledger.stocks() {
+                stocks += 1;
+                let id = stock.sku();
+                let sku = &self.model.skus.get(&id);
+                if !sku.is_some_and(|sku| sku.equals(&stock.view(0))) {
+                    return Err(format!("I5 the journal has {sku:?}, memory {:?}", stock.view(0)));
+                }
+                let shown = node.board().page(&id).map(|page| page.available());
+                let available = sku.map(|sku| sku.now().available);
+                if shown != available {
+                    return Err(format!("I2 the page of {id} shows {shown:?}, not {available:?}"));
+                }
+            }
+        }
+        if stocks == self.model.skus.len() { Ok(()) } else { Err("I5 SKUs are missing".to_owned()) }
+    }
+
+    /// The faults are over: everything drains, every hold ends in time, nothing was lost.
+    pub(crate) fn heal(&mut self) -> Verdict {
+        self.stop_faults();
+        if self.node.is_none() {
+            self.start(self.profile.shards)?;
+        }
+        if self.node.is_none() {
+            return Err("LIVENESS a healed disk does not open".to_owned());
+        }
+        self.rest()?;
+        self.all_is_well()?;
+        self.end_all_holds()?;
+        self.all_is_well()?;
+        let shards = if self.shards() == 1 { 3 } else { 1 };
+        self.restart(shards)?;
+        self.rest()?;
+        self.all_is_well()
+    }
+
+    fn all_is_well(&self) -> Verdict {
+        let live = self.node.as_ref().map(crate::node::Node::digest).unwrap_or_default();
+        self.compare_replayed(live)?;
+        self.compare_stocks()?;
+        match self.requests.placed().find(|order| !self.model.orders.contains_key(order)) {
+            Some(order) => Err(format!("I2 order {order} was acknowledged and is lost")),
+            None => Ok(()),
+        }
+    }
+
+    /// I10: with steps taken often, no hold ends more than a second late.
+    fn end_all_holds(&mut self) -> Verdict {
+        let began = self.now();
+        for _ in 0..ROUNDS_MAX {
+            let due = self.model.reserved().map(|(_, due)| due).min();
+            let Some(due) = due else { return self.none_was_late(began) };
+            let ahead = due.micros_since(self.now());
+            self.advance(ahead + 15_000)?;
+            self.rest()?;
+        }
+        let left = self.model.reserved().count();
+        Err(format!("I10 {left} holds do not end"))
+    }
+
+    fn none_was_late(&self, began: Timestamp) -> Verdict {
+        for (id, order) in &self.model.orders {
+            let (ended, status) = order.states[order.states.len() - 1];
+            if status != OrderStatus::Expired || order.expires_at < began.max(self.started_at) {
+                continue;
+            }
+            let bytes = &self.model.records[ended as usize - 1];
+            let time = sluice_core::event::record::decode(bytes).map(|(meta, _)| meta.time);
+            let late = time.map_err(|e| e.to_string())?.micros_since(order.expires_at);
+            if late > LATE_MAX_US {
+                return Err(format!("I10 order {id} expired {late} us late"));
+            }
+        }
+        Ok(())
+    }
+}

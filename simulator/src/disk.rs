@@ -1,0 +1,532 @@
+//! A simulated disk: what is written, what is durable, and what a crash leaves of the difference.
+//!
+//! Each file has the bytes that a reader sees and the bytes that a power cut leaves, by sectors of
+//! 512 bytes. Names are durable only after a sync of the directory. After a failed sync the pages
+//! count as clean although they never reached the disk: they can be read, the next sync succeeds,
+//! and a power cut takes them back (as Linux does; Rebello and others, "Can Applications Recover
+//! from fsync Failures?"). Beside that the disk keeps its own account of which frames of the
+//! journal are durable in truth: the oracle rests on it, and never on what the journal believes.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use sluice_core::limits::SECTOR_BYTES;
+use sluice_core::storage::{Storage, StorageFile};
+
+use crate::chance::Chance;
+use crate::frame::Frame;
+use crate::marks::{Mark, Marks};
+
+/// How often calls fail, in ten thousand.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct FaultRates {
+    /// Writes that fail with EIO, some sectors written.
+    pub write: u64,
+    /// Writes, creations and reservations that fail with ENOSPC.
+    pub space: u64,
+    /// Syncs of a file.
+    pub sync: u64,
+    /// Renames and removals.
+    pub rename: u64,
+    /// Syncs of the directory.
+    pub directory: u64,
+}
+
+/// What a crash leaves of what was not durable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Crash {
+    /// The process ends: the page cache stays.
+    Kill,
+    /// Power is lost: every sector that was not synced is kept, lost or torn.
+    PowerCut,
+}
+
+/// A flat directory that all clones share.
+#[derive(Clone)]
+pub struct SimDisk {
+    state: Arc<Mutex<State>>,
+}
+
+/// An open file.
+pub struct SimFile {
+    disk: SimDisk,
+    inode: u64,
+}
+
+#[derive(Clone, Default)]
+struct FileState {
+    /// What a reader sees.
+    cached: Vec<u8>,
+    /// What a power cut leaves.
+    durable: Vec<u8>,
+    /// Sectors that the next sync writes.
+    dirty: BTreeSet<usize>,
+    /// Sectors that count as clean and are not on the disk.
+    forsaken: BTreeSet<usize>,
+}
+
+#[derive(Clone)]
+enum NameChange {
+    Create(String, u64),
+    Rename(String, String),
+    Remove(String),
+}
+
+#[derive(Clone)]
+struct State {
+    files: BTreeMap<u64, FileState>,
+    names: BTreeMap<String, u64>,
+    durable_names: BTreeMap<String, u64>,
+    changes: Vec<NameChange>,
+    next_inode: u64,
+    rates: FaultRates,
+    chance: Chance,
+    /// Calls until the power goes; `None` if it stays.
+    crash_in: Option<u64>,
+    /// Whether it goes at the next sync of a frame with records.
+    crash_at_sync: bool,
+    dead: bool,
+    calls: u64,
+    marks: Marks,
+    /// Frames written and not synced.
+    pending: Vec<(u64, Frame)>,
+    /// Frames that became durable and were not taken yet.
+    proven: Vec<Frame>,
+    durable_through: u64,
+    complaint: Option<String>,
+}
+
+impl SimDisk {
+    /// An empty directory.
+    pub fn new(chance: Chance) -> Self {
+        Self {
+            state: Arc::new(Mutex::new(State {
+                files: BTreeMap::new(),
+                names: BTreeMap::new(),
+                durable_names: BTreeMap::new(),
+                changes: Vec::new(),
+                next_inode: 1,
+                rates: FaultRates::default(),
+                chance,
+                crash_in: None,
+                crash_at_sync: false,
+                dead: false,
+                calls: 0,
+                marks: Marks::default(),
+                pending: Vec::new(),
+                proven: Vec::new(),
+                durable_through: 0,
+                complaint: None,
+            })),
+        }
+    }
+
+    /// Another disk with the same content, to be spoilt. Nothing fails on it.
+    pub fn fork(&self) -> Self {
+        let mut state = self.lock().clone();
+        state.rates = FaultRates::default();
+        (state.crash_in, state.crash_at_sync, state.dead) = (None, false, false);
+        Self { state: Arc::new(Mutex::new(state)) }
+    }
+
+    /// Draws from this stream from now on.
+    pub fn reseed(&self, chance: Chance) {
+        self.lock().chance = chance;
+    }
+
+    /// Calls fail at these rates from now on.
+    pub fn set_rates(&self, rates: FaultRates) {
+        self.lock().rates = rates;
+    }
+
+    /// The machine stops at the call with this number from now; `None`: it does not.
+    pub fn crash_in(&self, calls: Option<u64>) {
+        self.lock().crash_in = calls;
+    }
+
+    /// The machine stops between the write of a frame with records and its sync.
+    pub fn crash_at_sync(&self, stops: bool) {
+        self.lock().crash_at_sync = stops;
+    }
+
+    /// Whether the machine has stopped.
+    pub fn is_dead(&self) -> bool {
+        self.lock().dead
+    }
+
+    /// How many calls that change something were made.
+    pub fn calls(&self) -> u64 {
+        self.lock().calls
+    }
+
+    /// The highest sequence that is durable in truth.
+    pub fn durable_through(&self) -> u64 {
+        self.lock().durable_through
+    }
+
+    /// Takes the frames that have become durable, in order.
+    pub fn take_proven(&self) -> Vec<Frame> {
+        std::mem::take(&mut self.lock().proven)
+    }
+
+    /// Takes what the journal did that no journal may.
+    pub fn take_complaint(&self) -> Option<String> {
+        self.lock().complaint.take()
+    }
+
+    /// Takes the marks that were hit.
+    pub fn take_marks(&self) -> Marks {
+        std::mem::take(&mut self.lock().marks)
+    }
+
+    /// Ends all that runs on it, and starts the machine again.
+    pub fn crash(&self, crash: Crash) {
+        let mut state = self.lock();
+        let State { pending, changes, marks, files, .. } = &mut *state;
+        if pending.iter().any(|(_, frame)| frame.count > 0) {
+            marks.hit(Mark::CrashBetweenWriteAndSync);
+        }
+        if !changes.is_empty() {
+            marks.hit(Mark::CrashBeforeDirectorySync);
+        }
+        if files.values().any(|file| !file.forsaken.is_empty()) {
+            marks.hit(Mark::PagesForsaken);
+        }
+        if crash == Crash::PowerCut {
+            state.cut_power();
+            state.pending.clear();
+        }
+        (state.crash_in, state.crash_at_sync, state.dead) = (None, false, false);
+    }
+
+    /// The names and lengths of all files, as a reader sees them.
+    pub fn files(&self) -> Vec<(String, usize)> {
+        let state = self.lock();
+        let length = |inode: &u64| state.files[inode].cached.len();
+        state.names.iter().map(|(name, inode)| (name.clone(), length(inode))).collect()
+    }
+
+    /// The bytes of a file, as a reader sees them; nothing if there is no such file.
+    pub fn content(&self, name: &str) -> Vec<u8> {
+        let state = self.lock();
+        let inode = state.names.get(name);
+        inode.map(|inode| state.files[inode].cached.clone()).unwrap_or_default()
+    }
+
+    /// Replaces a file's content, behind everybody's back. `None` removes the file.
+    pub fn spoil(&self, name: &str, content: Option<Vec<u8>>) {
+        let mut state = self.lock();
+        let Some(inode) = state.names.get(name).copied() else { return };
+        match content {
+            Some(bytes) => {
+                let durable = bytes.clone();
+                let file = FileState { cached: bytes, durable, ..FileState::default() };
+                state.files.insert(inode, file);
+            }
+            None => {
+                state.names.remove(name);
+                state.durable_names.remove(name);
+            }
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn file(&self, inode: u64) -> SimFile {
+        SimFile { disk: self.clone(), inode }
+    }
+
+    fn open_file(&self, name: &str) -> io::Result<SimFile> {
+        let state = self.lock();
+        if state.dead {
+            return Err(stopped());
+        }
+        match state.names.get(name) {
+            Some(inode) => Ok(self.file(*inode)),
+            None => Err(io::Error::from(io::ErrorKind::NotFound)),
+        }
+    }
+}
+
+fn stopped() -> io::Error {
+    io::Error::other("the machine has stopped")
+}
+
+fn no_space() -> io::Error {
+    io::Error::from(io::ErrorKind::StorageFull)
+}
+
+impl State {
+    /// One more call that changes something; the machine may stop at it.
+    fn call(&mut self) -> io::Result<()> {
+        if self.dead {
+            return Err(stopped());
+        }
+        self.calls += 1;
+        if let Some(calls) = &mut self.crash_in {
+            if *calls == 0 {
+                self.dead = true;
+                return Err(stopped());
+            }
+            *calls -= 1;
+        }
+        Ok(())
+    }
+
+    fn fails(&mut self, rate: u64, mark: Mark) -> io::Result<()> {
+        if rate > 0 && self.chance.at_rate(rate) {
+            self.marks.hit(mark);
+            return Err(io::Error::other("simulated EIO"));
+        }
+        Ok(())
+    }
+
+    fn cut_power(&mut self) {
+        let changes = std::mem::take(&mut self.changes);
+        let keep_all = self.chance.one_in(4);
+        for change in changes {
+            if keep_all || self.chance.one_in(2) {
+                apply(&mut self.durable_names, &change);
+            }
+        }
+        self.names = self.durable_names.clone();
+        let used: BTreeSet<u64> = self.names.values().copied().collect();
+        self.files.retain(|inode, _| used.contains(inode));
+        for file in self.files.values_mut() {
+            file.cut_power(&mut self.chance);
+        }
+    }
+
+    /// The file's sync came back: what of the journal is durable now?
+    fn prove(&mut self, inode: u64) {
+        let (proven, pending) =
+            std::mem::take(&mut self.pending).into_iter().partition(|(of, _)| *of == inode);
+        self.pending = pending;
+        let proven: Vec<(u64, Frame)> = proven;
+        for (_, frame) in proven {
+            self.durable_through = self.durable_through.max(frame.last_sequence());
+            self.proven.push(frame);
+        }
+    }
+}
+
+fn apply(names: &mut BTreeMap<String, u64>, change: &NameChange) {
+    match change {
+        NameChange::Create(name, inode) => {
+            names.insert(name.clone(), *inode);
+        }
+        NameChange::Rename(from, to) => {
+            if let Some(inode) = names.remove(from) {
+                names.insert(to.clone(), inode);
+            }
+        }
+        NameChange::Remove(name) => {
+            names.remove(name);
+        }
+    }
+}
+
+impl FileState {
+    fn resize(&mut self, length: usize) {
+        self.cached.resize(length, 0);
+        // Blocks that are reserved and were never written read as zeros.
+        self.durable.resize(length, 0);
+    }
+
+    fn flush(&mut self, sector: usize) {
+        let start = sector * SECTOR_BYTES;
+        let end = (start + SECTOR_BYTES).min(self.cached.len());
+        self.durable[start..end].copy_from_slice(&self.cached[start..end]);
+    }
+
+    fn cut_power(&mut self, chance: &mut Chance) {
+        for sector in std::mem::take(&mut self.dirty) {
+            match chance.below(3) {
+                0 => self.flush(sector),
+                1 => {}
+                _ => self.tear(sector, chance),
+            }
+        }
+        self.forsaken.clear();
+        self.cached.clone_from(&self.durable);
+    }
+
+    /// Some bytes of the sector are new, some old.
+    fn tear(&mut self, sector: usize, chance: &mut Chance) {
+        let start = sector * SECTOR_BYTES;
+        let end = (start + SECTOR_BYTES).min(self.cached.len());
+        let cut = start + chance.index(end - start);
+        let new = if chance.one_in(2) { start..cut } else { cut..end };
+        self.durable[new.clone()].copy_from_slice(&self.cached[new]);
+    }
+}
+
+impl Storage for SimDisk {
+    type File = SimFile;
+
+    fn create(&self, name: &str) -> io::Result<SimFile> {
+        let mut state = self.lock();
+        state.call()?;
+        if state.names.contains_key(name) {
+            return Err(io::Error::from(io::ErrorKind::AlreadyExists));
+        }
+        let rate = state.rates.space;
+        if state.chance.at_rate(rate) {
+            state.marks.hit(Mark::NoSpaceInRotation);
+            return Err(no_space());
+        }
+        let inode = state.next_inode;
+        state.next_inode += 1;
+        state.files.insert(inode, FileState::default());
+        state.names.insert(name.to_owned(), inode);
+        state.changes.push(NameChange::Create(name.to_owned(), inode));
+        drop(state);
+        Ok(self.file(inode))
+    }
+
+    fn open(&self, name: &str) -> io::Result<SimFile> {
+        self.open_file(name)
+    }
+
+    fn open_read(&self, name: &str) -> io::Result<SimFile> {
+        self.open_file(name)
+    }
+
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        let mut state = self.lock();
+        state.call()?;
+        let rate = state.rates.rename;
+        state.fails(rate, Mark::RenameFailed)?;
+        let inode = state.names.remove(from);
+        let inode = inode.ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))?;
+        if from.starts_with("ahead") {
+            state.marks.hit(Mark::SegmentMadeAhead);
+        }
+        state.names.insert(to.to_owned(), inode);
+        state.changes.push(NameChange::Rename(from.to_owned(), to.to_owned()));
+        Ok(())
+    }
+
+    fn remove(&self, name: &str) -> io::Result<()> {
+        let mut state = self.lock();
+        state.call()?;
+        let rate = state.rates.rename;
+        state.fails(rate, Mark::RenameFailed)?;
+        if state.names.remove(name).is_none() {
+            return Err(io::Error::from(io::ErrorKind::NotFound));
+        }
+        state.changes.push(NameChange::Remove(name.to_owned()));
+        Ok(())
+    }
+
+    fn list(&self) -> io::Result<Vec<String>> {
+        let state = self.lock();
+        if state.dead { Err(stopped()) } else { Ok(state.names.keys().cloned().collect()) }
+    }
+
+    fn sync_directory(&self) -> io::Result<()> {
+        let mut state = self.lock();
+        state.call()?;
+        let rate = state.rates.directory;
+        state.fails(rate, Mark::DirectorySyncFailed)?;
+        state.durable_names = state.names.clone();
+        state.changes.clear();
+        Ok(())
+    }
+}
+
+impl StorageFile for SimFile {
+    fn length(&self) -> io::Result<u64> {
+        Ok(self.disk.lock().files[&self.inode].cached.len() as u64)
+    }
+
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        let state = self.disk.lock();
+        if state.dead {
+            return Err(stopped());
+        }
+        let bytes = &state.files[&self.inode].cached;
+        let start = (offset as usize).min(bytes.len());
+        let length = buffer.len().min(bytes.len() - start);
+        buffer[..length].copy_from_slice(&bytes[start..start + length]);
+        Ok(length)
+    }
+
+    fn write_at(&mut self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        let mut state = self.disk.lock();
+        state.call()?;
+        let FaultRates { write, space, .. } = state.rates;
+        let full = state.chance.at_rate(space);
+        let failed = full || state.chance.at_rate(write);
+        let written = if failed { state.chance.index(bytes.len() + 1) } else { bytes.len() };
+        let file = state.files.get_mut(&self.inode).expect("an open file stays");
+        let start = offset as usize;
+        if file.cached.len() < start + written {
+            file.resize(start + written);
+        }
+        file.cached[start..start + written].copy_from_slice(&bytes[..written]);
+        if written > 0 {
+            for sector in start / SECTOR_BYTES..=(start + written - 1) / SECTOR_BYTES {
+                file.dirty.insert(sector);
+                file.forsaken.remove(&sector);
+            }
+        }
+        if failed {
+            state.marks.hit(Mark::WriteFailed);
+            return Err(if full { no_space() } else { io::Error::other("simulated EIO") });
+        }
+        if let Some(frame) = Frame::parse(bytes) {
+            if frame.durable_up_to > state.durable_through {
+                let (said, truth) = (frame.durable_up_to, state.durable_through);
+                state.complaint =
+                    Some(format!("I12 a frame calls {said} durable, and only {truth} is"));
+            }
+            state.pending.push((self.inode, frame));
+        }
+        Ok(())
+    }
+
+    fn allocate(&mut self, length: u64) -> io::Result<()> {
+        let mut state = self.disk.lock();
+        state.call()?;
+        let rate = state.rates.space;
+        if state.chance.at_rate(rate) {
+            state.marks.hit(Mark::AllocateFailed);
+            return Err(no_space());
+        }
+        let file = state.files.get_mut(&self.inode).expect("an open file stays");
+        file.resize(length as usize);
+        Ok(())
+    }
+
+    fn sync_data(&mut self) -> io::Result<()> {
+        let mut state = self.disk.lock();
+        let pending = state.pending.iter().any(|(_, frame)| frame.count > 0);
+        if state.crash_at_sync && pending {
+            state.dead = true;
+        }
+        state.call()?;
+        let rate = state.rates.sync;
+        let failed = state.chance.at_rate(rate);
+        let State { files, chance, .. } = &mut *state;
+        let file = files.get_mut(&self.inode).expect("an open file stays");
+        for sector in std::mem::take(&mut file.dirty) {
+            if failed && !chance.one_in(4) {
+                file.forsaken.insert(sector);
+            } else {
+                file.flush(sector);
+            }
+        }
+        if failed {
+            state.marks.hit(Mark::SyncFailed);
+            let inode = self.inode;
+            state.pending.retain(|(of, _)| *of != inode);
+            return Err(io::Error::other("simulated EIO at a sync"));
+        }
+        state.prove(self.inode);
+        Ok(())
+    }
+}

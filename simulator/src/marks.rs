@@ -1,0 +1,190 @@
+//! What must happen sometimes: a mark that is never hit says that the simulator looks away.
+
+/// A situation worth meeting.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(usize)]
+pub enum Mark {
+    /// A crash found a frame written and not synced.
+    CrashBetweenWriteAndSync,
+    /// A crash found orders in flight on several shards.
+    CrashWithSeveralInFlight,
+    /// A crash came while the journal was being opened.
+    CrashInRecovery,
+    /// A crash found a name that was not durable yet.
+    CrashBeforeDirectorySync,
+    /// Recovery cut a torn tail.
+    TornTailCut,
+    /// A crash found pages that count as clean and are not on the disk.
+    PagesForsaken,
+    /// A journal was refused because its disk had rotted.
+    RotRefused,
+    /// Rot in the last frame passed for a torn tail: the stated gap.
+    RotInTheGap,
+    /// A stale or missing segment was refused.
+    StaleRefused,
+    /// A write failed in part.
+    WriteFailed,
+    /// A sync failed.
+    SyncFailed,
+    /// Blocks could not be reserved.
+    AllocateFailed,
+    /// A rename failed.
+    RenameFailed,
+    /// The directory could not be synced.
+    DirectorySyncFailed,
+    /// The disk was full while a segment was being made for the writer.
+    NoSpaceInRotation,
+    /// A segment was made ahead of need.
+    SegmentMadeAhead,
+    /// The other shards went on after the journal had failed.
+    StepAfterFailure,
+    /// A retry met the first request in flight and got its order.
+    RetryMeetsFirst,
+    /// A retry after a crash got the order of before.
+    RetryAfterCrash,
+    /// A retry after a crash made the order that the crash had taken back.
+    OrderMadeAfterLoss,
+    /// A hold was parked at a SKU until others settled.
+    HoldParked,
+    /// Too many waited behind one order in flight, or at one SKU.
+    WaitingTurnedAway,
+    /// A hold expired while its cancel was on its way.
+    ExpiryBeatsCancel,
+    /// More holds ended in one step than it may end.
+    ExpiriesSliced,
+    /// An order of several lines was placed over several shards.
+    LinesOverShards,
+    /// An order of several lines was refused after some of them were held.
+    LinesRefused,
+    /// A value moved while orders were in flight.
+    MoveInFlight,
+    /// A command reached a shard that owned its value no more.
+    MovedWhileSelling,
+    /// A ring between shards was full.
+    PeerRingFull,
+    /// A batch reached the journal before one with lower sequences.
+    ReorderBufferUsed,
+    /// Too many steps waited for the journal.
+    UnansweredFull,
+    /// A lane in front of a shard was full.
+    LaneFull,
+    /// An order waited too long in its lane.
+    PatienceOver,
+    /// The wall clock leapt ahead.
+    ClockAhead,
+    /// The wall clock leapt back.
+    ClockBack,
+    /// A node started with its wall clock behind the journal.
+    StartBehindJournal,
+    /// A node started with another number of shards.
+    Resharded,
+    /// Refused: sold out.
+    SaidSoldOut,
+    /// Refused: the buyer's limit.
+    SaidBuyerLimit,
+    /// Refused: the price.
+    SaidPriceChanged,
+    /// Refused: the key was used for another request.
+    SaidKeyReused,
+    /// Refused: too many keys.
+    SaidTooManyKeys,
+    /// Refused: different currencies.
+    SaidCurrenciesDiffer,
+    /// Refused: the id is taken.
+    SaidOrderIdTaken,
+    /// Refused: lots or withdrawals beyond their ceiling.
+    SaidCapacity,
+    /// Refused: a lot of that name with another body.
+    SaidLotExists,
+    /// Refused: a withdrawal of that name with another body.
+    SaidWithdrawalExists,
+}
+
+impl Mark {
+    /// All marks, in order.
+    pub const ALL: [Self; 47] = [
+        Self::CrashBetweenWriteAndSync,
+        Self::CrashWithSeveralInFlight,
+        Self::CrashInRecovery,
+        Self::CrashBeforeDirectorySync,
+        Self::TornTailCut,
+        Self::PagesForsaken,
+        Self::RotRefused,
+        Self::RotInTheGap,
+        Self::StaleRefused,
+        Self::WriteFailed,
+        Self::SyncFailed,
+        Self::AllocateFailed,
+        Self::RenameFailed,
+        Self::DirectorySyncFailed,
+        Self::NoSpaceInRotation,
+        Self::SegmentMadeAhead,
+        Self::StepAfterFailure,
+        Self::RetryMeetsFirst,
+        Self::RetryAfterCrash,
+        Self::OrderMadeAfterLoss,
+        Self::HoldParked,
+        Self::WaitingTurnedAway,
+        Self::ExpiryBeatsCancel,
+        Self::ExpiriesSliced,
+        Self::LinesOverShards,
+        Self::LinesRefused,
+        Self::MoveInFlight,
+        Self::MovedWhileSelling,
+        Self::PeerRingFull,
+        Self::ReorderBufferUsed,
+        Self::UnansweredFull,
+        Self::LaneFull,
+        Self::PatienceOver,
+        Self::ClockAhead,
+        Self::ClockBack,
+        Self::StartBehindJournal,
+        Self::Resharded,
+        Self::SaidSoldOut,
+        Self::SaidBuyerLimit,
+        Self::SaidPriceChanged,
+        Self::SaidKeyReused,
+        Self::SaidTooManyKeys,
+        Self::SaidCurrenciesDiffer,
+        Self::SaidOrderIdTaken,
+        Self::SaidCapacity,
+        Self::SaidLotExists,
+        Self::SaidWithdrawalExists,
+    ];
+}
+
+/// How often each mark was hit.
+#[derive(Clone, Debug)]
+pub struct Marks {
+    hits: [u64; Mark::ALL.len()],
+}
+
+impl Default for Marks {
+    fn default() -> Self {
+        Self { hits: [0; Mark::ALL.len()] }
+    }
+}
+
+impl Marks {
+    /// The situation was met.
+    pub const fn hit(&mut self, mark: Mark) {
+        self.hits[mark as usize] += 1;
+    }
+
+    /// How often it was met.
+    pub const fn hits(&self, mark: Mark) -> u64 {
+        self.hits[mark as usize]
+    }
+
+    /// Adds those of another run.
+    pub fn add(&mut self, other: &Self) {
+        for (mine, theirs) in self.hits.iter_mut().zip(other.hits) {
+            *mine += theirs;
+        }
+    }
+
+    /// What was never met.
+    pub fn missing(&self) -> Vec<Mark> {
+        Mark::ALL.into_iter().filter(|mark| self.hits(*mark) == 0).collect()
+    }
+}

@@ -1,0 +1,153 @@
+//! What one seed is like: how many shards, how tight the limits, which faults and how often.
+
+use sluice_core::limits::{Limits, TINY};
+
+use crate::chance::Chance;
+use crate::disk::FaultRates;
+
+/// A kind of fault, which a shrunk run may do without.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u8)]
+pub enum Fault {
+    /// The process is killed between two steps.
+    Kill,
+    /// The power goes between two steps.
+    PowerCut,
+    /// The machine stops in the middle of a step or of recovery.
+    MidStep,
+    /// Calls to the disk fail.
+    Disk,
+    /// Synced bytes rot, segments are stale or missing.
+    Rot,
+    /// The wall clock leaps or stands still.
+    Clock,
+    /// Values move between shards.
+    Move,
+    /// A node comes to rest and starts with another number of shards.
+    Restart,
+    /// Shards are slow between reserving sequences and sending their batch.
+    Dawdle,
+}
+
+impl Fault {
+    /// All kinds, with the words that regression files use.
+    pub const ALL: [(Self, &'static str); 9] = [
+        (Self::Kill, "kill"),
+        (Self::PowerCut, "power_cut"),
+        (Self::MidStep, "mid_step"),
+        (Self::Disk, "disk"),
+        (Self::Rot, "rot"),
+        (Self::Clock, "clock"),
+        (Self::Move, "move"),
+        (Self::Restart, "restart"),
+        (Self::Dawdle, "dawdle"),
+    ];
+}
+
+/// The character of a run.
+#[derive(Clone, Debug)]
+pub struct Profile {
+    /// Shards of the first start.
+    pub shards: usize,
+    /// The ceilings.
+    pub limits: Limits,
+    /// Ticks before the healing begins.
+    pub ticks: u64,
+    /// Buyers.
+    pub buyers: Vec<String>,
+    /// SKUs that operators define, and one more that they do not.
+    pub skus: Vec<String>,
+    /// Which faults happen.
+    pub faults: Vec<Fault>,
+    /// How often the disk fails while a fault window is open.
+    pub rates: FaultRates,
+    /// Weights of what a tick does; see `World::tick`.
+    pub weights: [u64; 9],
+    /// Whether all names are long, so that most frames have several sectors.
+    pub bulky: bool,
+    /// Most units of a lot.
+    pub lot_units_max: u64,
+    /// Longest hold, in seconds.
+    pub hold_seconds_max: u64,
+    /// Longest ordinary step of the clock, in microseconds.
+    pub advance_us_max: u64,
+}
+
+impl Profile {
+    /// The profile of a seed.
+    pub fn draw(seed: u64) -> Self {
+        let mut chance = Chance::new(seed, 0);
+        let mut limits = TINY;
+        let bulky = chance.one_in(4);
+        if bulky || chance.one_in(3) {
+            limits.inbox_orders_max = 16;
+            limits.inbox_vital_max = 16;
+            limits.batch_commands_max = 8;
+            limits.steps_unanswered_max = 8;
+            limits.expiries_per_step_max = 4;
+            limits.keys_per_buyer_max = 8;
+        }
+        if chance.one_in(3) {
+            limits.inbox_peer_max = 1;
+        }
+        if chance.one_in(4) {
+            limits.segment_bytes = 9_216;
+        }
+        if chance.one_in(4) {
+            limits.order_patience_us = 20_000;
+        }
+        let faults = Fault::ALL.iter().map(|(fault, _)| *fault).filter(|_| !chance.one_in(3));
+        let faults = faults.collect();
+        let mut rate = |often: u64| match chance.below(3) {
+            0 => 0,
+            _ => chance.between(1, often),
+        };
+        let rates = FaultRates {
+            write: rate(600),
+            space: rate(600),
+            sync: rate(800),
+            rename: rate(1_500),
+            directory: rate(1_500),
+        };
+        let shards = *chance.pick(&[1, 1, 2, 3, 7]);
+        let count = chance.between(2, 6);
+        let buyers = (0..count).map(|n| name(&mut chance, n, bulky)).collect();
+        let skus = (0..chance.between(2, 5)).map(|n| format!("sku-{}", n * 7 % 5)).collect();
+        let steps = chance.between(15, 45) * shards.min(3) as u64;
+        let weights = [
+            if bulky { 60 } else { chance.between(10, 40) },
+            steps,
+            if shards == 1 { 0 } else { chance.between(4, 25) },
+            chance.between(1, 8),
+            chance.between(3, 12),
+            chance.between(1, 6),
+            chance.between(1, 3),
+            chance.between(1, 3),
+            chance.between(1, 3),
+        ];
+        Self {
+            shards,
+            limits,
+            ticks: chance.between(120, 500),
+            buyers,
+            skus,
+            faults,
+            rates,
+            weights,
+            bulky,
+            lot_units_max: if bulky { 12 } else { *chance.pick(&[2, 5, 12]) },
+            hold_seconds_max: *chance.pick(&[1, 3, 20]),
+            advance_us_max: *chance.pick(&[2_000, 50_000, 400_000]),
+        }
+    }
+}
+
+/// Short names and long ones, so that frames have one sector or several.
+fn name(chance: &mut Chance, number: u64, bulky: bool) -> String {
+    let filling = match bulky {
+        true => 240,
+        false if chance.one_in(2) => 0,
+        false => chance.index(240),
+    };
+    format!("buyer-{number}{}", "x".repeat(filling))
+}

@@ -1,0 +1,498 @@
+//! One run: a node, its disk, its clocks and its clients under a seed, tick by tick.
+//!
+//! A tick draws from a stream of its own, so that leaving ticks out changes the others as little
+//! as possible. Faults come first; then the disk heals and everything must come to rest.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use sluice_core::engine::Reading;
+use sluice_core::id::HashKey;
+use sluice_core::journal::Fatal;
+use sluice_core::outcome::Outcome;
+use sluice_core::time::Timestamp;
+
+use crate::chance::Chance;
+use crate::clients::{Clients, Question, Sight};
+use crate::cuts::Cuts;
+use crate::disk::{Crash, FaultRates, SimDisk};
+use crate::marks::{Mark, Marks};
+use crate::model::Model;
+use crate::node::Node;
+use crate::profile::{Fault, Profile};
+use crate::requests::{Body, Request, Requests};
+
+/// What broke, in words; the first one is the invariant or the kind of check.
+pub type Verdict = Result<(), String>;
+
+/// How many events a report shows.
+const EVENTS_KEPT: usize = 60;
+
+const HOUR_US: u64 = 3_600_000_000;
+const TEN_YEARS_US: u64 = 10 * 365 * 24 * HOUR_US;
+
+/// One run.
+pub struct World {
+    /// The seed.
+    pub seed: u64,
+    /// What the seed is like.
+    pub profile: Profile,
+    /// What is left out of it.
+    pub(crate) cuts: Cuts,
+    pub(crate) disk: SimDisk,
+    pub(crate) node: Option<Node>,
+    pub(crate) model: Model,
+    pub(crate) requests: Requests,
+    pub(crate) clients: Clients,
+    pub(crate) marks: Marks,
+    pub(crate) reading: Reading,
+    frozen: bool,
+    /// Which run of the node this is.
+    pub(crate) run: u32,
+    /// Whether the run that writes has one shard.
+    pub(crate) alone: bool,
+    /// What was durable when nothing was half-way for the last time.
+    pub(crate) settled: u64,
+    /// Engine time when the node started.
+    pub(crate) started_at: Timestamp,
+    /// The journal has failed; the process is about to end.
+    failed: bool,
+    /// Calls to the disk before the step under way.
+    calls: u64,
+    window: bool,
+    tick: u64,
+    hash: u64,
+    events: VecDeque<String>,
+    tracing: bool,
+    /// Answers, for whoever listens.
+    pub(crate) heard: Option<BTreeMap<u128, Outcome>>,
+    /// Older contents of segments.
+    pub(crate) attic: BTreeMap<String, Vec<u8>>,
+}
+
+impl World {
+    /// Before the first start.
+    pub fn new(seed: u64, cuts: Cuts, tracing: bool) -> Self {
+        let profile = Profile::draw(seed);
+        Self::with_profile(seed, profile, cuts, tracing)
+    }
+
+    /// Before the first start, with a profile of the caller's.
+    pub fn with_profile(seed: u64, profile: Profile, cuts: Cuts, tracing: bool) -> Self {
+        Self {
+            seed,
+            disk: SimDisk::new(Chance::new(seed, 1)),
+            node: None,
+            model: Model::default(),
+            requests: Requests::new(profile.limits),
+            clients: Clients::new(&profile),
+            marks: Marks::default(),
+            reading: Reading { boot_us: 5_000_000, wall_us: 1_794_355_200_000_000 },
+            frozen: false,
+            run: 0,
+            alone: profile.shards == 1,
+            settled: 0,
+            started_at: Timestamp::ZERO,
+            failed: false,
+            calls: 0,
+            window: false,
+            tick: 0,
+            hash: 0xcbf2_9ce4_8422_2325,
+            events: VecDeque::new(),
+            tracing,
+            heard: None,
+            attic: BTreeMap::new(),
+            profile,
+            cuts,
+        }
+    }
+
+    /// The hash over all events so far: the same for the same seed.
+    pub fn hash(&self) -> u64 {
+        self.hash
+    }
+
+    /// The marks hit so far.
+    pub fn marks(&self) -> &Marks {
+        &self.marks
+    }
+
+    /// How many records the journal has.
+    pub fn records(&self) -> u64 {
+        self.model.last_sequence()
+    }
+
+    /// The last tick that was begun.
+    pub fn tick_number(&self) -> u64 {
+        self.tick
+    }
+
+    /// The last events, oldest first.
+    pub fn events(&self) -> impl Iterator<Item = &String> {
+        self.events.iter()
+    }
+
+    /// All of the run: faults, healing, last checks.
+    ///
+    /// # Errors
+    /// The check that failed.
+    pub fn live(&mut self) -> Verdict {
+        self.start(self.profile.shards)?;
+        for tick in 1..=self.profile.ticks.min(self.cuts.ticks_max) {
+            self.tick = tick;
+            if !self.cuts.leaves_out(tick) {
+                self.one_tick(tick)?;
+            }
+        }
+        self.tick = self.profile.ticks + 1;
+        self.heal()
+    }
+
+    fn one_tick(&mut self, tick: u64) -> Verdict {
+        let mut chance = Chance::new(self.seed, 2 * tick);
+        self.disk.reseed(Chance::new(self.seed, 2 * tick + 1));
+        if self.node.is_none() {
+            let shards = match self.has(Fault::Restart) && chance.one_in(3) {
+                true => *chance.pick(&[1, 2, 3, 7]),
+                false => self.profile.shards,
+            };
+            if self.has(Fault::MidStep) && chance.one_in(4) {
+                self.disk.crash_in(Some(chance.below(12)));
+            }
+            return self.start(shards);
+        }
+        if self.failed && chance.one_in(3) {
+            return self.crash(Crash::Kill, &mut chance);
+        }
+        let mut drawn = chance.below(self.profile.weights.iter().sum());
+        let mut kind = 0;
+        while drawn >= self.profile.weights[kind] {
+            drawn -= self.profile.weights[kind];
+            kind += 1;
+        }
+        match kind {
+            0 => self.ask(&mut chance),
+            1 => {
+                let shard = chance.index(self.shards());
+                self.step(shard)
+            }
+            2 => self.commit(),
+            3 => self.prepare(),
+            4 => self.advance(chance.between(1, self.profile.advance_us_max)),
+            5 => self.idle(&mut chance),
+            6 => self.draw_crash(&mut chance),
+            7 => self.draw_change(&mut chance),
+            _ => self.draw_window(&mut chance),
+        }
+    }
+
+    /// Whether this kind of fault happens in this run.
+    pub(crate) fn has(&self, fault: Fault) -> bool {
+        self.profile.faults.contains(&fault) && !self.cuts.is_off(fault)
+    }
+
+    pub(crate) fn shards(&self) -> usize {
+        self.node.as_ref().map_or(0, Node::shards)
+    }
+
+    pub(crate) fn now(&self) -> Timestamp {
+        self.node.as_ref().map_or(Timestamp::ZERO, |node| node.now(self.reading))
+    }
+
+    /// Takes an event into the hash and, if somebody looks, into the report.
+    pub(crate) fn note(&mut self, kind: &str, numbers: &[u64], words: impl FnOnce() -> String) {
+        let mut mix = |value: u64| {
+            self.hash = (self.hash ^ value).wrapping_mul(0x0000_0100_0000_01b3).rotate_left(23);
+        };
+        kind.bytes().for_each(|byte| mix(u64::from(byte)));
+        numbers.iter().for_each(|number| mix(*number));
+        mix(self.tick);
+        if self.tracing {
+            if self.events.len() == EVENTS_KEPT {
+                self.events.pop_front();
+            }
+            self.events.push_back(format!("{:>4} {kind} {}", self.tick, words()));
+        }
+    }
+
+    /// Keeps the answers from now on.
+    pub(crate) fn listen(&mut self) {
+        self.heard = Some(BTreeMap::new());
+    }
+
+    /// By which buyers and keys are hashed, while the node runs.
+    pub(crate) fn hash_key(&self) -> Option<HashKey> {
+        self.node.as_ref().map(|node| *node.hash_key())
+    }
+
+    /// Asks one question and waits for the answer.
+    pub(crate) fn converse(&mut self, body: Body, chance: &mut Chance) -> Result<Outcome, String> {
+        let mut clients = std::mem::replace(&mut self.clients, Clients::new(&self.profile));
+        let question = self.sight().map(|sight| clients.question(chance, body, sight));
+        self.clients = clients;
+        let question = question.ok_or("the node is down")?;
+        let id = question.id;
+        if !self.submit(question, false) {
+            return Err("the lane is full".to_owned());
+        }
+        self.rest()?;
+        let heard = self.heard.as_mut().and_then(|heard| heard.remove(&id));
+        heard.ok_or_else(|| "no answer came".to_owned())
+    }
+
+    fn sight(&self) -> Option<Sight<'_>> {
+        let node = self.node.as_ref()?;
+        Some(Sight {
+            hash_key: node.hash_key(),
+            now: node.now(self.reading),
+            model: &self.model,
+            shards: node.shards(),
+            profile: &self.profile,
+        })
+    }
+
+    fn ask(&mut self, chance: &mut Chance) -> Verdict {
+        let mut clients = std::mem::replace(&mut self.clients, Clients::new(&self.profile));
+        let questions = self.sight().map(|sight| clients.draw(chance, sight)).unwrap_or_default();
+        self.clients = clients;
+        for question in questions {
+            let by_port = chance.one_in(3);
+            self.submit(question, by_port);
+        }
+        Ok(())
+    }
+
+    /// Sends a question to the node. Says whether there was room.
+    pub(crate) fn submit(&mut self, question: Question, by_port: bool) -> bool {
+        let Question { id, body, command } = question;
+        let now = self.now();
+        let Some(node) = self.node.as_ref() else { return false };
+        let moves = matches!(body, Body::Relocate(..));
+        let in_flight = node.ledgers().iter().any(|ledger| ledger.in_flight() > 0);
+        // The port takes no more than its worker may have open.
+        let by_port = by_port && self.requests.open() < self.profile.limits.port_requests_max;
+        let taken = node.submit(id, command, by_port, now).is_ok();
+        let shards = node.shards();
+        if !taken {
+            self.marks.hit(Mark::LaneFull);
+        } else {
+            if moves && in_flight {
+                self.marks.hit(Mark::MoveInFlight);
+            }
+            if moves {
+                self.marks.hit(Mark::MovedWhileSelling);
+            }
+            let from = self.disk.durable_through();
+            let settled = self.settled.min(from);
+            let words = body.clone();
+            let run = self.run;
+            self.requests.ask(
+                id,
+                Request { body, from, settled, asked_at: now, shards, run, closed: false },
+            );
+            self.note("ask", &[id as u64], || format!("{id} {words:?}"));
+        }
+        taken
+    }
+
+    pub(crate) fn step(&mut self, shard: usize) -> Verdict {
+        let now = self.now();
+        self.calls = self.disk.calls();
+        let Some(node) = self.node.as_mut() else { return Ok(()) };
+        let result = node.step(shard, now);
+        if self.failed && self.shards() > 1 {
+            self.marks.hit(Mark::StepAfterFailure);
+        }
+        let worked = u64::from(result.as_ref().is_ok_and(|progress| progress.worked));
+        self.note("step", &[shard as u64, worked], || format!("{shard} at {now}: {result:?}"));
+        self.after(result.map(|_| ()))
+    }
+
+    pub(crate) fn commit(&mut self) -> Verdict {
+        let now = self.now();
+        self.calls = self.disk.calls();
+        let Some(node) = self.node.as_mut() else { return Ok(()) };
+        let result = node.commit(now);
+        if node.early() > 0 {
+            self.marks.hit(Mark::ReorderBufferUsed);
+        }
+        let durable = self.disk.durable_through();
+        self.note("commit", &[durable], || format!("through {durable}: {result:?}"));
+        self.after(result)
+    }
+
+    pub(crate) fn prepare(&mut self) -> Verdict {
+        if let Some(node) = self.node.as_mut() {
+            node.prepare();
+        }
+        self.note("prepare", &[], String::new);
+        self.after(Ok(()))
+    }
+
+    fn idle(&mut self, chance: &mut Chance) -> Verdict {
+        let shard = chance.index(self.shards());
+        self.idle_shard(shard)?;
+        if chance.one_in(2) { self.mark() } else { Ok(()) }
+    }
+
+    pub(crate) fn idle_shard(&mut self, shard: usize) -> Verdict {
+        let now = self.now();
+        self.calls = self.disk.calls();
+        let Some(node) = self.node.as_mut() else { return Ok(()) };
+        let result = node.idle(shard, now);
+        self.note("idle", &[shard as u64], || format!("{shard}: {result:?}"));
+        self.after(result)
+    }
+
+    pub(crate) fn mark(&mut self) -> Verdict {
+        let now = self.now();
+        self.calls = self.disk.calls();
+        let Some(node) = self.node.as_mut() else { return Ok(()) };
+        let result = node.mark(now);
+        self.note("mark", &[], || format!("{result:?}"));
+        self.after(result)
+    }
+
+    /// Time goes on, for both clocks.
+    pub(crate) fn advance(&mut self, micros: u64) -> Verdict {
+        let before = self.now();
+        self.reading.boot_us += micros;
+        if !self.frozen {
+            self.reading.wall_us += micros;
+        }
+        let right = self.now().micros_since(before) == micros || self.node.is_none();
+        if let Some(node) = &self.node {
+            let shown = node.now(self.reading).micros() as i64;
+            node.slew(self.reading);
+            let slewed = node.now(self.reading).micros() as i64 - shown;
+            if !right || slewed.unsigned_abs() > micros / 2_000 + 1 {
+                return Err(format!("CLOCK engine time went {micros} us and slewed {slewed} us"));
+            }
+        }
+        let now = self.now();
+        self.note("advance", &[micros], || format!("{micros} us to {now}"));
+        Ok(())
+    }
+
+    /// What a step left: frames, answers, pages; and whether it was the last.
+    pub(crate) fn after(&mut self, result: Result<(), Fatal>) -> Verdict {
+        self.absorb()?;
+        if self.disk.is_dead() {
+            let mut chance = Chance::new(self.seed, 2 * self.tick + (1 << 32));
+            let crash = if chance.one_in(4) { Crash::Kill } else { Crash::PowerCut };
+            return self.crash(crash, &mut chance);
+        }
+        match (result, self.failed) {
+            (Ok(()), _) => Ok(()),
+            (Err(fatal), _) if fatal.exit_code() != 74 => {
+                Err(format!("I12 a running journal says: {fatal}"))
+            }
+            (Err(_), true) if self.disk.calls() > self.calls => {
+                Err("I12 the disk was touched after the journal had failed".to_owned())
+            }
+            (Err(_), _) => {
+                self.failed = true;
+                Ok(())
+            }
+        }
+    }
+
+    /// The node ends without a word.
+    pub(crate) fn crash(&mut self, crash: Crash, chance: &mut Chance) -> Verdict {
+        if let Some(node) = self.node.take() {
+            let in_flight = node.ledgers().iter().filter(|ledger| ledger.in_flight() > 0).count();
+            if in_flight > 1 {
+                self.marks.hit(Mark::CrashWithSeveralInFlight);
+            }
+        }
+        self.failed = false;
+        self.disk.crash(crash);
+        self.requests.abandon();
+        if crash == Crash::PowerCut {
+            self.reading.boot_us = chance.between(1, 9_000_000);
+        }
+        self.note("crash", &[crash as u64], || format!("{crash:?}"));
+        if self.has(Fault::Rot) {
+            self.damage(chance)?;
+        }
+        Ok(())
+    }
+
+    fn draw_crash(&mut self, chance: &mut Chance) -> Verdict {
+        match chance.below(3) {
+            0 if self.has(Fault::Kill) => self.crash(Crash::Kill, chance),
+            1 if self.has(Fault::PowerCut) => self.crash(Crash::PowerCut, chance),
+            2 if self.has(Fault::MidStep) => {
+                match chance.one_in(2) {
+                    true => self.disk.crash_at_sync(true),
+                    false => self.disk.crash_in(Some(chance.below(10))),
+                }
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn draw_change(&mut self, chance: &mut Chance) -> Verdict {
+        if self.has(Fault::Restart) && chance.one_in(5) && !self.failed {
+            self.disk.set_rates(FaultRates::default());
+            self.disk.crash_in(None);
+            self.disk.crash_at_sync(false);
+            self.window = false;
+            return self.restart(*chance.pick(&[1, 2, 3, 7]));
+        }
+        if self.has(Fault::Move) {
+            let mut clients = std::mem::replace(&mut self.clients, Clients::new(&self.profile));
+            let question = self.sight().map(|sight| clients.relocate(chance, sight));
+            self.clients = clients;
+            if let Some(question) = question {
+                self.submit(question, false);
+            }
+        }
+        Ok(())
+    }
+
+    fn draw_window(&mut self, chance: &mut Chance) -> Verdict {
+        if chance.one_in(2) && self.has(Fault::Disk) {
+            self.window = !self.window;
+            let rates = if self.window { self.profile.rates } else { FaultRates::default() };
+            self.disk.set_rates(rates);
+        } else if self.has(Fault::Clock) {
+            self.leap(chance);
+        }
+        if self.has(Fault::Dawdle) && chance.one_in(2) {
+            sluice_core::planted::dawdle(chance.one_in(2));
+        }
+        Ok(())
+    }
+
+    fn leap(&mut self, chance: &mut Chance) {
+        let wall = self.reading.wall_us;
+        match chance.below(6) {
+            0 => self.reading.wall_us = wall + HOUR_US,
+            1 => self.reading.wall_us = wall.saturating_sub(HOUR_US),
+            2 => self.reading.wall_us = (wall + TEN_YEARS_US).min(200_000_000_000_000_000),
+            3 => self.reading.wall_us = wall.saturating_sub(TEN_YEARS_US),
+            4 => self.reading.wall_us = wall + chance.below(400_000),
+            _ => self.frozen = !self.frozen,
+        }
+        match self.reading.wall_us.cmp(&wall) {
+            std::cmp::Ordering::Greater => self.marks.hit(Mark::ClockAhead),
+            std::cmp::Ordering::Less => self.marks.hit(Mark::ClockBack),
+            std::cmp::Ordering::Equal => {}
+        }
+    }
+
+    /// No fault from now on.
+    pub(crate) fn stop_faults(&mut self) {
+        self.disk.set_rates(FaultRates::default());
+        self.disk.crash_in(None);
+        self.disk.crash_at_sync(false);
+        self.window = false;
+        sluice_core::planted::dawdle(false);
+    }
+
+    /// Whether the journal has failed and the process is about to end.
+    pub(crate) fn is_failed(&self) -> bool {
+        self.failed
+    }
+}
