@@ -21,6 +21,7 @@ use sluice_core::money::{AMOUNT_MAX, Amount};
 use sluice_core::name::SkuId;
 use sluice_core::outcome::{OrderView, Outcome, Refusal};
 use sluice_core::quantity::{QUANTITY_MAX, Quantity};
+use sluice_core::time::Timestamp;
 
 use crate::body::{self, Body};
 use crate::clock;
@@ -53,6 +54,14 @@ pub(crate) struct OrderDesk {
     metrics: Arc<WorkerMetrics>,
 }
 
+/// What the head of a request says.
+pub(crate) struct Asked {
+    arrived: Timestamp,
+    buyer: Buyer,
+    /// What is wrong with it is said after what is wrong with the body's length.
+    key: Result<Option<Key>, Problem>,
+}
+
 /// What a request asks for.
 #[derive(Debug, PartialEq, Eq)]
 struct Wanted {
@@ -70,27 +79,38 @@ impl OrderDesk {
         Self { gate, replies, ids, tokens: RefCell::new(TokenCache::new()), metrics }
     }
 
-    /// Places an order.
-    pub(crate) async fn place(
-        &self,
-        id: RequestId,
-        pace: &Pace,
-        mut request: Request<Incoming>,
-    ) -> Result<Response<Body>, Problem> {
+    /// Settles what the head of a request says, and gives its body to be read.
+    pub(crate) fn let_in(&self, request: Request<Incoming>) -> Result<(Asked, Incoming), Problem> {
         self.shed()?;
         let arrived = self.gate.handle.now();
         let buyer = self.buyer(request.headers())?;
         body::check_length(request.body())?;
         body::check_media_type(request.headers())?;
-        let bytes = body::read(request.body_mut()).await?;
+        let key = match request.uri().query() {
+            None => idempotency_key(request.headers()),
+            Some(_) => Err(Problem::invalid("query: this call takes no parameters")),
+        };
+        let key = key.map(|key| key.map(|key| Key::new(self.gate.handle.hash_key(), &buyer, key)));
+        Ok((Asked { arrived, buyer, key }, request.into_body()))
+    }
+
+    /// Places an order.
+    pub(crate) async fn place(
+        &self,
+        id: RequestId,
+        pace: &Pace,
+        asked: Asked,
+        mut body: Incoming,
+    ) -> Result<Response<Body>, Problem> {
+        let bytes = body::read(&mut body).await?;
+        drop(body);
         pace.enter(Phase::Serving);
         let wanted = Wanted::read(&bytes)?;
-        let key = idempotency_key(request.headers())?;
-        if request.uri().query().is_some() {
-            return Err(Problem::invalid("query: this call takes no parameters"));
-        }
+        drop(bytes);
+        let Asked { arrived, buyer, key } = asked;
+        let key = key?;
         for _ in 0..DRAWS_MAX {
-            let place = self.command(id, &buyer, &wanted, key);
+            let place = self.command(id, arrived, &buyer, &wanted, key.clone());
             let Some((reply, reply_to)) = self.replies.open() else { return Err(self.full()) };
             match self.gate.handle.submit_asleep(place, reply_to, arrived) {
                 Ok(shard) => wakes::later(&self.gate.handle, shard),
@@ -149,11 +169,18 @@ impl OrderDesk {
         Ok(checked.buyer)
     }
 
-    fn command(&self, id: RequestId, buyer: &Buyer, wanted: &Wanted, key: Option<&str>) -> Command {
-        let handle = &self.gate.handle;
+    fn command(
+        &self,
+        id: RequestId,
+        arrived: Timestamp,
+        buyer: &Buyer,
+        wanted: &Wanted,
+        key: Option<Key>,
+    ) -> Command {
+        let cell = self.gate.handle.cell();
         Command::Place(Box::new(Place {
-            order: self.ids.borrow_mut().order(handle.now(), handle.cell(), buyer.slot),
-            key: key.map(|key| Key::new(handle.hash_key(), buyer, key)),
+            order: self.ids.borrow_mut().order(arrived, cell, buyer.slot),
+            key,
             fingerprint: Place::fingerprint_of(&wanted.lines, false, wanted.max_amount),
             buyer: buyer.clone(),
             lines: wanted.lines.clone(),

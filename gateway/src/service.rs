@@ -2,6 +2,7 @@
 //! to the hot path or to the router, and what every answer carries.
 
 use std::cell::RefCell;
+use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -17,7 +18,7 @@ use sluice_core::id::RequestId;
 use crate::body::Body;
 use crate::gate::WorkerMetrics;
 use crate::ids::Ids;
-use crate::order::OrderDesk;
+use crate::order::{Asked, OrderDesk};
 use crate::problem::{Code, Problem};
 use crate::wire::pace::{Pace, Phase};
 
@@ -47,68 +48,93 @@ impl Service {
     }
 
     /// Answers one request.
-    pub(crate) async fn answer(&self, pace: &Pace, request: Request<Incoming>) -> Response<Body> {
+    ///
+    /// What the head of the request says is settled before the first wait, so that the request
+    /// itself is neither kept nor moved with the future.
+    pub(crate) fn answer(
+        self: Rc<Self>,
+        pace: Rc<Pace>,
+        request: Request<Incoming>,
+    ) -> impl Future<Output = Response<Body>> {
         let id = self.ids.borrow_mut().request();
         // Where two programs could see the end of a request in different places, it is the last.
         let mut last =
             request.headers().contains_key(TRANSFER_ENCODING) || request.uri().scheme().is_some();
-        let mut response = match check(pace, &request) {
-            Ok(()) => {
-                pace.enter(if request.body().is_end_stream() {
-                    Phase::Serving
-                } else {
-                    Phase::Body
-                });
-                self.route(id, pace, request).await
+        let way = self.way(id, &pace, request);
+        last |= matches!(way, Way::Nowhere(_));
+        async move {
+            let mut response = match way {
+                Way::Desk(Ok((asked, body))) => {
+                    let desk = self.desk.as_ref().expect("the desk has let it in");
+                    let placed = desk.place(id, &pace, asked, body).await;
+                    placed.unwrap_or_else(|problem| refuse(&problem, id))
+                }
+                Way::Router(request) => Rc::clone(&self).by_router(id, request).await,
+                Way::Desk(Err(problem)) | Way::Nowhere(problem) => refuse(&problem, id),
+            };
+            if last || response.status() == Code::BodyTooLarge.status() {
+                response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
             }
-            Err(problem) => {
-                last = true;
-                refuse(&problem, id)
-            }
-        };
-        if last || response.status() == Code::BodyTooLarge.status() {
-            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+            let class = usize::from(response.status().as_u16() / 100).clamp(2, 5) - 2;
+            self.metrics.answers[class].add(1);
+            pace.enter(Phase::Idle);
+            response
         }
-        let class = usize::from(response.status().as_u16() / 100).clamp(2, 5) - 2;
-        self.metrics.answers[class].add(1);
-        response
     }
 
-    async fn route(
-        &self,
-        id: RequestId,
-        pace: &Pace,
-        request: Request<Incoming>,
-    ) -> Response<Body> {
+    fn way(&self, id: RequestId, pace: &Pace, request: Request<Incoming>) -> Way {
+        if let Err(problem) = check(pace, &request) {
+            return Way::Nowhere(problem);
+        }
+        let is_read = request.body().is_end_stream();
+        pace.enter(if is_read { Phase::Serving } else { Phase::Body });
         if let Some(desk) = &self.desk
             && request.method() == Method::POST
             && request.uri().path() == "/v1/orders"
         {
-            return match desk.place(id, pace, request).await {
-                Ok(response) => response,
-                Err(problem) => refuse(&problem, id),
-            };
+            return Way::Desk(desk.let_in(request));
         }
         // Handlers read the body under a deadline of their own.
         pace.enter(Phase::Serving);
         let mut request = request.map(axum::body::Body::new);
         request.extensions_mut().insert(id);
-        let router = self.router.clone();
-        let mut response = match router.oneshot(request).await {
-            Ok(response) => response,
-            Err(never) => match never {},
-        };
-        if let Some(problem) = response.extensions_mut().remove::<Problem>() {
-            let mut refusal = refuse(&problem, id);
-            if let Some(methods) = response.headers_mut().remove(ALLOW) {
-                refusal.headers_mut().insert(ALLOW, methods);
-            }
-            return refusal;
-        }
-        let value = HeaderValue::from_bytes(&id.ascii()).expect("base32");
-        response.headers_mut().insert(X_REQUEST_ID, value);
-        response.map(Body::Handler)
+        Way::Router(Box::new(request))
     }
+
+    /// In a box: what is not on the hot path must not make the hot path's future larger.
+    fn by_router(
+        self: Rc<Self>,
+        id: RequestId,
+        request: Box<Request<axum::body::Body>>,
+    ) -> Pin<Box<dyn Future<Output = Response<Body>>>> {
+        Box::pin(async move {
+            let router = self.router.clone();
+            let mut response = match router.oneshot(*request).await {
+                Ok(response) => response,
+                Err(never) => match never {},
+            };
+            if let Some(problem) = response.extensions_mut().remove::<Problem>() {
+                let mut refusal = refuse(&problem, id);
+                if let Some(methods) = response.headers_mut().remove(ALLOW) {
+                    refusal.headers_mut().insert(ALLOW, methods);
+                }
+                return refusal;
+            }
+            let value = HeaderValue::from_bytes(&id.ascii()).expect("base32");
+            response.headers_mut().insert(X_REQUEST_ID, value);
+            response.map(Body::Handler)
+        })
+    }
+}
+
+/// The way of a request.
+enum Way {
+    /// An order, or why it is not even read.
+    Desk(Result<(Asked, Incoming), Problem>),
+    /// All else.
+    Router(Box<Request<axum::body::Body>>),
+    /// Refused, and the connection with it.
+    Nowhere(Problem),
 }
 
 /// What the parser lets pass and no route should see.

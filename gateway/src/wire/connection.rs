@@ -1,11 +1,13 @@
 //! One connection, from its first byte to its last.
 
 use std::cell::RefCell;
+use std::convert::Infallible;
 use std::future::poll_fn;
 use std::pin::pin;
 use std::rc::Rc;
 use std::task::Poll;
 
+use futures_util::FutureExt as _;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
@@ -14,7 +16,7 @@ use tokio::net::TcpStream;
 use crate::ids::Ids;
 use crate::service::Service;
 
-use super::pace::{Pace, Phase};
+use super::pace::Pace;
 use super::watched::Watched;
 
 /// Longest head of a request, and size of the buffer it is read into.
@@ -31,12 +33,8 @@ pub(crate) async fn serve(
     let handler = {
         let pace = Rc::clone(&pace);
         service_fn(move |request| {
-            let (service, pace) = (Rc::clone(&service), Rc::clone(&pace));
-            async move {
-                let answer = service.answer(&pace, request).await;
-                pace.enter(Phase::Idle);
-                Ok::<_, std::convert::Infallible>(answer)
-            }
+            let answer = Rc::clone(&service).answer(Rc::clone(&pace), request);
+            answer.map(Ok::<_, Infallible>)
         })
     };
     let mut connection = pin!(
