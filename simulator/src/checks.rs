@@ -151,11 +151,11 @@ impl World {
             for stock in ledger.stocks() {
                 stocks += 1;
                 let id = stock.sku();
-                let sku = &self.model.skus.get(&id);
+                let sku = self.model.skus.get(id);
                 if !sku.is_some_and(|sku| sku.equals(&stock.view(0))) {
                     return Err(format!("I5 the journal has {sku:?}, memory {:?}", stock.view(0)));
                 }
-                let shown = node.board().page(&id).map(|page| page.available());
+                let shown = node.board().page(id).map(|page| page.available());
                 let available = sku.map(|sku| sku.now().available);
                 if shown != available {
                     return Err(format!("I2 the page of {id} shows {shown:?}, not {available:?}"));

@@ -84,7 +84,7 @@ impl Clients {
     pub fn draw(&mut self, chance: &mut Chance, sight: Sight<'_>) -> Vec<Question> {
         if self.openings < 2 * (self.skus.len() - 1) {
             let sku = self.skus[self.openings / 2].clone();
-            let first = self.openings % 2 == 0;
+            let first = self.openings.is_multiple_of(2);
             self.openings += 1;
             let body = if first {
                 self.define(chance, sku, sight)

@@ -17,6 +17,7 @@ use sluice_core::storage::{Storage, StorageFile};
 use crate::chance::Chance;
 use crate::frame::Frame;
 use crate::marks::{Mark, Marks};
+use crate::sectors::FileState;
 
 /// How often calls fail, in ten thousand.
 #[derive(Clone, Copy, Debug, Default)]
@@ -52,18 +53,6 @@ pub struct SimDisk {
 pub struct SimFile {
     disk: SimDisk,
     inode: u64,
-}
-
-#[derive(Clone, Default)]
-struct FileState {
-    /// What a reader sees.
-    cached: Vec<u8>,
-    /// What a power cut leaves.
-    durable: Vec<u8>,
-    /// Sectors that the next sync writes.
-    dirty: BTreeSet<usize>,
-    /// Sectors that count as clean and are not on the disk.
-    forsaken: BTreeSet<usize>,
 }
 
 #[derive(Clone)]
@@ -326,41 +315,6 @@ fn apply(names: &mut BTreeMap<String, u64>, change: &NameChange) {
         NameChange::Remove(name) => {
             names.remove(name);
         }
-    }
-}
-
-impl FileState {
-    fn resize(&mut self, length: usize) {
-        self.cached.resize(length, 0);
-        // Blocks that are reserved and were never written read as zeros.
-        self.durable.resize(length, 0);
-    }
-
-    fn flush(&mut self, sector: usize) {
-        let start = sector * SECTOR_BYTES;
-        let end = (start + SECTOR_BYTES).min(self.cached.len());
-        self.durable[start..end].copy_from_slice(&self.cached[start..end]);
-    }
-
-    fn cut_power(&mut self, chance: &mut Chance) {
-        for sector in std::mem::take(&mut self.dirty) {
-            match chance.below(3) {
-                0 => self.flush(sector),
-                1 => {}
-                _ => self.tear(sector, chance),
-            }
-        }
-        self.forsaken.clear();
-        self.cached.clone_from(&self.durable);
-    }
-
-    /// Some bytes of the sector are new, some old.
-    fn tear(&mut self, sector: usize, chance: &mut Chance) {
-        let start = sector * SECTOR_BYTES;
-        let end = (start + SECTOR_BYTES).min(self.cached.len());
-        let cut = start + chance.index(end - start);
-        let new = if chance.one_in(2) { start..cut } else { cut..end };
-        self.durable[new.clone()].copy_from_slice(&self.cached[new]);
     }
 }
 

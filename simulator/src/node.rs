@@ -140,11 +140,6 @@ impl Node {
         &self.metrics[shard]
     }
 
-    /// Who owns what.
-    pub fn router(&self) -> &Router {
-        &self.router
-    }
-
     /// Puts a command into its lane. The answer goes to the mailbox or, by `port`, to the port.
     ///
     /// # Errors

@@ -10,12 +10,13 @@ use sluice_core::event::{Event, Meta, OrderPlaced, OrderStatus, record, total};
 use sluice_core::id::OrderId;
 use sluice_core::limits::Limits;
 use sluice_core::name::SkuId;
-use sluice_core::outcome::{Counters, OrderPage, OrderView, Outcome, Refusal, StockView};
+use sluice_core::outcome::{OrderPage, OrderView, Outcome, StockView};
 use sluice_core::router::Movable;
 use sluice_core::time::Timestamp;
 
 use crate::marks::{Mark, Marks};
 use crate::model::{Model, at, within};
+use crate::refusals::Case;
 
 /// What was asked.
 #[derive(Clone, Debug)]
@@ -236,33 +237,14 @@ impl Requests {
         let from = request.from;
         match (&request.body, outcome) {
             (_, Outcome::Refused(refusal)) => {
-                self.refusal(model, request, refusal, to, marks).map(|()| false)
+                let (limits, now) = (&self.limits, self.now);
+                Case { model, request, to, limits, now }.judge(refusal, marks).map(|()| false)
             }
             (Body::Place(place), Outcome::Placed(view)) => {
-                if view.order != place.order || view.version != 1 {
-                    return Err("another order was placed".to_owned());
-                }
-                let lost = place.key.is_some() && request.run > 1;
-                if lost && self.was_lost(place, request.run) {
-                    marks.hit(Mark::OrderMadeAfterLoss);
-                }
-                shown(model, view, &place.buyer.name, (0, to)).map(|()| true)
+                self.made(model, (place, request), view, to, marks).map(|()| true)
             }
             (Body::Place(place), Outcome::Repeated(view)) => {
-                shown(model, view, &place.buyer.name, (from, to))?;
-                let order = &model.orders[&view.order];
-                if order.key.as_deref() != place.key.as_ref().map(|key| &*key.name)
-                    || order.fingerprint != place.fingerprint
-                {
-                    return Err("I3 the order of another key or request".to_owned());
-                }
-                if order.states[0].0 > from {
-                    marks.hit(Mark::RetryMeetsFirst);
-                }
-                if self.placed.get(&view.order).is_some_and(|run| *run < request.run) {
-                    marks.hit(Mark::RetryAfterCrash);
-                }
-                Ok(false)
+                self.repeated(model, (place, request), view, to, marks).map(|()| false)
             }
             (Body::Cancel(cancel, buyer), Outcome::Order(view)) => {
                 shown(model, view, buyer, (from, to))?;
@@ -308,6 +290,49 @@ impl Requests {
         }
     }
 
+    /// A new order, just made.
+    fn made(
+        &self,
+        model: &Model,
+        (place, request): (&Place, &Request),
+        view: &OrderView,
+        to: u64,
+        marks: &mut Marks,
+    ) -> Verdict {
+        if view.order != place.order || view.version != 1 {
+            return Err("another order was placed".to_owned());
+        }
+        if place.key.is_some() && self.was_lost(place, request.run) {
+            marks.hit(Mark::OrderMadeAfterLoss);
+        }
+        shown(model, view, &place.buyer.name, (0, to))
+    }
+
+    /// The order of an earlier request.
+    fn repeated(
+        &self,
+        model: &Model,
+        (place, request): (&Place, &Request),
+        view: &OrderView,
+        to: u64,
+        marks: &mut Marks,
+    ) -> Verdict {
+        shown(model, view, &place.buyer.name, (request.from, to))?;
+        let order = &model.orders[&view.order];
+        if order.key.as_deref() != place.key.as_ref().map(|key| &*key.name)
+            || order.fingerprint != place.fingerprint
+        {
+            return Err("I3 the order of another key or request".to_owned());
+        }
+        if order.states[0].0 > request.from {
+            marks.hit(Mark::RetryMeetsFirst);
+        }
+        if self.placed.get(&view.order).is_some_and(|run| *run < request.run) {
+            marks.hit(Mark::RetryAfterCrash);
+        }
+        Ok(())
+    }
+
     /// Whether the same key was asked for in an earlier run and made nothing.
     fn was_lost(&self, place: &Place, run: u32) -> bool {
         let key = place.key.as_ref().map(|key| key.digest);
@@ -318,187 +343,19 @@ impl Requests {
             _ => false,
         })
     }
-
-    fn refusal(
-        &self,
-        model: &Model,
-        request: &Request,
-        refusal: &Refusal,
-        to: u64,
-        marks: &mut Marks,
-    ) -> Verdict {
-        let (from, place) = (request.from, request.body.place());
-        let limits = &self.limits;
-        let (right, mark) = match (refusal, &request.body) {
-            (Refusal::SkuNotFound, body) => {
-                let known = |sku: &SkuId| {
-                    model.skus.get(sku).is_some_and(|sku| at(&sku.terms, from).is_some())
-                };
-                (body.skus().iter().any(|sku| !known(sku)), None)
-            }
-            (Refusal::OrderNotFound, body) => (!found(model, body, from), None),
-            (Refusal::BuyerLimit { sku, limit, has }, Body::Place(place)) => {
-                let line = place.lines.iter().find(|line| line.sku == *sku);
-                let over = line.is_some_and(|l| has + l.quantity.units() > u64::from(*limit));
-                let past = model.units_of(&place.buyer.name, sku);
-                let had = past.map_or(*has == 0, |past| within(past, from, to).any(|h| h == has));
-                let terms = model.skus.get(sku).map(|sku| &sku.terms);
-                let said = terms.is_some_and(|terms| {
-                    within(terms, from, to).any(|terms| terms.per_buyer_limit == *limit)
-                });
-                (over && had && said, Some(Mark::SaidBuyerLimit))
-            }
-            (Refusal::SoldOut { sku }, Body::Place(place)) => {
-                let line = place.lines.iter().find(|line| line.sku == *sku);
-                let units = line.map_or(0, |line| line.quantity.units());
-                if place.lines.len() > 1 && place.lines[0].sku != *sku {
-                    marks.hit(Mark::LinesRefused);
-                }
-                (lacking(model, request, sku, units, to), Some(Mark::SaidSoldOut))
-            }
-            // Units set aside for orders in flight are not there for a withdrawal.
-            (Refusal::SoldOut { sku }, Body::Withdraw(withdraw)) => {
-                let units = withdraw.quantity.units();
-                (request.shards > 1 || lacking(model, request, sku, units, to), None)
-            }
-            (Refusal::PriceChanged { amount }, Body::Place(place)) => {
-                (place.max_amount.is_some_and(|most| *amount > most), Some(Mark::SaidPriceChanged))
-            }
-            (Refusal::CurrenciesDiffer, Body::Place(place)) => {
-                (place.lines.len() > 1, Some(Mark::SaidCurrenciesDiffer))
-            }
-            (Refusal::KeyReused, Body::Place(place)) => {
-                let key = (place.buyer.name.to_string(), key_name(place));
-                let order = model.keys.get(&key).map(|order| &model.orders[order]);
-                let other = order.is_some_and(|order| {
-                    order.states[0].0 <= to && order.fingerprint != place.fingerprint
-                });
-                (other, Some(Mark::SaidKeyReused))
-            }
-            (Refusal::TooManyKeys, Body::Place(place)) => {
-                let keys = model.keys_at(&place.buyer.name, to);
-                (keys >= limits.keys_per_buyer_max, Some(Mark::SaidTooManyKeys))
-            }
-            (Refusal::OrderIdTaken, _) => {
-                let order = place.and_then(|place| model.orders.get(&place.order));
-                let taken = order.is_some_and(|order| order.states[0].0 <= to);
-                (taken, Some(Mark::SaidOrderIdTaken))
-            }
-            (Refusal::OrderState { status }, Body::Cancel(cancel, _)) => {
-                let order = model.orders.get(&cancel.order);
-                let state = order.and_then(|order| order.state_at(to));
-                if order.and_then(|order| order.state_at(from)).map(|(before, _)| before)
-                    == Some(OrderStatus::Reserved)
-                {
-                    marks.hit(Mark::ExpiryBeatsCancel);
-                }
-                let right = state.is_some_and(|(now, _)| now == *status);
-                (right && *status == OrderStatus::Expired, None)
-            }
-            (Refusal::LotExists, Body::Receive(receive)) => {
-                let lots = model.skus.get(&receive.sku).map(|sku| &sku.lots);
-                let lot = lots.into_iter().flatten().find(|lot| lot.name == receive.lot);
-                let other = lot.is_some_and(|lot| {
-                    lot.unit_price != receive.unit_price
-                        || lot.counters.received != receive.quantity.units()
-                });
-                (other, Some(Mark::SaidLotExists))
-            }
-            (Refusal::WithdrawalExists, Body::Withdraw(withdraw)) => {
-                let sku = model.skus.get(&withdraw.sku);
-                let body = sku.and_then(|sku| sku.withdrawals.get(&withdraw.withdrawal));
-                let same = (withdraw.quantity.get(), withdraw.reason.to_string());
-                (body.is_some_and(|body| *body != same), Some(Mark::SaidWithdrawalExists))
-            }
-            (Refusal::RevisionChanged { revision }, Body::Define(define)) => {
-                let terms = model.skus.get(&define.sku).map(|sku| &sku.terms);
-                let now = terms.into_iter().flatten().map(|(_, terms)| terms.revision);
-                let is = *revision == 0 || now.into_iter().any(|now| now == *revision);
-                (is && define.if_revision != Some(*revision), None)
-            }
-            (Refusal::CurrencyFixed { currency }, Body::Define(define)) => {
-                let sku = model.skus.get(&define.sku).filter(|sku| !sku.lots.is_empty());
-                (sku.is_some_and(|sku| sku.newest_terms().currency == *currency), None)
-            }
-            (Refusal::Capacity { .. }, _) => (true, Some(Mark::SaidCapacity)),
-            (Refusal::Overloaded, Body::Place(_))
-                if self.now.micros_since(request.asked_at) > limits.order_patience_us =>
-            {
-                (true, Some(Mark::PatienceOver))
-            }
-            // On one shard nothing waits for anything but its turn.
-            (Refusal::Overloaded, Body::Place(_) | Body::ReadByKey(..)) => {
-                (request.shards > 1, Some(Mark::WaitingTurnedAway))
-            }
-            (Refusal::Overloaded, Body::Relocate(..)) => (true, None),
-            (Refusal::NoSuchShard, Body::Relocate(_, to)) => (*to >= request.shards, None),
-            _ => (false, None),
-        };
-        if let Some(mark) = mark {
-            marks.hit(mark);
-        }
-        if right {
-            Ok(())
-        } else {
-            Err(format!("I2 the durable journal has no reason for {refusal:?}"))
-        }
-    }
 }
 
 impl Body {
-    fn place(&self) -> Option<&Place> {
+    /// The one SKU that it is about, if it is about one.
+    pub fn sku(&self) -> Option<&SkuId> {
         match self {
-            Self::Place(place) => Some(place),
+            Self::Define(define) => Some(&define.sku),
+            Self::Receive(receive) => Some(&receive.sku),
+            Self::Withdraw(withdraw) => Some(&withdraw.sku),
+            Self::ReadStock(sku) => Some(sku),
             _ => None,
         }
     }
-
-    fn skus(&self) -> Vec<SkuId> {
-        match self {
-            Self::Place(place) => place.lines.iter().map(|line| line.sku.clone()).collect(),
-            Self::Receive(receive) => vec![receive.sku.clone()],
-            Self::Withdraw(withdraw) => vec![withdraw.sku.clone()],
-            Self::ReadStock(sku) => vec![sku.clone()],
-            _ => Vec::new(),
-        }
-    }
-}
-
-fn key_name(place: &Place) -> String {
-    place.key.as_ref().map(|key| key.name.to_string()).unwrap_or_default()
-}
-
-/// Whether what was asked for was durable, and the asker's, when they asked.
-fn found(model: &Model, body: &Body, from: u64) -> bool {
-    let (order, buyer) = match body {
-        Body::Cancel(cancel, buyer) => (Some(cancel.order), buyer),
-        Body::ReadOrder(order, buyer) => (Some(*order), buyer),
-        Body::ReadByKey(buyer, key) => {
-            (model.keys.get(&(buyer.clone(), key.clone())).copied(), buyer)
-        }
-        _ => return true,
-    };
-    let order = order.and_then(|order| model.orders.get(&order));
-    order.is_some_and(|order| order.buyer == *buyer && order.state_at(from).is_some())
-}
-
-/// Whether fewer units than that were there at some moment that the owner may have seen. Among
-/// several shards an owner hears of units that come back a little later than the journal.
-fn lacking(model: &Model, request: &Request, sku: &SkuId, units: u64, to: u64) -> bool {
-    let Some(sku) = model.skus.get(sku) else { return false };
-    if request.shards == 1 {
-        return within(&sku.counters, request.from, to).any(|now| now.available < units);
-    }
-    let mut before: Option<&Counters> = None;
-    let mut late = 0;
-    within(&sku.counters, request.settled, to).any(|now| {
-        if let Some(before) = before.replace(now)
-            && before.received == now.received
-        {
-            late += now.available.saturating_sub(before.available);
-        }
-        now.available < units + late
-    })
 }
 
 fn shown(model: &Model, view: &OrderView, buyer: &str, (from, to): (u64, u64)) -> Verdict {

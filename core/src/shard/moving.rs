@@ -9,6 +9,11 @@
 //!        ◀──────────────── Moved, to all: send what was kept back to the new owner
 //! ```
 //!
+//! A SKU's owner goes on taking messages about it until all have paused. A slot's home stops at
+//! once, and says `Pause` only when nothing that the slot sent is kept back here for a SKU that
+//! moves as well: so `Paused` proves that the owners have taken all that the slot sent from here,
+//! and nothing that it sends from its new home can overtake (a `Restore` its own `Confirm`).
+//!
 //! Batches between two shards keep their order, so that no message about a value can overtake an
 //! earlier one by another way, and none can reach the new owner before the value itself.
 //! Commands that come late to the old owner are forwarded.
@@ -38,6 +43,8 @@ struct Departure {
     value: Movable,
     to: usize,
     reply: ReplyTo,
+    /// Whether the others were told to pause.
+    announced: bool,
     /// Shards that have not paused yet.
     acks_missing: usize,
     /// All that was staged when the value stopped changing here.
@@ -67,6 +74,11 @@ impl Moves {
         self.away.push(value);
     }
 
+    /// Whether messages for a SKU are kept back.
+    fn keeps_for_stock(&self) -> bool {
+        self.parked.iter().any(|(of, _)| matches!(of, Movable::Bucket(_)))
+    }
+
     /// The value is where it belongs again: gives out what was kept back, in order.
     fn unpark(&mut self, value: Movable) -> Vec<Message> {
         self.away.retain(|other| *other != value);
@@ -91,13 +103,15 @@ impl<L: Log> Shard<L> {
             return self.answer(reply, Outcome::Relocated);
         }
         let mut acks_missing = self.moves.shards - 1;
+        let mut announced = false;
         if planted::is(Bug::MoveWithoutBarrier) {
-            acks_missing = 0;
+            (acks_missing, announced) = (0, true);
             self.moves.pause(value);
-        } else {
-            self.send_others(|| Parcel::Pause(value));
+        } else if let Movable::Slot(_) = value {
+            self.moves.pause(value);
         }
-        let departure = Departure { value, to, reply, acks_missing, staged: None, shipped: false };
+        let (staged, shipped) = (None, false);
+        let departure = Departure { value, to, reply, announced, acks_missing, staged, shipped };
         self.moves.departures.push(departure);
     }
 
@@ -109,14 +123,25 @@ impl<L: Log> Shard<L> {
             return;
         }
         departure.acks_missing -= 1;
-        if departure.acks_missing == 0 {
+        if departure.acks_missing == 0 && matches!(value, Movable::Bucket(_)) {
             self.moves.away.push(value);
+        }
+    }
+
+    /// Tells the others to pause, as soon as that proves what it must.
+    fn announce(&mut self, place: usize) {
+        let Departure { value, announced, .. } = self.moves.departures[place];
+        let waits = matches!(value, Movable::Slot(_)) && self.moves.keeps_for_stock();
+        if !announced && !waits {
+            self.moves.departures[place].announced = true;
+            self.send_others(|| Parcel::Pause(value));
         }
     }
 
     /// Sends off the values that stopped changing and whose changes are durable and published.
     pub(super) fn ship(&mut self) {
         for place in 0..self.moves.departures.len() {
+            self.announce(place);
             let departure = &mut self.moves.departures[place];
             if departure.acks_missing > 0 || departure.shipped {
                 continue;
