@@ -50,7 +50,7 @@ pub struct Limits {
     pub expiries_per_step_max: usize,
     /// How long an order may wait in an inbox before it is refused undecided, in microseconds.
     pub order_patience_us: u64,
-    /// SKUs of one node.
+    /// SKUs of one shard.
     pub skus_max: usize,
     /// Lots of one SKU.
     pub lots_per_sku_max: usize,

@@ -135,7 +135,7 @@ impl Ledger {
             let Some(stock) = self.stocks.get_mut(&request.sku) else {
                 return Gathered::Refused(Refusal::SkuNotFound);
             };
-            match stock.offer(&request) {
+            match stock.offer_newcomer(&request) {
                 Offer::Granted(grant) => {
                     stock.lots.set_aside(&grant.draws);
                     if let Err(refusal) = attempt.take(request.sku, request.quantity, grant) {
@@ -275,7 +275,7 @@ impl Ledger {
             let refused = Err(Refusal::SkuNotFound);
             return turn.effects.send(held(&request, refused));
         };
-        let result = match stock.offer(&request) {
+        let result = match stock.offer_newcomer(&request) {
             Offer::Granted(grant) => {
                 stock.lots.set_aside(&grant.draws);
                 turn.effects.touch(&request.sku);

@@ -104,7 +104,7 @@ impl SkuStock {
     /// Decides on a request for units; changes nothing.
     ///
     /// `sold_out` is said only if the units would be lacking even if every provisional hold were
-    /// released. Newcomers queue behind those that wait already.
+    /// released.
     pub(super) fn offer(&self, request: &HoldRequest) -> Offer {
         let units = request.quantity.units();
         let limit = u64::from(self.per_buyer_limit);
@@ -132,6 +132,14 @@ impl SkuStock {
                 Offer::Refused(Refusal::SoldOut { sku: self.sku.clone() })
             }
             None => Offer::Unsettled,
+        }
+    }
+
+    /// [`SkuStock::offer`] for a request that has not waited yet: it queues behind those that have.
+    pub(super) fn offer_newcomer(&self, request: &HoldRequest) -> Offer {
+        match self.offer(request) {
+            Offer::Granted(_) if !self.parked.is_empty() => Offer::Unsettled,
+            other => other,
         }
     }
 
