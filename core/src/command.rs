@@ -2,10 +2,10 @@
 
 use std::fmt;
 use std::hash::Hasher;
-use std::sync::Arc;
 
 use siphasher::sip::SipHasher13;
 use smallvec::SmallVec;
+use smol_str::SmolStr;
 
 use crate::event::OrderStatus;
 use crate::id::{BuyerDigest, HashKey, KeyDigest, OrderId, RequestId, SlotId};
@@ -113,8 +113,9 @@ pub enum Command {
 /// A buyer, as a command names them.
 #[derive(Clone, Debug)]
 pub struct Buyer {
-    /// The raw id.
-    pub name: Arc<str>,
+    /// The raw id. Inline if it is short: commands cross threads, and a counter that two cores
+    /// write costs more than copying it.
+    pub name: SmolStr,
     /// As the ledger knows them.
     pub digest: BuyerDigest,
     /// Their home.
@@ -124,7 +125,11 @@ pub struct Buyer {
 impl Buyer {
     /// Of a raw id of 1 … 255 bytes, which the caller has checked.
     pub fn new(hash_key: &HashKey, name: &str) -> Self {
-        Self { name: Arc::from(name), digest: hash_key.buyer(name), slot: SlotId::of_buyer(name) }
+        Self {
+            name: SmolStr::new(name),
+            digest: hash_key.buyer(name),
+            slot: SlotId::of_buyer(name),
+        }
     }
 }
 
@@ -132,7 +137,7 @@ impl Buyer {
 #[derive(Clone, Debug)]
 pub struct Key {
     /// The raw key, 1 … 255 bytes.
-    pub name: Box<str>,
+    pub name: SmolStr,
     /// As the ledger knows it.
     pub digest: KeyDigest,
 }
@@ -140,7 +145,7 @@ pub struct Key {
 impl Key {
     /// Of a raw key of 1 … 255 bytes, which the caller has checked.
     pub fn new(hash_key: &HashKey, buyer: &Buyer, name: &str) -> Self {
-        Self { name: Box::from(name), digest: hash_key.key(buyer.digest, name) }
+        Self { name: SmolStr::new(name), digest: hash_key.key(buyer.digest, name) }
     }
 }
 
