@@ -2,10 +2,12 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
+use rustix::process::{Pid, Signal, kill_process_group};
 use serde_json::Value;
 use sluice_gateway::token::Signer;
 
@@ -43,9 +45,10 @@ impl Server {
         Self::spawn(&mut command(folder, flags))
     }
 
-    /// Starts what `command` says and waits until it listens.
+    /// Starts what `command` says and waits until it listens. A process group of its own, so that
+    /// a server that runs under another program ends with it.
     pub(crate) fn spawn(command: &mut Command) -> Self {
-        let mut child = command.spawn().expect("the server starts");
+        let mut child = command.process_group(0).spawn().expect("the server starts");
         let mut line = String::new();
         let stdout = child.stdout.take().expect("piped");
         BufReader::new(stdout).read_line(&mut line).expect("a line");
@@ -106,8 +109,9 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // It may have ended already.
-        let _ = self.child.kill();
+        // It may have ended already, and the whole group with it.
+        let group = Pid::from_child(&self.child);
+        let _ = kill_process_group(group, Signal::KILL);
         let _ = self.child.wait();
     }
 }
