@@ -304,6 +304,3 @@ impl Message {
         }
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -9,7 +9,7 @@ use smol_str::SmolStr;
 
 use crate::limits::NAME_BYTES_MAX;
 
-/// One to 64 bytes of `[A-Za-z0-9._-]`, compared bytewise.
+/// One to 64 bytes of `[A-Za-z0-9._-]`, not only dots; compared bytewise.
 #[derive(Clone)]
 struct Name {
     text: SmolStr,
@@ -22,6 +22,10 @@ impl Name {
         let allowed =
             |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
         if text.is_empty() || text.len() > NAME_BYTES_MAX || !text.as_bytes().iter().all(allowed) {
+            return None;
+        }
+        // `.` and `..` are no names: clients take them out of paths.
+        if text.bytes().all(|byte| byte == b'.') {
             return None;
         }
         let mut hasher = FxHasher::default();
@@ -37,7 +41,7 @@ macro_rules! name {
         pub struct $type(Name);
 
         impl $type {
-            /// `None` unless one to 64 bytes of `[A-Za-z0-9._-]`.
+            /// `None` unless one to 64 bytes of `[A-Za-z0-9._-]`, not only dots.
             pub fn new(text: &str) -> Option<Self> {
                 Name::new(text).map(Self)
             }
@@ -131,7 +135,9 @@ mod tests {
             assert_eq!(SkuId::new(right).map(|sku| sku.to_string()).as_deref(), Some(right));
         }
         let too_long = "x".repeat(65);
-        for wrong in ["", " ", "a b", "ä", "a/b", "{}", "*", ">", "a\0", too_long.as_str()] {
+        for wrong in
+            ["", " ", "a b", "ä", "a/b", "{}", "*", ">", "a\0", ".", "..", too_long.as_str()]
+        {
             assert_eq!(SkuId::new(wrong).map(|sku| sku.to_string()), None, "{wrong:?}");
         }
     }

@@ -80,9 +80,16 @@ pub(crate) fn check_media_type(headers: &HeaderMap) -> Result<(), Problem> {
     }
 }
 
+/// `application/json`, with no parameter but the charset that JSON has anyway (RFC 8259, 8.1).
 fn is_json(value: &[u8]) -> bool {
-    let media_type = value.split(|byte| *byte == b';').next().unwrap_or_default();
-    media_type.trim_ascii().eq_ignore_ascii_case(b"application/json")
+    let mut parts = value.split(|byte| *byte == b';').map(<[u8]>::trim_ascii);
+    let media_type = parts.next().unwrap_or_default();
+    let is_utf8 = |parameter: &[u8]| {
+        let charset = parameter.to_ascii_lowercase();
+        !charset.starts_with(b"charset=")
+            || matches!(&charset[8..], b"utf-8" | b"\"utf-8\"" | b"utf8")
+    };
+    media_type.eq_ignore_ascii_case(b"application/json") && parts.all(is_utf8)
 }
 
 /// Reads a body under the ceiling. One that comes in one piece is not copied.
@@ -157,7 +164,13 @@ mod tests {
         for right in ["application/json", "Application/JSON", "application/json; charset=utf-8"] {
             assert!(judged(&[right], None), "{right}");
         }
-        for wrong in ["", "text/plain", "application/jsonx", "application/x-www-form-urlencoded"] {
+        for wrong in [
+            "",
+            "application/json; charset=latin1",
+            "text/plain",
+            "application/jsonx",
+            "application/x-www-form-urlencoded",
+        ] {
             assert!(!judged(&[wrong], None), "{wrong}");
         }
         assert!(!judged(&[], None));

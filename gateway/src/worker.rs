@@ -23,7 +23,7 @@ use crate::shutdown::Stage;
 use crate::wire::accept::Accepted;
 use crate::wire::connection;
 use crate::wire::pace::{LOOK_EVERY, Pace};
-use crate::{buyers, operators, wakes};
+use crate::{buyers, operators};
 
 /// Looks between two samples of the shards' rates: one second.
 const LOOKS_A_SAMPLE: u32 = 4;
@@ -56,11 +56,7 @@ pub(crate) fn run(
     stage: watch::Receiver<Stage>,
     alive: mpsc::Sender<()>,
 ) -> io::Result<()> {
-    let handle = gate.handle.clone();
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .on_thread_park(move || wakes::now(&handle))
-        .build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let local = LocalSet::new();
     runtime.block_on(local.run_until(Worker::new(role, gate).serve(accepted, stage)));
     drop(alive);

@@ -154,7 +154,9 @@ impl Starter {
                 let waited = committer.wait(wait);
                 let now = shared.clock.now();
                 if waited == Waited::TimedOut {
+                    let timing = Timing::begin(&shared.journal_metrics, &shared.clock);
                     committer.idle(now)?;
+                    timing.end_uncounted();
                     wait = WAIT_MAX;
                     continue;
                 }
@@ -162,9 +164,11 @@ impl Starter {
                 let timing = Timing::begin(&shared.journal_metrics, &shared.clock);
                 let progress = committer.step(now)?;
                 let durable = progress.completed.get();
-                timing.end(durable - before, durable);
                 if progress.advanced {
+                    timing.end(durable - before, durable);
                     shared.inboxes.iter().for_each(|inbox| inbox.parker().wake());
+                } else {
+                    timing.end_uncounted();
                 }
                 if waited == Waited::Closed {
                     return Ok(committer.idle(shared.clock.now())?);
@@ -178,14 +182,10 @@ impl Starter {
         let ending = Arc::clone(&self.ending);
         self.spawn("segments".to_owned(), move || {
             while !ending.stop.load(Ordering::Acquire) {
-                let preparing = match preparer.step() {
-                    Ok(Preparing::Idle) => preparer.wait(WAIT_MAX),
-                    Ok(other) => other,
-                    // The writer hears of it when it needs the segment, and stops the node then.
-                    Err(fatal) => {
-                        tracing::error!(%fatal, "no segment can be prepared");
-                        return Ok(());
-                    }
+                // A disk that refuses here will refuse the writer as well: no need to wait for it.
+                let preparing = match preparer.step()? {
+                    Preparing::Idle => preparer.wait(WAIT_MAX),
+                    other => other,
                 };
                 if preparing == Preparing::Closed {
                     break;

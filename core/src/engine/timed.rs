@@ -36,10 +36,10 @@ impl<L: Log> Log for TimedLog<L> {
     }
 
     fn idle(&mut self, now: Timestamp) -> Result<(), Fatal> {
-        self.metrics.began_us.set(self.clock.now().micros());
-        let idle = self.log.idle(now);
-        self.metrics.began_us.set(0);
-        idle
+        let timing = Timing::begin(&self.metrics, &self.clock);
+        self.log.idle(now)?;
+        timing.end_uncounted();
+        Ok(())
     }
 }
 
@@ -55,6 +55,11 @@ impl<'a> Timing<'a> {
         let began = clock.now();
         metrics.began_us.set(began.micros());
         Self { metrics, clock, began }
+    }
+
+    /// What was under way was no commit of records: a mark, or nothing.
+    pub(super) fn end_uncounted(self) {
+        self.metrics.began_us.set(0);
     }
 
     /// The commit came back; `durable` is what it made so.

@@ -17,6 +17,9 @@ use super::offers::Offers;
 use super::orders::{Holding, NewOrder, Order, Orders, Units};
 use super::placing::InFlight;
 
+/// Orders that one page of a listing looks at, matching or not; the next page goes on from there.
+const LOOKED_AT_MAX: usize = 1_000;
+
 /// One of 1,024 groups of buyers. Owned by one shard; moves as a whole.
 #[derive(Debug)]
 pub struct BuyerSlot {
@@ -90,8 +93,15 @@ impl BuyerSlot {
                 None => return page,
             },
         };
+        let (mut looked_at, mut newer) = (0, None);
         while number != NO_ORDER {
             let order = self.orders.get(number);
+            looked_at += 1;
+            if looked_at > LOOKED_AT_MAX {
+                page.next = newer;
+                break;
+            }
+            newer = Some(order.id);
             if list.status.is_none_or(|status| status == order.status) {
                 if page.orders.len() == list.limit {
                     page.next = page.orders.last().map(|last| last.order);

@@ -152,6 +152,9 @@ impl<L: Log> Shard<L> {
                 continue;
             }
             self.moves.departures[place].shipped = true;
+            if let Movable::Bucket(bucket) = value {
+                self.pages.forget(bucket);
+            }
             let value = self.ledger.extract(value);
             self.send(to, Parcel::Install(value));
         }

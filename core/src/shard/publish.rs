@@ -25,6 +25,12 @@ pub(super) struct Publication {
 }
 
 impl Pages {
+    /// Forgets what was said of a bucket's SKUs: another shard will say more.
+    pub(super) fn forget(&mut self, bucket: u16) {
+        self.said.retain(|sku, _| sku.bucket() != bucket);
+        self.handles.retain(|sku, _| sku.bucket() != bucket);
+    }
+
     /// Captures the state of the touched SKUs, and empties the list of them.
     pub(super) fn capture(
         &mut self,

@@ -62,7 +62,7 @@ pub struct Shard<L: Log> {
     pub(super) moves: Moves,
     /// Steps whose answers wait for the journal, oldest first.
     unanswered: VecDeque<Unanswered>,
-    pages: Pages,
+    pub(super) pages: Pages,
     /// Answers on their way to each port.
     deliveries: Vec<Vec<Answer>>,
     /// The latest time it has seen.
@@ -83,6 +83,8 @@ pub struct Progress {
     pub worked: bool,
     /// Whether something still waits: another step may be taken at once.
     pub more: bool,
+    /// Whether nothing can be taken before the journal has caught up.
+    pub blocked: bool,
     /// No hold ends before this.
     pub next_due: Timestamp,
 }
@@ -124,8 +126,8 @@ impl<L: Log> Shard<L> {
     pub fn step(&mut self, now: Timestamp) -> Result<Progress, Fatal> {
         self.now = self.now.max(now);
         let mut worked = self.release();
-        let room = self.unanswered.len() < self.around.limits.steps_unanswered_max;
-        if room && self.log.has_room() {
+        let room = self.has_room();
+        if room {
             let taken = self.take();
             worked |= taken > 0;
             self.settle()?;
@@ -139,7 +141,7 @@ impl<L: Log> Shard<L> {
         let waiting = !self.around.inboxes[self.number].is_empty()
             || self.outboxes.iter().any(|outbox| !outbox.is_empty());
         let more = room && (waiting || next_due <= self.now);
-        Ok(Progress { worked, more, next_due })
+        Ok(Progress { worked, more, blocked: !room, next_due })
     }
 
     /// Nothing waits: lets the log finish what it does when idle.
@@ -157,6 +159,11 @@ impl<L: Log> Shard<L> {
             && self.outboxes.iter().all(Vec::is_empty)
             && self.moves.is_quiet()
             && self.ledger.in_flight() == 0
+    }
+
+    /// Whether the journal has caught up so far that more can be taken.
+    pub(super) fn has_room(&self) -> bool {
+        self.unanswered.len() < self.around.limits.steps_unanswered_max && self.log.has_room()
     }
 
     /// Whether answers could be given now.

@@ -13,6 +13,9 @@ use super::step::Shard;
 /// How soon after going idle the log is told, which then marks its last frame: within 10 ms.
 const IDLE_AFTER: Duration = Duration::from_millis(5);
 
+/// How often the gauges are brought up to date under load, in microseconds.
+const OBSERVE_EVERY_US: u64 = 100_000;
+
 /// Longest sleep while idle.
 const SLEEP_MAX: Duration = Duration::from_millis(500);
 
@@ -39,9 +42,14 @@ pub fn run<L: Log>(
 ) -> Result<(), Fatal> {
     inbox.parker().adopt();
     let mut told_idle = false;
+    let mut observed_at = Timestamp::ZERO;
     loop {
         let now = clock();
         shard.around.metrics.step_began_us.set(now.micros());
+        if now.micros_since(observed_at) > OBSERVE_EVERY_US {
+            shard.observe();
+            observed_at = now;
+        }
         let progress = shard.step(now)?;
         if progress.worked || progress.more {
             told_idle = false;
@@ -57,8 +65,10 @@ pub fn run<L: Log>(
         }
         let until_due = Duration::from_micros(progress.next_due.micros_since(now));
         let longest = if told_idle { SLEEP_MAX } else { IDLE_AFTER };
-        let signalled =
-            || !inbox.is_empty() || shard.has_answers() || ending.stop.load(Ordering::Acquire);
+        let signalled = || {
+            let takes = if progress.blocked { shard.has_room() } else { !inbox.is_empty() };
+            takes || shard.has_answers() || ending.stop.load(Ordering::Acquire)
+        };
         inbox.parker().sleep(longest.min(until_due), signalled);
         if !told_idle && inbox.is_empty() && !shard.has_answers() {
             shard.observe();
