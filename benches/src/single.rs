@@ -75,15 +75,15 @@ impl Single {
         recorder: &mut dyn Recorder,
         outcomes: &mut Vec<Outcome>,
     ) {
-        let mut commands = orders.into_iter().map(Command::Place);
-        let mut group = smallvec::SmallVec::<[Command; 16]>::new();
+        let mut orders = orders.into_iter();
+        let mut group = smallvec::SmallVec::<[Box<Place>; 16]>::new();
         loop {
-            group.extend(commands.by_ref().take(16));
+            group.extend(orders.by_ref().take(16));
             if group.is_empty() {
                 return;
             }
-            group.iter().for_each(|command| self.ledger.warm_for(command));
-            outcomes.extend(group.drain(..).map(|command| self.command(command, recorder)));
+            self.ledger.warm(group.iter().map(|place| place.glimpse()));
+            outcomes.extend(group.drain(..).map(|place| self.place(place, recorder)));
         }
     }
 

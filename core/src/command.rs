@@ -178,6 +178,11 @@ pub struct PlaceLine {
 }
 
 impl Place {
+    /// What of it says where the ledger will look it up.
+    pub fn glimpse(&self) -> (OrderId, BuyerDigest, Option<KeyDigest>) {
+        (self.order, self.buyer.digest, self.key.as_ref().map(|key| key.digest))
+    }
+
     /// What "the same request" means under one key: the set of (SKU, quantity), standby and the
     /// largest amount. SipHash-1-3 with the zero key; part of the journal's format.
     pub fn fingerprint_of(lines: &[PlaceLine], standby: bool, max_amount: Option<Amount>) -> u64 {

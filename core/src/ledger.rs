@@ -21,6 +21,7 @@ mod deadlines;
 mod digest;
 mod ending;
 mod footprint;
+mod index;
 mod lots;
 mod offers;
 mod orders;
@@ -39,6 +40,9 @@ pub use stock::SkuStock;
 pub use turn::{Effects, Recorder, Turn};
 
 type Stocks = hashbrown::HashMap<SkuId, Box<SkuStock>, rustc_hash::FxBuildHasher>;
+
+/// What of an order to be placed says where it will be looked up.
+pub type Glimpse = (OrderId, BuyerDigest, Option<KeyDigest>);
 
 /// The values that one shard owns.
 pub struct Ledger {
@@ -158,7 +162,7 @@ impl Ledger {
                 for line in &placed.lines {
                     self.stock_mut(&line.sku).reserve(&line.draws);
                 }
-                self.apply_placed(meta, placed);
+                self.apply_placed(meta, placed, None);
             }
             Event::OrderCancelled(ended) => {
                 self.restore_lines(&ended.lines);
@@ -172,22 +176,19 @@ impl Ledger {
         Ok(())
     }
 
-    /// Looks an order up without using what it finds, so that the tables' cache lines are at hand
-    /// when it is decided. Called for several orders in a row, their cache misses overlap: a
-    /// large ledger is bound by the latency of memory and by nothing else.
+    /// Reads what deciding about these orders will read, and uses none of it: their cache misses
+    /// overlap then instead of queueing up. A large ledger is bound by the latency of memory and
+    /// by nothing else.
     #[inline]
-    pub fn warm(&self, order: OrderId, buyer: BuyerDigest, key: Option<KeyDigest>) {
-        let Some(slot) = &self.slots[order.slot().index()] else { return };
-        let buyer = slot.buyers.find(buyer);
-        let by_key = key.and_then(|key| slot.orders.find_key(key));
-        std::hint::black_box((buyer, by_key, slot.orders.find(order)));
-    }
-
-    /// [`Ledger::warm`] for a command that is about to be decided.
-    #[inline]
-    pub fn warm_for(&self, command: &Command) {
-        if let Command::Place(place) = command {
-            self.warm(place.order, place.buyer.digest, place.key.as_ref().map(|key| key.digest));
+    pub fn warm(&self, orders: impl Iterator<Item = Glimpse> + Clone) {
+        for (order, buyer, key) in orders.clone() {
+            let Some(slot) = &self.slots[order.slot().index()] else { continue };
+            slot.buyers.touch(buyer);
+            slot.orders.touch(order, key);
+        }
+        for (order, buyer, _) in orders {
+            let Some(slot) = &self.slots[order.slot().index()] else { continue };
+            slot.buyers.touch_row(buyer);
         }
     }
 

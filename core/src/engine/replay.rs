@@ -66,14 +66,11 @@ impl Replay {
 
     fn flush(&mut self) -> Result<(), RecordError> {
         let bytes = std::mem::take(&mut self.bytes);
+        let ends = self.waiting.iter().map(|(_, end)| *end);
+        let starts = std::iter::once(0).chain(ends.clone());
+        let records = starts.zip(ends).map(|(start, end)| &bytes[start..end]);
+        self.ledger.warm(records.filter_map(record::peek_placed));
         let mut start = 0;
-        for (_, end) in &self.waiting {
-            if let Some((order, buyer, key)) = record::peek_placed(&bytes[start..*end]) {
-                self.ledger.warm(order, buyer, key);
-            }
-            start = *end;
-        }
-        start = 0;
         for (sequence, end) in std::mem::take(&mut self.waiting) {
             let applied = self.apply(sequence, &bytes[start..end]);
             applied.map_err(|what| RecordError::new(format!("sequence {sequence}: {what}")))?;

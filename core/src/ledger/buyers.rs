@@ -1,9 +1,8 @@
 //! The buyers of one slot: how many keys they have, what they hold, their newest order.
 
-use hashbrown::HashTable;
-
 use crate::id::BuyerDigest;
 
+use super::index::Index;
 use super::rows::Rows;
 
 /// No order: the end of a buyer's chain.
@@ -36,12 +35,24 @@ struct Units {
 #[derive(Debug, Default)]
 pub(super) struct Buyers {
     rows: Rows<Buyer>,
-    index: HashTable<u32>,
+    index: Index,
 }
 
 impl Buyers {
     pub(super) fn find(&self, digest: BuyerDigest) -> Option<u32> {
-        self.index.find(hash(digest), |n| self.rows.get(*n).digest == digest).copied()
+        self.index.find(hash(digest), |n| self.rows.get(n).digest == digest)
+    }
+
+    /// Reads where a search for the buyer begins.
+    #[inline]
+    pub(super) fn touch(&self, digest: BuyerDigest) {
+        self.index.touch(hash(digest));
+    }
+
+    /// Reads the buyer's row, if there is one.
+    #[inline]
+    pub(super) fn touch_row(&self, digest: BuyerDigest) {
+        std::hint::black_box(self.find(digest));
     }
 
     pub(super) fn get(&self, number: u32) -> &Buyer {
@@ -63,8 +74,8 @@ impl Buyers {
             keys: 0,
             units: Units { sku: 0, units: 0, more: None },
         });
-        let rows = &self.rows;
-        self.index.insert_unique(hash(digest), number, |n| hash(rows.get(*n).digest));
+        let added = self.index.insert(hash(digest), number, |_| false);
+        debug_assert!(added, "it was looked for above");
         number
     }
 
@@ -73,7 +84,7 @@ impl Buyers {
     }
 
     pub(super) fn index_bytes(&self) -> usize {
-        self.index.allocation_size()
+        self.index.bytes()
     }
 }
 
@@ -137,9 +148,9 @@ fn taken(count: u32, units: u32) -> u32 {
     count.checked_sub(units).expect("I1 a buyer gives back no more than they have")
 }
 
-/// The digest is a keyed hash already; half of it serves.
-fn hash(digest: BuyerDigest) -> u64 {
-    digest.0 as u64
+/// The digest is a keyed hash already; a part of it serves.
+fn hash(digest: BuyerDigest) -> u32 {
+    digest.0 as u32
 }
 
 #[cfg(test)]

@@ -1,13 +1,11 @@
 //! The orders of one slot: compact rows, found by id, by key and along a buyer's chain.
 
-use hashbrown::HashTable;
-use hashbrown::hash_table::Entry;
-
 use crate::event::OrderStatus;
 use crate::id::{KeyDigest, OrderId};
 use crate::quantity::Quantity;
 use crate::time::Timestamp;
 
+use super::index::Index;
 use super::rows::Rows;
 
 /// One order. 88 bytes; what it holds is named by offer numbers of its slot.
@@ -74,8 +72,8 @@ pub(super) struct NewOrder {
 #[derive(Debug, Default)]
 pub(super) struct Orders {
     rows: Rows<Order>,
-    by_id: HashTable<u32>,
-    by_key: HashTable<u32>,
+    by_id: Index,
+    by_key: Index,
 }
 
 impl Orders {
@@ -92,11 +90,20 @@ impl Orders {
     }
 
     pub(super) fn find(&self, id: OrderId) -> Option<u32> {
-        self.by_id.find(hash_id(id), |n| self.rows.get(*n).id == id).copied()
+        self.by_id.find(hash_id(id), |n| self.rows.get(n).id == id)
     }
 
     pub(super) fn find_key(&self, key: KeyDigest) -> Option<u32> {
-        self.by_key.find(hash_key(key), |n| self.rows.get(*n).key == key).copied()
+        self.by_key.find(hash_key(key), |n| self.rows.get(n).key == key)
+    }
+
+    /// Reads where searches for these begin.
+    #[inline]
+    pub(super) fn touch(&self, id: OrderId, key: Option<KeyDigest>) {
+        self.by_id.touch(hash_id(id));
+        if let Some(key) = key {
+            self.by_key.touch(hash_key(key));
+        }
     }
 
     /// Appends a row.
@@ -119,17 +126,11 @@ impl Orders {
             has_key: key.is_some(),
         });
         let rows = &self.rows;
-        let same = |n: &u32| rows.get(*n).id == id;
-        match self.by_id.entry(hash_id(id), same, |n| hash_id(rows.get(*n).id)) {
-            Entry::Vacant(entry) => entry.insert(number),
-            Entry::Occupied(_) => panic!("I3 order {id} exists"),
-        };
+        let is_new = self.by_id.insert(hash_id(id), number, |n| rows.get(n).id == id);
+        assert!(is_new, "I3 order {id} exists");
         if let Some(key) = key.filter(|_| claim_key) {
-            let same = |n: &u32| rows.get(*n).key == key;
-            match self.by_key.entry(hash_key(key), same, |n| hash_key(rows.get(*n).key)) {
-                Entry::Vacant(entry) => entry.insert(number),
-                Entry::Occupied(_) => panic!("I3 the key of order {id} made another"),
-            };
+            let is_new = self.by_key.insert(hash_key(key), number, |n| rows.get(n).key == key);
+            assert!(is_new, "I3 the key of order {id} made another");
         }
         number
     }
@@ -143,17 +144,16 @@ impl Orders {
     }
 
     pub(super) fn index_bytes(&self) -> (usize, usize) {
-        (self.by_id.allocation_size(), self.by_key.allocation_size())
+        (self.by_id.bytes(), self.by_key.bytes())
     }
 }
 
-/// The low bits of an id are random; the multiplication spreads them to the top, where the
-/// table looks.
-fn hash_id(id: OrderId) -> u64 {
-    (id.bits() as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15)
+/// The low bits of an id are random.
+fn hash_id(id: OrderId) -> u32 {
+    id.bits() as u32
 }
 
-/// The digest is a keyed hash already; half of it serves.
-fn hash_key(key: KeyDigest) -> u64 {
-    key.0 as u64
+/// The digest is a keyed hash already; a part of it serves.
+fn hash_key(key: KeyDigest) -> u32 {
+    key.0 as u32
 }

@@ -7,7 +7,7 @@
 
 use std::collections::VecDeque;
 
-use crate::command::{Command, Envelope, Place, ReplyTo};
+use crate::command::{Command, Envelope, Place, PlaceLine, ReplyTo};
 use crate::event::{Actor, Draw, Event, Line, Lines, Meta, OrderPlaced, OrderStatus, total};
 use crate::id::{BuyerDigest, KeyDigest, SlotId};
 use crate::limits::SLOTS;
@@ -15,12 +15,11 @@ use crate::money::{Amount, Currency};
 use crate::name::SkuId;
 use crate::outcome::{OrderView, Outcome, Refusal};
 use crate::planted::{self, Bug};
-use crate::quantity::Quantity;
 use crate::router::Target;
 use crate::time::Timestamp;
 
 use super::Ledger;
-use super::protocol::{Grant, HoldReply, HoldRequest, Message};
+use super::protocol::{Ask, Denial, Grant, HoldReply, HoldRequest, Message};
 use super::stock::Offer;
 use super::turn::Turn;
 
@@ -32,6 +31,9 @@ const BUYER_UNITS_MAX: u64 = u32::MAX as u64;
 pub(super) struct Attempt {
     place: Box<Place>,
     reply: ReplyTo,
+    /// The buyer's number in the slot, if they have one: they get it with their first order, and
+    /// have at most one in flight.
+    buyer: Option<u32>,
     /// Lines that hold their units, provisionally.
     held: Lines,
     currency: Option<Currency>,
@@ -49,7 +51,7 @@ pub(super) struct InFlight {
 enum Gathered {
     All,
     Asked,
-    Refused(Refusal),
+    Denied(Denial),
 }
 
 impl Ledger {
@@ -69,20 +71,21 @@ impl Ledger {
             turn.metrics.overloaded.add(1);
             return turn.effects.answer(reply, Outcome::Refused(Refusal::Overloaded));
         }
-        if let Some(outcome) = self.admit(&place) {
+        let buyer = self.slot(slot).buyers.find(buyer);
+        if let Some(outcome) = self.admit(&place, buyer) {
             match &outcome {
                 Outcome::Repeated(_) => turn.metrics.repeated.add(1),
                 _ => turn.metrics.refused.add(1),
             }
             return turn.effects.answer(reply, outcome);
         }
-        let attempt =
-            Attempt { place, reply, held: Lines::new(), currency: None, hold_seconds: u32::MAX };
+        let (held, currency, hold_seconds) = (Lines::new(), None, u32::MAX);
+        let attempt = Attempt { place, reply, buyer, held, currency, hold_seconds };
         self.advance(turn, attempt, VecDeque::new());
     }
 
     /// What the home can say before it asks for stock: an earlier order, or a refusal.
-    fn admit(&self, place: &Place) -> Option<Outcome> {
+    fn admit(&self, place: &Place, buyer: Option<u32>) -> Option<Outcome> {
         let slot = self.slot(place.buyer.slot);
         if let Some(key) = &place.key {
             if let Some(order) = slot.by_key(key.digest) {
@@ -92,7 +95,8 @@ impl Ledger {
                     false => Outcome::Refused(Refusal::KeyReused),
                 });
             }
-            if slot.keys_of(place.buyer.digest) as usize >= self.limits.keys_per_buyer_max {
+            let keys = buyer.map_or(0, |buyer| slot.buyers.get(buyer).keys);
+            if keys as usize >= self.limits.keys_per_buyer_max {
                 return Some(Outcome::Refused(Refusal::TooManyKeys));
             }
         }
@@ -111,11 +115,11 @@ impl Ledger {
                 return;
             }
             Gathered::All => self.judge(&attempt),
-            Gathered::Refused(refusal) => Err(refusal),
+            Gathered::Denied(denial) => Err(denial),
         };
         match verdict {
             Ok(amount) => self.conclude(turn, attempt, amount),
-            Err(refusal) => self.give_up(turn, attempt, refusal),
+            Err(denial) => self.give_up(turn, attempt, denial),
         }
         for envelope in waiting {
             self.command(turn, envelope);
@@ -123,28 +127,28 @@ impl Ledger {
     }
 
     fn gather(&mut self, turn: &mut Turn<'_>, attempt: &mut Attempt) -> Gathered {
-        while attempt.held.len() < attempt.place.lines.len() {
-            let request = self.next_request(attempt);
-            if request.buyer_has + request.quantity.units() > BUYER_UNITS_MAX {
-                return Gathered::Refused(Refusal::Capacity { ceiling: "units of one buyer" });
+        while let Some(line) = attempt.next_line() {
+            let ask = self.ask(attempt, line);
+            if ask.buyer_has + ask.quantity.units() > BUYER_UNITS_MAX {
+                return Gathered::Denied(Denial::Capacity { ceiling: "units of one buyer" });
             }
-            if !turn.is_here(Target::Bucket(request.sku.bucket())) {
-                turn.effects.send(Message::Hold(Box::new(request)));
+            if !turn.is_here(Target::Bucket(line.sku.bucket())) {
+                turn.effects.send(attempt.hold(ask));
                 return Gathered::Asked;
             }
-            let Some(stock) = self.stocks.get_mut(&request.sku) else {
-                return Gathered::Refused(Refusal::SkuNotFound);
+            let Some(stock) = self.stocks.get_mut(&line.sku) else {
+                return Gathered::Denied(Denial::SkuNotFound);
             };
-            match stock.offer_newcomer(&request) {
+            match stock.offer_newcomer(&ask) {
                 Offer::Granted(grant) => {
                     stock.lots.set_aside(&grant.draws);
-                    if let Err(refusal) = attempt.take(request.sku, request.quantity, grant) {
-                        return Gathered::Refused(refusal);
+                    if let Err(denial) = attempt.take(grant) {
+                        return Gathered::Denied(denial);
                     }
                 }
-                Offer::Refused(refusal) => return Gathered::Refused(refusal),
+                Offer::Denied(denial) => return Gathered::Denied(denial),
                 Offer::Unsettled => {
-                    turn.effects.send(Message::Hold(Box::new(request)));
+                    turn.effects.send(attempt.hold(ask));
                     return Gathered::Asked;
                 }
             }
@@ -152,40 +156,36 @@ impl Ledger {
         Gathered::All
     }
 
-    fn next_request(&self, attempt: &Attempt) -> HoldRequest {
-        let line = &attempt.place.lines[attempt.held.len()];
-        let buyer = attempt.place.buyer.digest;
-        HoldRequest {
-            order: attempt.place.order,
-            buyer,
-            sku: line.sku.clone(),
+    fn ask(&self, attempt: &Attempt, line: &PlaceLine) -> Ask {
+        let home = self.slot(attempt.place.buyer.slot);
+        Ask {
             quantity: line.quantity,
-            buyer_has: self.slot(attempt.place.buyer.slot).units_of(buyer, &line.sku),
+            buyer_has: home.units_of(attempt.buyer, &line.sku),
             draws_max: self.limits.draws_per_order_max.saturating_sub(attempt.draws()),
         }
     }
 
     /// Decides on an attempt that holds all its lines: what it costs, or why not. Changes nothing.
-    fn judge(&self, attempt: &Attempt) -> Result<Amount, Refusal> {
+    fn judge(&self, attempt: &Attempt) -> Result<Amount, Denial> {
         let Some(amount) = total(&attempt.held) else {
-            return Err(Refusal::AmountTooLarge);
+            return Err(Denial::AmountTooLarge);
         };
         if attempt.place.max_amount.is_some_and(|most| amount > most) {
-            return Err(Refusal::PriceChanged { amount });
+            return Err(Denial::PriceChanged { amount });
         }
         let slot = self.slot(attempt.place.buyer.slot);
         if slot.live_orders() >= self.limits.live_orders_max / SLOTS {
-            return Err(Refusal::Capacity { ceiling: "live orders" });
+            return Err(Denial::Capacity { ceiling: "live orders" });
         }
         if slot.orders.find(attempt.place.order).is_some() {
-            return Err(Refusal::OrderIdTaken);
+            return Err(Denial::OrderIdTaken);
         }
         Ok(amount)
     }
 
     /// Records the order, holds its units for good, and answers.
     fn conclude(&mut self, turn: &mut Turn<'_>, attempt: Attempt, amount: Amount) {
-        let Attempt { place, reply, held, currency, hold_seconds } = attempt;
+        let Attempt { place, reply, buyer, held, currency, hold_seconds } = attempt;
         let meta = Meta { time: turn.now, actor: Actor::Buyer, request: place.request };
         let event = Event::OrderPlaced(OrderPlaced {
             order: place.order,
@@ -199,7 +199,7 @@ impl Ledger {
         });
         turn.recorder.record(&meta, &event);
         let Event::OrderPlaced(placed) = event else { unreachable!("made above") };
-        self.apply_placed(&meta, &placed);
+        self.apply_placed(&meta, &placed, buyer);
         turn.metrics.placed.add(1);
         for line in &placed.lines {
             if turn.is_here(Target::Bucket(line.sku.bucket())) {
@@ -222,13 +222,15 @@ impl Ledger {
         turn.effects.answer(reply, Outcome::Placed(Box::new(order)));
     }
 
-    /// Releases what was held and answers with the refusal.
-    fn give_up(&mut self, turn: &mut Turn<'_>, attempt: Attempt, refusal: Refusal) {
-        match &refusal {
-            Refusal::SoldOut { .. } => turn.metrics.sold_out.add(1),
-            Refusal::Overloaded => turn.metrics.overloaded.add(1),
+    /// Answers why, and releases what was held.
+    fn give_up(&mut self, turn: &mut Turn<'_>, attempt: Attempt, denial: Denial) {
+        match denial {
+            Denial::SoldOut => turn.metrics.sold_out.add(1),
+            Denial::Overloaded => turn.metrics.overloaded.add(1),
             _ => turn.metrics.refused.add(1),
         }
+        let refusal = denial.about(attempt.next_line().map(|line| &line.sku));
+        turn.effects.answer(attempt.reply, Outcome::Refused(refusal));
         for line in attempt.held {
             if planted::is(Bug::ProvisionalLeaked) {
                 continue;
@@ -239,13 +241,17 @@ impl Ledger {
                 turn.effects.send(Message::Release { sku: line.sku, draws: line.draws });
             }
         }
-        turn.effects.answer(attempt.reply, Outcome::Refused(refusal));
     }
 
-    /// Applies the home's part of a placed order.
-    pub(super) fn apply_placed(&mut self, meta: &Meta, placed: &OrderPlaced<'_>) {
+    /// Applies the home's part of a placed order. Whoever knows the buyer's number gives it.
+    pub(super) fn apply_placed(
+        &mut self,
+        meta: &Meta,
+        placed: &OrderPlaced<'_>,
+        buyer: Option<u32>,
+    ) {
         self.agenda.note(placed.expires_at);
-        self.slot_mut(placed.order.slot()).place(meta, placed);
+        self.slot_mut(placed.order.slot()).place(meta, placed, buyer);
     }
 
     /// Home: the owner answered.
@@ -256,12 +262,11 @@ impl Ledger {
         self.in_flight -= 1;
         let InFlight { mut attempt, waiting } = in_flight;
         assert!(attempt.place.order == reply.order, "an answer has its order in flight");
-        let line = attempt.place.lines[attempt.held.len()].clone();
-        let taken = reply.result.and_then(|grant| attempt.take(line.sku, line.quantity, grant));
+        let taken = reply.result.and_then(|grant| attempt.take(grant));
         match taken {
             Ok(()) => self.advance(turn, attempt, waiting),
-            Err(refusal) => {
-                self.give_up(turn, attempt, refusal);
+            Err(denial) => {
+                self.give_up(turn, attempt, denial);
                 for envelope in waiting {
                     self.command(turn, envelope);
                 }
@@ -272,20 +277,19 @@ impl Ledger {
     /// Owner: sets units aside, waits, or refuses.
     pub(super) fn hold(&mut self, turn: &mut Turn<'_>, request: HoldRequest) {
         let Some(stock) = self.stocks.get_mut(&request.sku) else {
-            let refused = Err(Refusal::SkuNotFound);
-            return turn.effects.send(held(&request, refused));
+            return turn.effects.send(held(&request, Err(Denial::SkuNotFound)));
         };
-        let result = match stock.offer_newcomer(&request) {
+        let result = match stock.offer_newcomer(&request.ask) {
             Offer::Granted(grant) => {
                 stock.lots.set_aside(&grant.draws);
                 turn.effects.touch(&request.sku);
                 Ok(grant)
             }
-            Offer::Refused(refusal) => Err(refusal),
+            Offer::Denied(denial) => Err(denial),
             Offer::Unsettled if stock.parked.len() < self.limits.parked_per_sku_max => {
                 return stock.parked.push_back(request);
             }
-            Offer::Unsettled => Err(Refusal::Overloaded),
+            Offer::Unsettled => Err(Denial::Overloaded),
         };
         turn.effects.send(held(&request, result));
     }
@@ -314,9 +318,9 @@ impl Ledger {
     pub(super) fn retry_parked(&mut self, turn: &mut Turn<'_>, sku: &SkuId) {
         let Some(stock) = self.stocks.get_mut(sku) else { return };
         while let Some(request) = stock.parked.front() {
-            let result = match stock.offer(request) {
+            let result = match stock.offer(&request.ask) {
                 Offer::Unsettled => return,
-                Offer::Refused(refusal) => Err(refusal),
+                Offer::Denied(denial) => Err(denial),
                 Offer::Granted(grant) => {
                     stock.lots.set_aside(&grant.draws);
                     Ok(grant)
@@ -371,12 +375,30 @@ impl Attempt {
         self.held.iter().map(|line| line.draws.len()).sum()
     }
 
-    /// Takes what an owner granted.
-    fn take(&mut self, sku: SkuId, quantity: Quantity, grant: Grant) -> Result<(), Refusal> {
+    /// The first line that holds nothing yet.
+    fn next_line(&self) -> Option<&PlaceLine> {
+        self.place.lines.get(self.held.len())
+    }
+
+    /// Asks the owner of the next line's SKU.
+    fn hold(&self, ask: Ask) -> Message {
+        let line = self.next_line().expect("a line is asked for");
+        Message::Hold(Box::new(HoldRequest {
+            order: self.place.order,
+            buyer: self.place.buyer.digest,
+            sku: line.sku.clone(),
+            ask,
+        }))
+    }
+
+    /// Takes what the owner of the next line's SKU granted.
+    fn take(&mut self, grant: Grant) -> Result<(), Denial> {
+        let line = self.next_line().expect("a line was asked for");
+        let (sku, quantity) = (line.sku.clone(), line.quantity);
         self.held.push(Line { sku, quantity, draws: grant.draws });
         self.hold_seconds = self.hold_seconds.min(grant.hold_seconds);
         match self.currency {
-            Some(currency) if currency != grant.currency => Err(Refusal::CurrenciesDiffer),
+            Some(currency) if currency != grant.currency => Err(Denial::CurrenciesDiffer),
             _ => {
                 self.currency = Some(grant.currency);
                 Ok(())
@@ -385,7 +407,7 @@ impl Attempt {
     }
 }
 
-fn held(request: &HoldRequest, result: Result<Grant, Refusal>) -> Message {
+fn held(request: &HoldRequest, result: Result<Grant, Denial>) -> Message {
     let reply = HoldReply { order: request.order, buyer: request.buyer, result };
     Message::Held(Box::new(reply))
 }

@@ -20,7 +20,7 @@
 use crate::command::Envelope;
 use crate::event::Draws;
 use crate::id::{BuyerDigest, OrderId};
-use crate::money::Currency;
+use crate::money::{Amount, Currency};
 use crate::name::SkuId;
 use crate::outcome::Refusal;
 use crate::quantity::Quantity;
@@ -70,6 +70,13 @@ pub struct HoldRequest {
     pub(super) buyer: BuyerDigest,
     /// The SKU.
     pub(super) sku: SkuId,
+    /// How many, for whom.
+    pub(super) ask: Ask,
+}
+
+/// What the owner of a SKU must know to decide.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Ask {
     /// How many units.
     pub(super) quantity: Quantity,
     /// Units of the SKU that the buyer has already, for the limit.
@@ -83,7 +90,7 @@ pub struct HoldRequest {
 pub struct HoldReply {
     pub(super) order: OrderId,
     pub(super) buyer: BuyerDigest,
-    pub(super) result: Result<Grant, Refusal>,
+    pub(super) result: Result<Grant, Denial>,
 }
 
 /// Units set aside, with the SKU's terms.
@@ -92,6 +99,38 @@ pub(super) struct Grant {
     pub(super) draws: Draws,
     pub(super) currency: Currency,
     pub(super) hold_seconds: u32,
+}
+
+/// Why an order gets nothing. Small and copied freely; names are added when it is answered.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Denial {
+    SkuNotFound,
+    BuyerLimit { limit: u32, has: u64 },
+    SoldOut,
+    PriceChanged { amount: Amount },
+    AmountTooLarge,
+    CurrenciesDiffer,
+    OrderIdTaken,
+    Capacity { ceiling: &'static str },
+    Overloaded,
+}
+
+impl Denial {
+    /// As the answer says it; `sku` is the first of which nothing is held.
+    pub(super) fn about(self, sku: Option<&SkuId>) -> Refusal {
+        let sku = || sku.expect("a SKU was asked for").clone();
+        match self {
+            Self::SkuNotFound => Refusal::SkuNotFound,
+            Self::BuyerLimit { limit, has } => Refusal::BuyerLimit { sku: sku(), limit, has },
+            Self::SoldOut => Refusal::SoldOut { sku: sku() },
+            Self::PriceChanged { amount } => Refusal::PriceChanged { amount },
+            Self::AmountTooLarge => Refusal::AmountTooLarge,
+            Self::CurrenciesDiffer => Refusal::CurrenciesDiffer,
+            Self::OrderIdTaken => Refusal::OrderIdTaken,
+            Self::Capacity { ceiling } => Refusal::Capacity { ceiling },
+            Self::Overloaded => Refusal::Overloaded,
+        }
+    }
 }
 
 /// A value on its way to another shard.

@@ -57,15 +57,11 @@ impl BuyerSlot {
         self.deadlines.next_due()
     }
 
-    /// Units of a SKU that count against the buyer's limit.
-    pub(super) fn units_of(&self, buyer: BuyerDigest, sku: &SkuId) -> u64 {
-        let Some(buyer) = self.buyers.find(buyer) else { return 0 };
+    /// Units of a SKU that count against the limit of a buyer, if there is one with this number.
+    pub(super) fn units_of(&self, buyer: Option<u32>, sku: &SkuId) -> u64 {
+        let Some(buyer) = buyer else { return 0 };
         let sku = self.offers.find_sku(sku);
         sku.map_or(0, |sku| self.buyers.get(buyer).units_of(sku))
-    }
-
-    pub(super) fn keys_of(&self, buyer: BuyerDigest) -> u32 {
-        self.buyers.find(buyer).map_or(0, |buyer| self.buyers.get(buyer).keys)
     }
 
     /// The order, if it is this buyer's.
@@ -156,9 +152,10 @@ impl BuyerSlot {
         lines
     }
 
-    /// Applies the home's part of a placed order.
-    pub(super) fn place(&mut self, meta: &Meta, placed: &OrderPlaced<'_>) {
-        let buyer = self.buyers.number(placed.buyer);
+    /// Applies the home's part of a placed order. Whoever knows the buyer's number gives it.
+    pub(super) fn place(&mut self, meta: &Meta, placed: &OrderPlaced<'_>, buyer: Option<u32>) {
+        let buyer = buyer.unwrap_or_else(|| self.buyers.number(placed.buyer));
+        debug_assert!(self.buyers.get(buyer).digest() == placed.buyer, "the number is the buyer's");
         let holding = self.take_down(placed, buyer);
         let claim_key = !planted::is(Bug::KeyForgotten);
         let row = self.buyers.get_mut(buyer);

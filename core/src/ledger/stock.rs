@@ -5,12 +5,12 @@ use std::collections::{BTreeMap, VecDeque};
 use crate::event::{Draw, Draws, LotReceived, SkuDefined, UnitsWithdrawn};
 use crate::money::{Amount, Currency};
 use crate::name::{SkuId, WithdrawalId};
-use crate::outcome::{Refusal, StockView};
+use crate::outcome::StockView;
 use crate::planted::{self, Bug};
 use crate::quantity::Quantity;
 
 use super::lots::Lots;
-use super::protocol::{Grant, HoldRequest};
+use super::protocol::{Ask, Denial, Grant, HoldRequest};
 
 /// One SKU's stock. Owned by one shard; moves as a whole.
 #[derive(Debug)]
@@ -36,7 +36,7 @@ pub(super) enum Offer {
     /// Some are set aside; whether they come free is not decided yet.
     Unsettled,
     /// No.
-    Refused(Refusal),
+    Denied(Denial),
 }
 
 impl SkuStock {
@@ -105,20 +105,20 @@ impl SkuStock {
     ///
     /// `sold_out` is said only if the units would be lacking even if every provisional hold were
     /// released.
-    pub(super) fn offer(&self, request: &HoldRequest) -> Offer {
-        let units = request.quantity.units();
+    pub(super) fn offer(&self, ask: &Ask) -> Offer {
+        let units = ask.quantity.units();
         let limit = u64::from(self.per_buyer_limit);
-        let has = if planted::is(Bug::BuyerLimitPerOrder) { 0 } else { request.buyer_has };
+        let has = if planted::is(Bug::BuyerLimitPerOrder) { 0 } else { ask.buyer_has };
         if limit != 0 && has + units > limit {
             let limit = self.per_buyer_limit;
-            return Offer::Refused(Refusal::BuyerLimit { sku: self.sku.clone(), limit, has });
+            return Offer::Denied(Denial::BuyerLimit { limit, has });
         }
         if units > self.lots.totals().available {
-            return Offer::Refused(Refusal::SoldOut { sku: self.sku.clone() });
+            return Offer::Denied(Denial::SoldOut);
         }
-        match self.lots.draw(request.quantity, self.list_price) {
-            Some(draws) if draws.len() > request.draws_max => {
-                Offer::Refused(Refusal::Capacity { ceiling: "lots one order may draw from" })
+        match self.lots.draw(ask.quantity, self.list_price) {
+            Some(draws) if draws.len() > ask.draws_max => {
+                Offer::Denied(Denial::Capacity { ceiling: "lots one order may draw from" })
             }
             Some(draws) => Offer::Granted(Grant {
                 draws,
@@ -126,18 +126,18 @@ impl SkuStock {
                 hold_seconds: self.hold_seconds,
             }),
             None if planted::is(Bug::SoldOutWhileProvisional) => {
-                Offer::Refused(Refusal::SoldOut { sku: self.sku.clone() })
+                Offer::Denied(Denial::SoldOut)
             }
             None if self.lots.provisional() == 0 => {
-                Offer::Refused(Refusal::SoldOut { sku: self.sku.clone() })
+                Offer::Denied(Denial::SoldOut)
             }
             None => Offer::Unsettled,
         }
     }
 
     /// [`SkuStock::offer`] for a request that has not waited yet: it queues behind those that have.
-    pub(super) fn offer_newcomer(&self, request: &HoldRequest) -> Offer {
-        match self.offer(request) {
+    pub(super) fn offer_newcomer(&self, ask: &Ask) -> Offer {
+        match self.offer(ask) {
             Offer::Granted(_) if !self.parked.is_empty() => Offer::Unsettled,
             other => other,
         }

@@ -231,7 +231,10 @@ impl<L: Log> Shard<L> {
                 return taken;
             }
             taken += group.len();
-            group.iter().for_each(|envelope| self.ledger.warm_for(&envelope.command));
+            self.ledger.warm(group.iter().filter_map(|envelope| match &envelope.command {
+                Command::Place(place) => Some(place.glimpse()),
+                _ => None,
+            }));
             group.drain(..).for_each(|envelope| self.command(envelope));
         }
     }
