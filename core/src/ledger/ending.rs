@@ -153,8 +153,9 @@ impl Ledger {
 impl BuyerSlot {
     /// Takes the earliest deadline that is over and still concerns a hold.
     fn pop_over(&mut self, now: Timestamp) -> Option<OrderId> {
-        while let Some(number) = self.deadlines.pop_over(now) {
-            let order = self.orders.get(number);
+        let Self { deadlines, orders, .. } = self;
+        while let Some(number) = deadlines.pop_over(now, |order| orders.get(order).expires_at) {
+            let order = orders.get(number);
             let again = order.status == OrderStatus::Cancelled;
             if order.status == OrderStatus::Reserved
                 || (again && planted::is(Bug::ExpiresAfterCancel))

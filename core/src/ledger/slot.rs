@@ -54,7 +54,7 @@ impl BuyerSlot {
     }
 
     pub(super) fn next_due(&self) -> Option<Timestamp> {
-        self.deadlines.next_due()
+        self.deadlines.next_due(|order| self.orders.get(order).expires_at)
     }
 
     /// Units of a SKU that count against the limit of a buyer, if there is one with this number.
