@@ -16,7 +16,7 @@ use sluice_core::limits::{DEFAULT, Limits};
 use sluice_core::storage::{Directory, Storage, StorageFile};
 
 /// Records that `replay` reads.
-const REPLAYED: u64 = 200_000;
+const REPLAYED: u64 = 1_000_000;
 
 /// Collects records as a step does.
 struct Collected(Batch);
@@ -98,7 +98,7 @@ fn replay(c: &mut Criterion) {
                         replay.take(sequence, bytes)
                     });
                 assert_eq!(replayed.expect("intact").recovered.records, batch.len() as u64);
-                replay.finish().expect("readable")
+                replay.finish()
             },
             BatchSize::PerIteration,
         );

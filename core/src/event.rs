@@ -154,6 +154,13 @@ pub struct OrderPlaced<'a> {
     pub lines: Lines,
 }
 
+impl OrderPlaced<'_> {
+    /// Without the raw names of buyer and key, whose digests stay.
+    pub fn without_names(self) -> OrderPlaced<'static> {
+        OrderPlaced { buyer_name: "", key: self.key.map(|(digest, _)| (digest, "")), ..self }
+    }
+}
+
 /// A hold that ended without payment, and what came back.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OrderEnded {

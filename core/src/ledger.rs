@@ -2,13 +2,12 @@
 //!
 //! A [`Ledger`] is the set of values that one shard owns. It does no I/O, reads no clock, draws
 //! no random numbers and iterates over no randomly seeded map. Deciding reads; what was decided
-//! is an [`Event`], and applying an event cannot refuse. Live traffic and replay share `apply`.
+//! is an [`Event`](crate::event::Event), and applying an event cannot refuse. Live traffic and replay share `apply`.
 //!
 //! Values are movable: a [`SkuStock`] and a [`BuyerSlot`] hold their own tables and no index into
 //! anything else, so another number of shards is another way to deal them out.
 
 use crate::command::{Command, Envelope};
-use crate::event::{Event, FORMAT, Line, Meta};
 use crate::id::{BuyerDigest, KeyDigest, OrderId, SlotId};
 use crate::limits::{Limits, SLOTS};
 use crate::name::SkuId;
@@ -27,6 +26,7 @@ mod offers;
 mod orders;
 mod placing;
 mod protocol;
+mod replay;
 mod rows;
 mod slot;
 mod stock;
@@ -35,6 +35,7 @@ mod turn;
 
 pub use footprint::Footprint;
 pub use protocol::{Message, Value};
+pub use replay::HomeEvent;
 pub use slot::BuyerSlot;
 pub use stock::SkuStock;
 pub use turn::{Effects, Recorder, Turn};
@@ -137,43 +138,6 @@ impl Ledger {
             Message::Restore { sku, draws } => self.restore_line(turn, &sku, &draws),
             Message::Forward(envelope) => self.command(turn, *envelope),
         }
-    }
-
-    /// Applies an event of the journal to a whole ledger: replay.
-    ///
-    /// # Errors
-    /// What makes the journal unreadable for this program.
-    ///
-    /// # Panics
-    /// If the event contradicts the state (I1, I3).
-    pub fn replay(&mut self, meta: &Meta, event: &Event<'_>) -> Result<(), String> {
-        match event {
-            Event::Genesis(genesis) if genesis.format > FORMAT => {
-                return Err(format!("the journal has format {}", genesis.format));
-            }
-            Event::FormatRaised(raised) if raised.format > FORMAT => {
-                return Err(format!("the journal needs {} or newer", raised.program));
-            }
-            Event::Genesis(_) | Event::FormatRaised(_) => {}
-            Event::SkuDefined(defined) => self.apply_sku_defined(defined),
-            Event::LotReceived(received) => self.stock_mut(&received.sku).receive(received),
-            Event::UnitsWithdrawn(withdrawn) => self.stock_mut(&withdrawn.sku).withdraw(withdrawn),
-            Event::OrderPlaced(placed) => {
-                for line in &placed.lines {
-                    self.stock_mut(&line.sku).reserve(&line.draws);
-                }
-                self.apply_placed(meta, placed, None);
-            }
-            Event::OrderCancelled(ended) => {
-                self.restore_lines(&ended.lines);
-                self.slot_mut(ended.order.slot()).end(ended, crate::event::OrderStatus::Cancelled);
-            }
-            Event::OrderExpired(ended) => {
-                self.restore_lines(&ended.lines);
-                self.slot_mut(ended.order.slot()).end(ended, crate::event::OrderStatus::Expired);
-            }
-        }
-        Ok(())
     }
 
     /// Reads what deciding about these orders will read, and uses none of it: their cache misses
@@ -284,12 +248,6 @@ impl Ledger {
 
     fn slot_mut(&mut self, slot: SlotId) -> &mut BuyerSlot {
         self.slots[slot.index()].as_mut().expect("the slot is here")
-    }
-
-    fn restore_lines(&mut self, lines: &[Line]) {
-        for line in lines {
-            self.stock_mut(&line.sku).restore(&line.draws);
-        }
     }
 }
 

@@ -3,7 +3,7 @@
 use sluice_core::config::EngineConfig;
 use sluice_core::engine::Fatal;
 use sluice_core::event::record;
-use sluice_core::ledger::Ledger;
+use sluice_core::ledger::{HomeEvent, Ledger};
 use sluice_core::limits::Limits;
 use sluice_core::outcome::StateDigest;
 use sluice_core::router::Movable;
@@ -210,7 +210,10 @@ fn fold(model: &Model, limits: Limits) -> Result<StateDigest, String> {
     let mut ledger = Ledger::new(limits);
     for bytes in &model.records {
         let (meta, event) = record::decode(bytes).map_err(|error| error.to_string())?;
-        ledger.replay(&meta, &event)?;
+        ledger.replay_stocks(&event)?;
+        if let Some(event) = HomeEvent::of(event) {
+            ledger.replay_home(&meta, &event);
+        }
     }
     let parts = ledger.split(3, |value| match value {
         Movable::Bucket(bucket) => usize::from(bucket) % 3,

@@ -49,13 +49,13 @@ pub fn recover<S: Storage + Clone>(
     // Time for frames that recovery writes; the journal's own time wins if it is later.
     let wall = EngineClock::start(Timestamp::ZERO, reading).at(reading.boot_us);
     let opening = AssertUnwindSafe(|| journal::open(storage, journal_config, wall, &mut visit));
-    let opened = catch_unwind(opening).map_err(|panic| broken(&*panic, replay.last_sequence()))?;
-    let mut opened = opened?;
-    let last_sequence = replay.last_sequence();
-    let finished = catch_unwind(AssertUnwindSafe(|| replay.finish()));
-    let finished = finished.map_err(|panic| broken(&*panic, last_sequence))?;
-    let (ledger, genesis, last_time) =
-        finished.map_err(|error| Fatal::Unreadable { what: error.what })?;
+    let opened = catch_unwind(opening);
+    // What is wrong with a record comes before whatever ended the reading behind it.
+    let read_through = replay.last_sequence();
+    let settled = catch_unwind(AssertUnwindSafe(|| replay.settle()));
+    settled.map_err(|panic| broken(&*panic, replay.last_sequence()))?;
+    let mut opened = opened.map_err(|panic| broken(&*panic, read_through))??;
+    let (ledger, genesis, last_time) = replay.finish();
     let clock = EngineClock::start(last_time.max(opened.recovered.last_time), reading);
     let hash_key = match genesis {
         Some(genesis) => genesis.hash_key,

@@ -100,12 +100,30 @@ pub fn encode(meta: &Meta, event: &Event<'_>, out: &mut Vec<u8>) {
     }
 }
 
+/// The names that were read last. In a rush most records name the same SKU and lot again.
+#[derive(Clone, Debug, Default)]
+pub struct LastNames {
+    sku: Option<SkuId>,
+    lot: Option<LotId>,
+}
+
 /// Reads one record.
 ///
 /// # Errors
 /// [`RecordError`] says what is wrong with it.
 pub fn decode(bytes: &[u8]) -> Result<(Meta, Event<'_>), RecordError> {
-    let mut reader = Reader { whole: bytes.len(), rest: bytes };
+    decode_next(bytes, &mut LastNames::default())
+}
+
+/// Reads one of many records, to all of which the same `names` are given.
+///
+/// # Errors
+/// [`RecordError`] says what is wrong with it.
+pub fn decode_next<'a>(
+    bytes: &'a [u8],
+    names: &mut LastNames,
+) -> Result<(Meta, Event<'a>), RecordError> {
+    let mut reader = Reader { whole: bytes.len(), rest: bytes, names };
     let head: Head = reader.fixed()?;
     let meta = Meta {
         time: Timestamp::from_micros(head.time.get()),
@@ -141,18 +159,6 @@ pub fn decode(bytes: &[u8]) -> Result<(Meta, Event<'_>), RecordError> {
     if reader.rest.is_empty() { Ok((meta, event)) } else { Err(reader.wrong_length()) }
 }
 
-/// What a placed order's record will make the ledger look for; `None` for any other record.
-/// Says nothing about whether the record can be decoded.
-pub fn peek_placed(bytes: &[u8]) -> Option<(OrderId, BuyerDigest, Option<KeyDigest>)> {
-    let (head, rest) = Head::read_from_prefix(bytes).ok()?;
-    if (head.kind.get(), head.version) != (layout::ORDER_PLACED, 1) {
-        return None;
-    }
-    let (fixed, _) = layout::OrderPlacedV1::read_from_prefix(rest).ok()?;
-    let key = (fixed.flags & layout::FLAG_KEY != 0).then(|| KeyDigest(fixed.key.get()));
-    Some((OrderId::from_bits(fixed.order.get()), BuyerDigest(fixed.buyer.get()), key))
-}
-
 fn encode_sku_defined(defined: &SkuDefined<'_>, out: &mut Vec<u8>) {
     put(
         out,
@@ -171,7 +177,7 @@ fn encode_sku_defined(defined: &SkuDefined<'_>, out: &mut Vec<u8>) {
     out.extend_from_slice(defined.title.as_bytes());
 }
 
-fn decode_sku_defined<'a>(reader: &mut Reader<'a>) -> Result<SkuDefined<'a>, RecordError> {
+fn decode_sku_defined<'a>(reader: &mut Reader<'a, '_>) -> Result<SkuDefined<'a>, RecordError> {
     let fixed: layout::SkuDefinedV1 = reader.fixed()?;
     Ok(SkuDefined {
         sku: reader.sku(fixed.sku_length)?,
@@ -201,7 +207,7 @@ fn encode_lot_received(received: &LotReceived, out: &mut Vec<u8>) {
     out.extend_from_slice(received.lot.as_bytes());
 }
 
-fn decode_lot_received(reader: &mut Reader<'_>) -> Result<LotReceived, RecordError> {
+fn decode_lot_received(reader: &mut Reader<'_, '_>) -> Result<LotReceived, RecordError> {
     let fixed: layout::LotReceivedV1 = reader.fixed()?;
     let own_price = fixed.flags & layout::FLAG_OWN_PRICE != 0;
     Ok(LotReceived {
@@ -230,7 +236,9 @@ fn encode_units_withdrawn(withdrawn: &UnitsWithdrawn<'_>, out: &mut Vec<u8>) {
     encode_draws(&withdrawn.draws, out);
 }
 
-fn decode_units_withdrawn<'a>(reader: &mut Reader<'a>) -> Result<UnitsWithdrawn<'a>, RecordError> {
+fn decode_units_withdrawn<'a>(
+    reader: &mut Reader<'a, '_>,
+) -> Result<UnitsWithdrawn<'a>, RecordError> {
     let fixed: layout::UnitsWithdrawnV1 = reader.fixed()?;
     Ok(UnitsWithdrawn {
         sku: reader.sku(fixed.sku_length)?,
@@ -264,7 +272,7 @@ fn encode_order_placed(placed: &OrderPlaced<'_>, out: &mut Vec<u8>) {
     encode_lines(&placed.lines, out);
 }
 
-fn decode_order_placed<'a>(reader: &mut Reader<'a>) -> Result<OrderPlaced<'a>, RecordError> {
+fn decode_order_placed<'a>(reader: &mut Reader<'a, '_>) -> Result<OrderPlaced<'a>, RecordError> {
     let fixed: layout::OrderPlacedV1 = reader.fixed()?;
     let buyer_name = reader.text(fixed.buyer_length, "buyer")?;
     let key_name = reader.text(fixed.key_length, "key")?;
@@ -284,7 +292,7 @@ fn decode_order_placed<'a>(reader: &mut Reader<'a>) -> Result<OrderPlaced<'a>, R
     })
 }
 
-fn decode_order_ended(reader: &mut Reader<'_>) -> Result<OrderEnded, RecordError> {
+fn decode_order_ended(reader: &mut Reader<'_, '_>) -> Result<OrderEnded, RecordError> {
     let fixed: layout::OrderEndedV1 = reader.fixed()?;
     Ok(OrderEnded {
         order: OrderId::from_bits(fixed.order.get()),
@@ -308,7 +316,7 @@ fn encode_lines(lines: &[Line], out: &mut Vec<u8>) {
     }
 }
 
-fn decode_lines(reader: &mut Reader<'_>, count: u8) -> Result<Lines, RecordError> {
+fn decode_lines(reader: &mut Reader<'_, '_>, count: u8) -> Result<Lines, RecordError> {
     let mut lines = Lines::new();
     for _ in 0..count {
         let fixed: layout::LineV1 = reader.fixed()?;
@@ -339,7 +347,7 @@ fn encode_draws(draws: &[Draw], out: &mut Vec<u8>) {
     }
 }
 
-fn decode_draws(reader: &mut Reader<'_>, count: u16) -> Result<Draws, RecordError> {
+fn decode_draws(reader: &mut Reader<'_, '_>, count: u16) -> Result<Draws, RecordError> {
     let mut draws = Draws::new();
     for _ in 0..count {
         let fixed: layout::DrawV1 = reader.fixed()?;
@@ -401,12 +409,13 @@ fn currency(code: [u8; 3]) -> Result<Currency, RecordError> {
         .ok_or(RecordError::Field { field: "currency" })
 }
 
-struct Reader<'a> {
+struct Reader<'a, 'n> {
     whole: usize,
     rest: &'a [u8],
+    names: &'n mut LastNames,
 }
 
-impl<'a> Reader<'a> {
+impl<'a> Reader<'a, '_> {
     fn fixed<T: FromBytes + KnownLayout + Immutable + Unaligned + Copy>(
         &mut self,
     ) -> Result<T, RecordError> {
@@ -417,20 +426,40 @@ impl<'a> Reader<'a> {
         Ok(fixed)
     }
 
-    fn text(&mut self, length: u8, field: &'static str) -> Result<&'a str, RecordError> {
-        let Some((text, rest)) = self.rest.split_at_checked(usize::from(length)) else {
+    fn bytes(&mut self, length: u8) -> Result<&'a [u8], RecordError> {
+        let Some((bytes, rest)) = self.rest.split_at_checked(usize::from(length)) else {
             return Err(self.wrong_length());
         };
         self.rest = rest;
-        std::str::from_utf8(text).map_err(|_| RecordError::Field { field })
+        Ok(bytes)
+    }
+
+    fn text(&mut self, length: u8, field: &'static str) -> Result<&'a str, RecordError> {
+        std::str::from_utf8(self.bytes(length)?).map_err(|_| RecordError::Field { field })
     }
 
     fn sku(&mut self, length: u8) -> Result<SkuId, RecordError> {
-        SkuId::new(self.text(length, "sku")?).ok_or(RecordError::Field { field: "sku" })
+        let bytes = self.bytes(length)?;
+        match &self.names.sku {
+            Some(last) if last.as_bytes() == bytes => Ok(last.clone()),
+            _ => {
+                let sku = std::str::from_utf8(bytes).ok().and_then(SkuId::new);
+                self.names.sku.clone_from(&sku);
+                sku.ok_or(RecordError::Field { field: "sku" })
+            }
+        }
     }
 
     fn lot(&mut self, length: u8) -> Result<LotId, RecordError> {
-        LotId::new(self.text(length, "lot")?).ok_or(RecordError::Field { field: "lot" })
+        let bytes = self.bytes(length)?;
+        match &self.names.lot {
+            Some(last) if last.as_bytes() == bytes => Ok(last.clone()),
+            _ => {
+                let lot = std::str::from_utf8(bytes).ok().and_then(LotId::new);
+                self.names.lot.clone_from(&lot);
+                lot.ok_or(RecordError::Field { field: "lot" })
+            }
+        }
     }
 
     fn wrong_length(&self) -> RecordError {

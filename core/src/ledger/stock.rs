@@ -125,12 +125,8 @@ impl SkuStock {
                 currency: self.currency,
                 hold_seconds: self.hold_seconds,
             }),
-            None if planted::is(Bug::SoldOutWhileProvisional) => {
-                Offer::Denied(Denial::SoldOut)
-            }
-            None if self.lots.provisional() == 0 => {
-                Offer::Denied(Denial::SoldOut)
-            }
+            None if planted::is(Bug::SoldOutWhileProvisional) => Offer::Denied(Denial::SoldOut),
+            None if self.lots.provisional() == 0 => Offer::Denied(Denial::SoldOut),
             None => Offer::Unsettled,
         }
     }

@@ -1,0 +1,112 @@
+//! Replay: what the journal's events do to stocks and to homes.
+//!
+//! The two halves share nothing but the events, so that they can be rebuilt at the same time.
+
+use crate::event::{Event, FORMAT, Line, Meta, OrderEnded, OrderPlaced, OrderStatus};
+use crate::limits::SLOTS;
+
+use super::protocol::Value;
+use super::{Glimpse, Ledger, Stocks};
+
+/// What an event does to the home of an order.
+#[derive(Clone, Debug)]
+pub enum HomeEvent {
+    /// An order holds its units.
+    Placed(OrderPlaced<'static>),
+    /// A hold ended, and how.
+    Ended(OrderEnded, OrderStatus),
+}
+
+impl HomeEvent {
+    /// Of an event; `None` if it is about no order. Raw names stay behind: a home knows digests.
+    pub fn of(event: Event<'_>) -> Option<Self> {
+        match event {
+            Event::OrderPlaced(placed) => Some(Self::Placed(placed.without_names())),
+            Event::OrderCancelled(ended) => Some(Self::Ended(ended, OrderStatus::Cancelled)),
+            Event::OrderExpired(ended) => Some(Self::Ended(ended, OrderStatus::Expired)),
+            _ => None,
+        }
+    }
+
+    /// What it will make the home look up, if that may be far from the caches.
+    pub fn glimpse(&self) -> Option<Glimpse> {
+        match self {
+            Self::Placed(placed) => {
+                Some((placed.order, placed.buyer, placed.key.map(|(digest, _)| digest)))
+            }
+            Self::Ended(..) => None,
+        }
+    }
+}
+
+impl Ledger {
+    /// Takes the homes out, into a ledger without stocks.
+    #[must_use]
+    pub fn take_homes(&mut self) -> Self {
+        let nothing = (0..SLOTS).map(|_| None).collect();
+        Self {
+            limits: self.limits,
+            stocks: Stocks::default(),
+            slots: std::mem::replace(&mut self.slots, nothing),
+            agenda: std::mem::take(&mut self.agenda),
+            in_flight: std::mem::take(&mut self.in_flight),
+        }
+    }
+
+    /// Puts homes back that [`Ledger::take_homes`] took out.
+    pub fn put_homes(&mut self, homes: Self) {
+        for slot in homes.slots.into_iter().flatten() {
+            self.install(Value::Slot(slot));
+        }
+    }
+
+    /// Applies an event to the stocks.
+    ///
+    /// # Errors
+    /// What makes the journal unreadable for this program.
+    ///
+    /// # Panics
+    /// If the event contradicts the state (I1).
+    pub fn replay_stocks(&mut self, event: &Event<'_>) -> Result<(), String> {
+        match event {
+            Event::Genesis(genesis) if genesis.format > FORMAT => {
+                return Err(format!("the journal has format {}", genesis.format));
+            }
+            Event::FormatRaised(raised) if raised.format > FORMAT => {
+                return Err(format!("the journal needs {} or newer", raised.program));
+            }
+            Event::Genesis(_) | Event::FormatRaised(_) => {}
+            Event::SkuDefined(defined) => self.apply_sku_defined(defined),
+            Event::LotReceived(received) => self.stock_mut(&received.sku).receive(received),
+            Event::UnitsWithdrawn(withdrawn) => self.stock_mut(&withdrawn.sku).withdraw(withdrawn),
+            Event::OrderPlaced(placed) => {
+                for line in &placed.lines {
+                    self.stock_mut(&line.sku).reserve(&line.draws);
+                }
+            }
+            Event::OrderCancelled(ended) | Event::OrderExpired(ended) => {
+                self.restore_lines(&ended.lines);
+            }
+        }
+        Ok(())
+    }
+
+    /// Applies an event to an order's home.
+    ///
+    /// # Panics
+    /// If the event contradicts the state (I3, I10).
+    pub fn replay_home(&mut self, meta: &Meta, event: &HomeEvent) {
+        match event {
+            HomeEvent::Placed(placed) => self.apply_placed(meta, placed, None),
+            HomeEvent::Ended(ended, status) => {
+                self.slot_mut(ended.order.slot()).end(ended, *status);
+            }
+        }
+    }
+
+    fn restore_lines(&mut self, lines: &[Line]) {
+        for line in lines {
+            self.stock_mut(&line.sku).restore(&line.draws);
+        }
+    }
+}
