@@ -25,6 +25,8 @@ pub enum Entrant {
     Bare,
     /// (a2) Bare hyper with the token checked and the order decoded.
     Checked,
+    /// (a3) The same with a cache of checked tokens like Sluice's.
+    Cached,
     /// (b) Sluice, every order synced before it is answered.
     Sluice,
     /// (c) Sluice with nothing left to sell.
@@ -63,13 +65,15 @@ impl Drop for Server {
 
 impl Entrant {
     /// All of them, in the order of their turns.
-    pub const ALL: [Self; 4] = [Self::Bare, Self::Checked, Self::Sluice, Self::SoldOut];
+    pub const ALL: [Self; 5] =
+        [Self::Bare, Self::Checked, Self::Cached, Self::Sluice, Self::SoldOut];
 
     /// Its letter in the report.
     pub const fn letter(self) -> &'static str {
         match self {
             Self::Bare => "a",
             Self::Checked => "a2",
+            Self::Cached => "a3",
             Self::Sluice => "b",
             Self::SoldOut => "c",
         }
@@ -80,6 +84,7 @@ impl Entrant {
         match self {
             Self::Bare => "bare hyper, reads the POST, answers a constant",
             Self::Checked => "(a) with the token checked and the order decoded",
+            Self::Cached => "(a2) with a cache of checked tokens, as Sluice has one",
             Self::Sluice => "Sluice, every order synced before its answer",
             Self::SoldOut => "Sluice, sold out",
         }
@@ -138,6 +143,7 @@ impl Entrant {
         match self {
             Self::Bare => start_peer(Peer::Bare),
             Self::Checked => start_peer(Peer::Checked),
+            Self::Cached => start_peer(Peer::Cached),
             Self::Sluice | Self::SoldOut => start_sluice(),
         }
     }
@@ -147,6 +153,7 @@ fn start_peer(peer: Peer) -> Result<Server> {
     let name = match peer {
         Peer::Bare => "bare",
         Peer::Checked => "checked",
+        Peer::Cached => "cached",
     };
     let mut command = Command::new(std::env::current_exe()?);
     command.args(["--peer", name]);

@@ -54,8 +54,11 @@ pub enum TokenError {
 }
 
 impl Claims {
-    /// Whether it is valid now.
-    pub(crate) fn judge(&self, now: u64) -> Result<(), TokenError> {
+    /// Whether it is valid at `now`, in seconds since the epoch.
+    ///
+    /// # Errors
+    /// Why it is not.
+    pub fn judge(&self, now: u64) -> Result<(), TokenError> {
         match () {
             () if now >= self.expires => Err(TokenError::Expired),
             () if now < self.not_before => Err(TokenError::NotYet),

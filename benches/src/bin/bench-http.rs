@@ -66,12 +66,16 @@ fn main() -> Result<()> {
     for (entrant, median) in Entrant::ALL.iter().zip(&medians) {
         println!("({:2}) {median:>9.0}/s  {}", entrant.letter(), entrant.what());
     }
-    let [a, a2, b, c] = medians[..] else { unreachable!("four entrants") };
+    let [a, a2, a3, b, c] = medians[..] else { unreachable!("five entrants") };
     println!("\n(b)/(a2) {:.3}   (b)/(a) {:.3}   (c)/(a2) {:.3}", b / a2, b / a, c / a2);
+    println!("(b)/(a3) {:.3}   (c)/(a3) {:.3}", b / a3, c / a3);
     if !flags.no_history {
         let figures = json!({
-            "per_s": { "a": a.round(), "a2": a2.round(), "b": b.round(), "c": c.round() },
+            "per_s": {
+                "a": a.round(), "a2": a2.round(), "a3": a3.round(), "b": b.round(), "c": c.round(),
+            },
             "b_per_a2": b / a2, "b_per_a": b / a, "c_per_a2": c / a2,
+            "b_per_a3": b / a3, "c_per_a3": c / a3,
             "rounds": flags.rounds, "seconds": flags.seconds,
             "connections": flags.connections, "buyers": flags.buyers,
         });
