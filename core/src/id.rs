@@ -86,6 +86,11 @@ impl OrderId {
         (self.0 >> (SLOT_BITS + RANDOM_BITS)) as u16
     }
 
+    /// Its 26 characters, as `Display` writes them.
+    pub fn ascii(self) -> [u8; 26] {
+        base32(self.0)
+    }
+
     /// Reads the 26 characters that `Display` writes: capitals only, nothing ambiguous.
     pub fn parse(text: &str) -> Option<Self> {
         parse_base32(text).map(Self)
@@ -94,7 +99,7 @@ impl OrderId {
 
 impl fmt::Display for OrderId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(std::str::from_utf8(&base32(self.0)).expect("ASCII"))
+        f.write_str(std::str::from_utf8(&self.ascii()).expect("ASCII"))
     }
 }
 
@@ -131,7 +136,7 @@ impl RequestId {
 
 impl fmt::Display for RequestId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(std::str::from_utf8(&base32(self.0)).expect("ASCII"))
+        f.write_str(std::str::from_utf8(&self.ascii()).expect("ASCII"))
     }
 }
 

@@ -44,22 +44,35 @@ impl Timestamp {
     pub const fn micros_since(self, earlier: Self) -> u64 {
         self.0.saturating_sub(earlier.0)
     }
+
+    /// RFC 3339 in UTC with milliseconds, in ASCII, e.g. `2026-11-11T00:00:00.012Z`.
+    pub fn rfc_3339(self) -> [u8; 24] {
+        let seconds = self.0 / 1_000_000;
+        let (year, month, day) = civil_from_days(seconds / 86_400);
+        let of_day = (seconds % 86_400) as u32;
+        let millis = (self.0 / 1_000 % 1_000) as u32;
+        let mut text = *b"0000-00-00T00:00:00.000Z";
+        let mut two_digits = |at: usize, number: u32| {
+            text[at] += (number / 10) as u8;
+            text[at + 1] += (number % 10) as u8;
+        };
+        two_digits(0, year as u32 / 100);
+        two_digits(2, year as u32 % 100);
+        two_digits(5, month as u32);
+        two_digits(8, day as u32);
+        two_digits(11, of_day / 3_600);
+        two_digits(14, of_day / 60 % 60);
+        two_digits(17, of_day % 60);
+        two_digits(20, millis / 10);
+        text[22] += (millis % 10) as u8;
+        text
+    }
 }
 
 impl fmt::Display for Timestamp {
-    /// RFC 3339 in UTC with milliseconds, e.g. `2026-11-11T00:00:00.012Z`.
+    /// As [`Timestamp::rfc_3339`] writes it.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let seconds = self.0 / 1_000_000;
-        let (year, month, day) = civil_from_days(seconds / 86_400);
-        let of_day = seconds % 86_400;
-        write!(
-            f,
-            "{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}.{:03}Z",
-            of_day / 3_600,
-            of_day / 60 % 60,
-            of_day % 60,
-            self.0 / 1_000 % 1_000
-        )
+        f.write_str(std::str::from_utf8(&self.rfc_3339()).expect("ASCII"))
     }
 }
 

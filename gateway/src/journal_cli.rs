@@ -83,7 +83,7 @@ fn line(json: &mut Writer, sequence: u64, meta: &Meta, event: &Event<'_>) {
     json.raw("{\"sequence\":").number(sequence);
     json.raw(",\"time\":").time(meta.time);
     json.raw(",\"actor\":\"").raw(actor);
-    json.raw("\",\"request_id\":\"").plain(meta.request).raw("\",\"kind\":");
+    json.raw("\",\"request_id\":\"").id(meta.request.ascii()).raw("\",\"kind\":");
     match event {
         Event::Genesis(genesis) => {
             // The hash key stays where it is: it tells buyers' digests.
@@ -126,7 +126,7 @@ fn line(json: &mut Writer, sequence: u64, meta: &Meta, event: &Event<'_>) {
 }
 
 fn order_placed(json: &mut Writer, placed: &OrderPlaced<'_>) {
-    json.raw("\"order_placed\",\"order_id\":\"").plain(placed.order);
+    json.raw("\"order_placed\",\"order_id\":\"").id(placed.order.ascii());
     json.raw("\",\"buyer\":").string(placed.buyer_name);
     if let Some((_, key)) = &placed.key {
         json.raw(",\"idempotency_key\":").string(key);
@@ -137,7 +137,7 @@ fn order_placed(json: &mut Writer, placed: &OrderPlaced<'_>) {
 }
 
 fn order_ended(json: &mut Writer, kind: &str, ended: &OrderEnded) {
-    json.raw("\"").raw(kind).raw("\",\"order_id\":\"").plain(ended.order);
+    json.raw("\"").raw(kind).raw("\",\"order_id\":\"").id(ended.order.ascii());
     json.raw("\",\"version\":").number(u64::from(ended.version));
     lines(json, &ended.lines);
 }

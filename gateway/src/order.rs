@@ -19,7 +19,7 @@ use sluice_core::id::RequestId;
 use sluice_core::limits::KEY_BYTES_MAX;
 use sluice_core::money::{AMOUNT_MAX, Amount};
 use sluice_core::name::SkuId;
-use sluice_core::outcome::{OrderView, Outcome, Refusal};
+use sluice_core::outcome::{OrderView, Outcome};
 use sluice_core::quantity::{QUANTITY_MAX, Quantity};
 use sluice_core::time::Timestamp;
 
@@ -38,9 +38,6 @@ use crate::wire::pace::{Pace, Phase};
 
 /// Lines of one order that a request may name.
 const LINES_MAX: usize = 20;
-
-/// How often an order id is drawn again when the drawn one is taken: once in 2^54.
-const DRAWS_MAX: usize = 4;
 
 pub(crate) const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 const IDEMPOTENCY_REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
@@ -108,39 +105,29 @@ impl OrderDesk {
         let wanted = Wanted::read(&bytes)?;
         drop(bytes);
         let Asked { arrived, buyer, key } = asked;
-        let key = key?;
-        for _ in 0..DRAWS_MAX {
-            let place = self.command(id, arrived, &buyer, &wanted, key.clone());
-            let Some((reply, reply_to)) = self.replies.open() else { return Err(self.full()) };
-            match self.gate.handle.submit_asleep(place, reply_to, arrived) {
-                Ok(shard) => wakes::later(&self.gate.handle, shard),
-                Err(busy) => {
-                    reply.forget();
-                    return Err(self.gate.busy(busy));
-                }
-            }
-            match reply.await {
-                Ok(Outcome::Placed(order)) => return Ok(created(id, &order, &buyer.name)),
-                Ok(Outcome::Repeated(order)) => return Ok(repeated(id, &order, &buyer.name)),
-                Ok(Outcome::Refused(Refusal::OrderIdTaken)) => {}
-                Ok(Outcome::Refused(refusal)) => return Err(refusal.into()),
-                Ok(other) => {
-                    tracing::error!("an order was answered with {other:?}");
-                    return Err(Problem::new(
-                        Code::Internal,
-                        "the engine's answer is of another kind",
-                    ));
-                }
-                Err(_late) => {
-                    self.metrics.outcomes_unknown.add(1);
-                    return Err(Problem::new(
-                        Code::UnknownOutcome,
-                        "the answer did not come in time",
-                    ));
-                }
+        let (name, key) = (buyer.name.clone(), key?);
+        let Some((reply, reply_to)) = self.replies.open() else { return Err(self.full()) };
+        let place = self.command(id, arrived, buyer, wanted, key);
+        match self.gate.handle.submit_asleep(place, reply_to, arrived) {
+            Ok(shard) => wakes::later(&self.gate.handle, shard),
+            Err(busy) => {
+                reply.forget();
+                return Err(self.gate.busy(busy));
             }
         }
-        Err(Refusal::OrderIdTaken.into())
+        match reply.await {
+            Ok(Outcome::Placed(order)) => Ok(created(id, &order, &name)),
+            Ok(Outcome::Repeated(order)) => Ok(repeated(id, &order, &name)),
+            Ok(Outcome::Refused(refusal)) => Err(refusal.into()),
+            Ok(other) => {
+                tracing::error!("an order was answered with {other:?}");
+                Err(Problem::new(Code::Internal, "the engine's answer is of another kind"))
+            }
+            Err(_late) => {
+                self.metrics.outcomes_unknown.add(1);
+                Err(Problem::new(Code::UnknownOutcome, "the answer did not come in time"))
+            }
+        }
     }
 
     /// Refuses what could not be taken anyway, before it costs anything.
@@ -173,18 +160,19 @@ impl OrderDesk {
         &self,
         id: RequestId,
         arrived: Timestamp,
-        buyer: &Buyer,
-        wanted: &Wanted,
+        buyer: Buyer,
+        wanted: Wanted,
         key: Option<Key>,
     ) -> Command {
         let cell = self.gate.handle.cell();
+        let Wanted { lines, max_amount } = wanted;
         Command::Place(Box::new(Place {
             order: self.ids.borrow_mut().order(arrived, cell, buyer.slot),
             key,
-            fingerprint: Place::fingerprint_of(&wanted.lines, false, wanted.max_amount),
-            buyer: buyer.clone(),
-            lines: wanted.lines.clone(),
-            max_amount: wanted.max_amount,
+            fingerprint: Place::fingerprint_of(&lines, false, max_amount),
+            buyer,
+            lines,
+            max_amount,
             request: id,
         }))
     }
@@ -195,9 +183,9 @@ fn created(id: RequestId, order: &OrderView, buyer: &str) -> Response<Body> {
     let mut json = Writer::with_capacity(512);
     json::order::order(&mut json, order, buyer);
     let body_end = json.len();
-    json.raw("/v1/orders/").plain(order.order);
+    json.raw("/v1/orders/").id(order.order.ascii());
     let location_end = json.len();
-    json.plain(id);
+    json.id(id.ascii());
     let bytes = Bytes::from(json.into_bytes());
     let mut response = Response::new(Body::Full(bytes.slice(..body_end)));
     *response.status_mut() = StatusCode::CREATED;

@@ -110,7 +110,7 @@ impl Problem {
         json.raw(",\"detail\":").string(&self.detail);
         json.raw(",\"code\":\"").raw(code).raw("\",\"retryable\":");
         json.raw(if retry_after.is_some() { "true" } else { "false" });
-        json.raw(",\"request_id\":\"").plain(request).raw("\"}");
+        json.raw(",\"request_id\":\"").id(request.ascii()).raw("\"}");
         json.into_bytes()
     }
 

@@ -7,7 +7,7 @@ use super::write::Writer;
 
 /// Writes one order of `buyer`.
 pub(crate) fn order(json: &mut Writer, view: &OrderView, buyer: &str) {
-    json.raw("{\"order_id\":\"").plain(view.order);
+    json.raw("{\"order_id\":\"").id(view.order.ascii());
     json.raw("\",\"version\":").number(u64::from(view.version));
     json.raw(",\"status\":\"").raw(view.status.as_str());
     json.raw("\",\"buyer\":").string(buyer);

@@ -1,16 +1,6 @@
 //! Writes JSON into a buffer: text escaped, numbers, moments. Who calls it keeps the grammar.
 
-use std::cell::Cell;
-use std::fmt::Write as _;
-
 use sluice_core::time::Timestamp;
-
-const DAY_US: u64 = 86_400_000_000;
-
-thread_local! {
-    /// The day last written, and its text: `2026-11-11T`.
-    static DAY: Cell<(u64, [u8; 11])> = const { Cell::new((0, *b"1970-01-01T")) };
-}
 
 /// A buffer of JSON.
 #[derive(Debug, Default)]
@@ -46,53 +36,43 @@ impl Writer {
         self
     }
 
-    /// Something that prints without a character to be escaped.
+    /// The characters of an id, which need no escape.
     #[inline]
-    pub(crate) fn plain(&mut self, value: impl std::fmt::Display) -> &mut Self {
-        write!(Plain(&mut self.0), "{value}").expect("writing to memory does not fail");
+    pub(crate) fn id(&mut self, characters: [u8; 26]) -> &mut Self {
+        self.0.extend_from_slice(&characters);
         self
     }
 
     /// A string in quotes, escaped.
     pub(crate) fn string(&mut self, text: &str) -> &mut Self {
         self.0.push(b'"');
-        for byte in text.bytes() {
-            match byte {
-                b'"' | b'\\' => self.0.extend_from_slice(&[b'\\', byte]),
-                0x20.. => self.0.push(byte),
-                _ => {
-                    write!(Plain(&mut self.0), "\\u{byte:04x}")
-                        .expect("writing to memory does not fail");
-                }
-            }
+        let mut rest = text.as_bytes();
+        while let Some(place) = rest.iter().position(|byte| needs_escape(*byte)) {
+            self.0.extend_from_slice(&rest[..place]);
+            self.escape(rest[place]);
+            rest = &rest[place + 1..];
         }
+        self.0.extend_from_slice(rest);
         self.0.push(b'"');
         self
+    }
+
+    fn escape(&mut self, byte: u8) {
+        const HEX: &[u8; 16] = b"0123456789abcdef";
+        if byte >= b' ' {
+            self.0.extend_from_slice(&[b'\\', byte]);
+        } else {
+            let (high, low) = (HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 15)]);
+            self.0.extend_from_slice(&[b'\\', b'u', b'0', b'0', high, low]);
+        }
     }
 
     /// A moment in quotes: RFC 3339 in UTC with milliseconds.
     pub(crate) fn time(&mut self, time: Timestamp) -> &mut Self {
-        let (day, of_day) = (time.micros() / DAY_US, time.micros() % DAY_US);
-        let (known, mut text) = DAY.get();
-        if known != day {
-            text.copy_from_slice(&time.to_string().as_bytes()[..11]);
-            DAY.set((day, text));
-        }
-        let seconds = (of_day / 1_000_000) as u32;
-        let millis = (of_day / 1_000 % 1_000) as u32;
         self.0.push(b'"');
-        self.0.extend_from_slice(&text);
-        self.two_digits(seconds / 3_600, b':');
-        self.two_digits(seconds / 60 % 60, b':');
-        self.two_digits(seconds % 60, b'.');
-        self.0.push(b'0' + (millis / 100) as u8);
-        self.two_digits(millis % 100, b'Z');
+        self.0.extend_from_slice(&time.rfc_3339());
         self.0.push(b'"');
         self
-    }
-
-    fn two_digits(&mut self, number: u32, after: u8) {
-        self.0.extend_from_slice(&[b'0' + (number / 10) as u8, b'0' + (number % 10) as u8, after]);
     }
 
     /// A list of what `write` writes for each of `items`.
@@ -112,29 +92,14 @@ impl Writer {
     }
 }
 
-struct Plain<'a>(&'a mut Vec<u8>);
-
-impl std::fmt::Write for Plain<'_> {
-    fn write_str(&mut self, text: &str) -> std::fmt::Result {
-        self.0.extend_from_slice(text.as_bytes());
-        Ok(())
-    }
+/// Whether a byte of UTF-8 may not stand in a JSON string as it is (RFC 8259, 7).
+const fn needs_escape(byte: u8) -> bool {
+    matches!(byte, 0..=0x1f | b'"' | b'\\')
 }
 
 #[cfg(test)]
 mod tests {
     use super::Writer;
-    use sluice_core::time::Timestamp;
-
-    #[test]
-    fn moments_are_written_as_the_engine_prints_them() {
-        for micros in [0, 86_399_999_999, 951_782_400_000_000, 1_794_355_200_012_345, u64::MAX] {
-            let time = Timestamp::from_micros(micros);
-            let mut writer = Writer::default();
-            writer.time(time);
-            assert_eq!(writer.into_bytes(), format!("\"{time}\"").into_bytes());
-        }
-    }
 
     #[test]
     fn strings_come_back_as_they_were() {
