@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 use clap::Parser;
-use serde_json::json;
+use serde_json::{Value, json};
 use sluice_benches::contest::{Entrant, JWT_SECRET, Round};
 use sluice_benches::history;
 use sluice_benches::peer::{self, Peer};
@@ -61,21 +61,32 @@ fn main() -> Result<()> {
             rates.push(rate);
         }
     }
-    let medians: Vec<f64> = rates.iter_mut().map(|rates| median(rates)).collect();
     println!();
-    for (entrant, median) in Entrant::ALL.iter().zip(&medians) {
-        println!("({:2}) {median:>9.0}/s  {}", entrant.letter(), entrant.what());
+    for (entrant, rates) in Entrant::ALL.iter().zip(&rates) {
+        println!("({:2}) {:>9.0}/s  {}", entrant.letter(), median(rates.clone()), entrant.what());
     }
-    let [a, a2, a3, b, c] = medians[..] else { unreachable!("five entrants") };
-    println!("\n(b)/(a2) {:.3}   (b)/(a) {:.3}   (c)/(a2) {:.3}", b / a2, b / a, c / a2);
-    println!("(b)/(a3) {:.3}   (c)/(a3) {:.3}", b / a3, c / a3);
+    let [a, a2, a3, b, c] = &rates[..] else { unreachable!("five entrants") };
+    let ratios = [
+        ("b_per_a2", ratio(b, a2)),
+        ("b_per_a", ratio(b, a)),
+        ("c_per_a2", ratio(c, a2)),
+        ("b_per_a3", ratio(b, a3)),
+        ("c_per_a3", ratio(c, a3)),
+    ];
+    println!("\nmedians of the rounds' ratios:");
+    for (name, ratio) in ratios {
+        println!("  {name:8} {ratio:.3}");
+    }
     if !flags.no_history {
+        let per_s: serde_json::Map<String, Value> = (Entrant::ALL.iter().zip(&rates))
+            .map(|(entrant, rates)| {
+                (entrant.letter().to_owned(), median(rates.clone()).round().into())
+            })
+            .collect();
+        let ratios: serde_json::Map<String, Value> =
+            ratios.iter().map(|(name, ratio)| ((*name).to_owned(), (*ratio).into())).collect();
         let figures = json!({
-            "per_s": {
-                "a": a.round(), "a2": a2.round(), "a3": a3.round(), "b": b.round(), "c": c.round(),
-            },
-            "b_per_a2": b / a2, "b_per_a": b / a, "c_per_a2": c / a2,
-            "b_per_a3": b / a3, "c_per_a3": c / a3,
+            "per_s": per_s, "ratios": ratios,
             "rounds": flags.rounds, "seconds": flags.seconds,
             "connections": flags.connections, "buyers": flags.buyers,
         });
@@ -85,7 +96,13 @@ fn main() -> Result<()> {
     Ok(())
 }
 
-fn median(values: &mut [f64]) -> f64 {
+/// The median of `ours` to `peers`, round by round: what disturbs the machine for longer than a
+/// turn disturbs both.
+fn ratio(ours: &[f64], peers: &[f64]) -> f64 {
+    median(ours.iter().zip(peers).map(|(ours, peers)| ours / peers).collect())
+}
+
+fn median(mut values: Vec<f64>) -> f64 {
     values.sort_unstable_by(f64::total_cmp);
     values[values.len() / 2]
 }
