@@ -19,7 +19,7 @@ use sluice_core::id::RequestId;
 use sluice_core::limits::KEY_BYTES_MAX;
 use sluice_core::money::{AMOUNT_MAX, Amount};
 use sluice_core::name::SkuId;
-use sluice_core::outcome::{OrderView, Outcome};
+use sluice_core::outcome::{OrderView, Outcome, Refusal};
 use sluice_core::quantity::{QUANTITY_MAX, Quantity};
 use sluice_core::time::Timestamp;
 
@@ -30,7 +30,7 @@ use crate::ids::Ids;
 use crate::json::write::Writer;
 use crate::json::{self, Document, Fields};
 use crate::problem::{Code, Problem};
-use crate::replies::Replies;
+use crate::replies::{Replies, Reply};
 use crate::service::{X_REQUEST_ID, shared_value};
 use crate::token::cache::TokenCache;
 use crate::wakes;
@@ -38,6 +38,9 @@ use crate::wire::pace::{Pace, Phase};
 
 /// Lines of one order that a request may name.
 const LINES_MAX: usize = 20;
+
+/// How often an order id is drawn again when the drawn one is taken: once in 2^54.
+const DRAWS_MAX: usize = 4;
 
 pub(crate) const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 const IDEMPOTENCY_REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
@@ -102,30 +105,46 @@ impl OrderDesk {
         let bytes = body::read(&mut body).await?;
         drop(body);
         pace.enter(Phase::Serving);
-        let wanted = Wanted::read(&bytes)?;
-        drop(bytes);
+        let mut wanted = Wanted::read(&bytes)?;
         let Asked { arrived, buyer, key } = asked;
-        let (name, key) = (buyer.name.clone(), key?);
-        let Some((reply, reply_to)) = self.replies.open() else { return Err(self.full()) };
-        let place = self.command(id, arrived, buyer, wanted, key);
-        match self.gate.handle.submit_asleep(place, reply_to, arrived) {
-            Ok(shard) => wakes::later(&self.gate.handle, shard),
-            Err(busy) => {
-                reply.forget();
-                return Err(self.gate.busy(busy));
+        let key = key?;
+        for _ in 0..DRAWS_MAX {
+            let place = self.command(id, arrived, buyer.clone(), wanted, key.clone());
+            match self.submit(place, arrived)?.await {
+                Ok(Outcome::Placed(order)) => return Ok(created(id, &order, &buyer.name)),
+                Ok(Outcome::Repeated(order)) => return Ok(repeated(id, &order, &buyer.name)),
+                Ok(Outcome::Refused(Refusal::OrderIdTaken)) => wanted = Wanted::read(&bytes)?,
+                Ok(Outcome::Refused(refusal)) => return Err(refusal.into()),
+                Ok(other) => {
+                    tracing::error!("an order was answered with {other:?}");
+                    return Err(Problem::new(
+                        Code::Internal,
+                        "the engine's answer is of another kind",
+                    ));
+                }
+                Err(_late) => {
+                    self.metrics.outcomes_unknown.add(1);
+                    return Err(Problem::new(
+                        Code::UnknownOutcome,
+                        "the answer did not come in time",
+                    ));
+                }
             }
         }
-        match reply.await {
-            Ok(Outcome::Placed(order)) => Ok(created(id, &order, &name)),
-            Ok(Outcome::Repeated(order)) => Ok(repeated(id, &order, &name)),
-            Ok(Outcome::Refused(refusal)) => Err(refusal.into()),
-            Ok(other) => {
-                tracing::error!("an order was answered with {other:?}");
-                Err(Problem::new(Code::Internal, "the engine's answer is of another kind"))
+        Err(Refusal::OrderIdTaken.into())
+    }
+
+    /// Puts an order in front of its shard, and gives the place where its answer will be.
+    fn submit(&self, place: Command, arrived: Timestamp) -> Result<Reply, Problem> {
+        let Some((reply, reply_to)) = self.replies.open() else { return Err(self.full()) };
+        match self.gate.handle.submit_asleep(place, reply_to, arrived) {
+            Ok(shard) => {
+                wakes::later(&self.gate.handle, shard);
+                Ok(reply)
             }
-            Err(_late) => {
-                self.metrics.outcomes_unknown.add(1);
-                Err(Problem::new(Code::UnknownOutcome, "the answer did not come in time"))
+            Err(busy) => {
+                reply.forget();
+                Err(self.gate.busy(busy))
             }
         }
     }

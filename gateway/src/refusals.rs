@@ -56,7 +56,7 @@ impl From<Refusal> for Problem {
             Refusal::CurrencyFixed { currency } => Self::invalid(format!(
                 "currency: must be {currency}, which the SKU's lots are priced in"
             )),
-            // An id has the millisecond and 54 random bits: this does not happen twice.
+            // Whoever places an order draws again; nobody else can meet it.
             Refusal::OrderIdTaken => Self::new(Code::Internal, "no order id could be drawn"),
             Refusal::Capacity { ceiling } => {
                 Self::new(Code::Capacity, format!("the ceiling on {ceiling} is met"))
