@@ -12,6 +12,7 @@ use crate::id::{BuyerDigest, KeyDigest, OrderId, SlotId};
 use crate::limits::{Limits, SLOTS};
 use crate::name::SkuId;
 use crate::outcome::{Outcome, Refusal, StateDigest};
+use crate::planted::{self, Bug};
 use crate::router::{Movable, Target};
 use crate::time::Timestamp;
 
@@ -51,6 +52,10 @@ pub struct Ledger {
     stocks: Stocks,
     slots: Vec<Option<Box<BuyerSlot>>>,
     agenda: ending::Agenda,
+    /// Slots that are here.
+    slots_here: usize,
+    /// Orders that live, over all slots.
+    live_orders: usize,
     /// Orders that wait for another shard, over all slots.
     in_flight: usize,
 }
@@ -64,6 +69,8 @@ impl Ledger {
             stocks: Stocks::default(),
             slots,
             agenda: ending::Agenda::default(),
+            slots_here: SLOTS,
+            live_orders: 0,
             in_flight: 0,
         }
     }
@@ -76,6 +83,8 @@ impl Ledger {
                 stocks: Stocks::default(),
                 slots: (0..SLOTS).map(|_| None).collect(),
                 agenda: ending::Agenda::default(),
+                slots_here: 0,
+                live_orders: 0,
                 in_flight: 0,
             })
             .collect();
@@ -162,6 +171,8 @@ impl Ledger {
         match value {
             Movable::Slot(slot) => {
                 let slot = self.slots[slot.index()].take().expect("the owner has the slot");
+                self.slots_here -= 1;
+                self.live_orders -= slot.live_orders();
                 self.in_flight -= slot.flights.len();
                 Value::Slot(slot)
             }
@@ -183,6 +194,10 @@ impl Ledger {
             Value::Slot(slot) => {
                 if let Some(due) = slot.next_due() {
                     self.agenda.note(due);
+                }
+                self.slots_here += 1;
+                if !planted::is(Bug::MovedOrdersUncounted) {
+                    self.live_orders += slot.live_orders();
                 }
                 self.in_flight += slot.flights.len();
                 let place = &mut self.slots[slot.id().index()];
@@ -217,12 +232,17 @@ impl Ledger {
 
     /// Live orders.
     pub fn live_orders(&self) -> usize {
-        self.slots.iter().flatten().map(|slot| slot.live_orders()).sum()
+        self.live_orders
+    }
+
+    /// Most orders that may live here: the share of the slots that are here.
+    fn live_orders_max(&self) -> usize {
+        self.limits.live_orders_max * self.slots_here / SLOTS
     }
 
     /// SKUs and buyer slots in it.
     pub fn values(&self) -> (usize, usize) {
-        (self.stocks.len(), self.slots.iter().flatten().count())
+        (self.stocks.len(), self.slots_here)
     }
 
     /// The stock of a SKU, if it is here.

@@ -56,7 +56,7 @@ pub struct Limits {
     pub lots_per_sku_max: usize,
     /// Withdrawals of one SKU.
     pub withdrawals_per_sku_max: usize,
-    /// Live orders of one node, counted per slot as `live_orders_max / SLOTS`, at least one.
+    /// Live orders of one node. Each shard counts its own, up to the share of its slots.
     pub live_orders_max: usize,
     /// Live idempotency keys of one buyer.
     pub keys_per_buyer_max: usize,
@@ -133,7 +133,7 @@ pub const TINY: Limits = checked(Limits {
     skus_max: 16,
     lots_per_sku_max: 4,
     withdrawals_per_sku_max: 4,
-    live_orders_max: 64 * SLOTS,
+    live_orders_max: 64,
     keys_per_buyer_max: 3,
     lines_per_order_max: 3,
     draws_per_order_max: 4,
@@ -160,7 +160,8 @@ const fn checked(limits: Limits) -> Limits {
     assert!(limits.record_bytes_max + SECTOR_BYTES <= limits.frame_bytes_max);
     // A frame never straddles segments; two fit, beside the segment's own header sector.
     assert!(2 * limits.frame_bytes_max as u64 + SECTOR_BYTES as u64 <= limits.first_segment_bytes);
-    assert!(limits.live_orders_max >= SLOTS);
+    // A shard may have as few slots as there are slots for the most shards.
+    assert!(limits.live_orders_max >= limits.shards_max);
     // The largest order: two raw strings, lines and draws with their names, and fixed fields.
     assert!(
         BUYER_BYTES_MAX

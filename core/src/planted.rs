@@ -51,11 +51,13 @@ pub enum Bug {
     ViewBeforeSync,
     /// Recovery takes the last frame for durable because it can be read.
     TailTrusted,
+    /// Orders of a slot that came from elsewhere do not count against the ceiling (I6).
+    MovedOrdersUncounted,
 }
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 23] = [
         Self::AckBeforeSync,
         Self::RefusalBeforeSync,
         Self::RetryFailedSync,
@@ -78,6 +80,7 @@ impl Bug {
         Self::MoveWithoutBarrier,
         Self::ViewBeforeSync,
         Self::TailTrusted,
+        Self::MovedOrdersUncounted,
     ];
 }
 

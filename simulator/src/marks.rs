@@ -94,6 +94,8 @@ pub enum Mark {
     SaidOrderIdTaken,
     /// Refused: lots or withdrawals beyond their ceiling.
     SaidCapacity,
+    /// Refused: as many orders live as may.
+    LiveOrdersFull,
     /// Refused: a lot of that name with another body.
     SaidLotExists,
     /// Refused: a withdrawal of that name with another body.
@@ -102,7 +104,7 @@ pub enum Mark {
 
 impl Mark {
     /// All marks, in order.
-    pub const ALL: [Self; 47] = [
+    pub const ALL: [Self; 48] = [
         Self::CrashBetweenWriteAndSync,
         Self::CrashWithSeveralInFlight,
         Self::CrashInRecovery,
@@ -148,6 +150,7 @@ impl Mark {
         Self::SaidCurrenciesDiffer,
         Self::SaidOrderIdTaken,
         Self::SaidCapacity,
+        Self::LiveOrdersFull,
         Self::SaidLotExists,
         Self::SaidWithdrawalExists,
     ];

@@ -96,6 +96,10 @@ impl Profile {
         if chance.one_in(4) {
             limits.order_patience_us = 20_000;
         }
+        limits.live_orders_max = match chance.one_in(6) {
+            true => chance.between(8, 24) as usize,
+            false => 4_096,
+        };
         let faults = Fault::ALL.iter().map(|(fault, _)| *fault).filter(|_| !chance.one_in(3));
         let faults = faults.collect();
         let mut rate = |often: u64| match chance.below(3) {

@@ -108,6 +108,13 @@ impl Case<'_> {
                 let taken = order.is_some_and(|order| order.state_at(to).is_some());
                 (taken, Some(Mark::SaidOrderIdTaken))
             }
+            Refusal::Capacity { ceiling: "live orders" } => {
+                let orders = model.orders.values();
+                let live = orders.filter(|order| order.state_at(to).is_some()).count();
+                // Among several shards each has its share, which moves with the slots.
+                let parts = if request.shards == 1 { 1 } else { 2 * request.shards };
+                (live * parts >= limits.live_orders_max, Some(Mark::LiveOrdersFull))
+            }
             Refusal::Capacity { .. } => {
                 let lots = place.lines.iter().filter_map(|line| model.skus.get(&line.sku));
                 let lots: usize = lots.map(|sku| sku.lots.len()).sum();

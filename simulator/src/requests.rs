@@ -168,6 +168,9 @@ impl Requests {
         if draws > self.limits.draws_per_order_max {
             return Err(format!("I6 order {} draws from {draws} lots", placed.order));
         }
+        if alone && model.orders.len() > self.limits.live_orders_max {
+            return Err(format!("I6 order {} is one too many", placed.order));
+        }
         let now = model.last_sequence();
         let mut ends_right = false;
         for line in &placed.lines {

@@ -10,7 +10,6 @@ use std::collections::VecDeque;
 use crate::command::{Command, Envelope, Place, PlaceLine, ReplyTo};
 use crate::event::{Actor, Draw, Event, Line, Lines, Meta, OrderPlaced, OrderStatus, total};
 use crate::id::{BuyerDigest, KeyDigest, SlotId};
-use crate::limits::SLOTS;
 use crate::money::{Amount, Currency};
 use crate::name::SkuId;
 use crate::outcome::{OrderView, Outcome, Refusal};
@@ -174,7 +173,7 @@ impl Ledger {
             return Err(Denial::PriceChanged { amount });
         }
         let slot = self.slot(attempt.place.buyer.slot);
-        if slot.live_orders() >= self.limits.live_orders_max / SLOTS {
+        if self.live_orders >= self.live_orders_max() {
             return Err(Denial::Capacity { ceiling: "live orders" });
         }
         if slot.orders.find(attempt.place.order).is_some() {
@@ -251,6 +250,7 @@ impl Ledger {
         buyer: Option<u32>,
     ) {
         self.agenda.note(placed.expires_at);
+        self.live_orders += 1;
         self.slot_mut(placed.order.slot()).place(meta, placed, buyer);
     }
 

@@ -49,6 +49,8 @@ impl Ledger {
             stocks: Stocks::default(),
             slots: std::mem::replace(&mut self.slots, nothing),
             agenda: std::mem::take(&mut self.agenda),
+            slots_here: std::mem::take(&mut self.slots_here),
+            live_orders: std::mem::take(&mut self.live_orders),
             in_flight: std::mem::take(&mut self.in_flight),
         }
     }
