@@ -91,10 +91,14 @@ pub enum Command {
     Withdraw(Box<Withdraw>),
     /// Show one SKU's stock.
     ReadStock(SkuId),
-    /// Show all stocks that a shard owns.
+    /// Show stocks that a shard owns, in order of SKU.
     ListStocks {
         /// The shard.
         shard: usize,
+        /// Begin behind this SKU.
+        after: Option<SkuId>,
+        /// Show at most so many.
+        limit: usize,
     },
     /// The digest of all that a shard owns.
     Digest {
@@ -298,7 +302,7 @@ impl Command {
             Self::ReceiveLot(receive) => Target::Bucket(receive.sku.bucket()),
             Self::Withdraw(withdraw) => Target::Bucket(withdraw.sku.bucket()),
             Self::ReadStock(sku) => Target::Bucket(sku.bucket()),
-            Self::ListStocks { shard } | Self::Digest { shard } => Target::Shard(*shard),
+            Self::ListStocks { shard, .. } | Self::Digest { shard } => Target::Shard(*shard),
             Self::Relocate { value: Movable::Slot(slot), .. } => Target::Slot(*slot),
             Self::Relocate { value: Movable::Bucket(bucket), .. } => Target::Bucket(*bucket),
         }

@@ -121,14 +121,13 @@ impl Ledger {
                 }
                 None => Outcome::Refused(Refusal::SkuNotFound),
             },
-            Command::ListStocks { shard } | Command::Digest { shard } if shard != turn.shard => {
+            Command::ListStocks { shard, .. } | Command::Digest { shard }
+                if shard != turn.shard =>
+            {
                 Outcome::Refused(Refusal::NoSuchShard)
             }
-            Command::ListStocks { .. } => {
-                let mut views: Vec<_> =
-                    self.stocks.values().map(|stock| stock.view(turn.shard)).collect();
-                views.sort_unstable_by(|a, b| a.sku.cmp(&b.sku));
-                Outcome::Stocks(views)
+            Command::ListStocks { after, limit, .. } => {
+                Outcome::Stocks(self.list_stocks(turn.shard, after.as_ref(), limit))
             }
             Command::Digest { .. } => Outcome::Digest(self.digest()),
             // The shard handles relocation itself; this one found its value moving already.

@@ -66,6 +66,8 @@ pub struct Limits {
     pub draws_per_order_max: usize,
     /// Orders on one page of a listing.
     pub page_orders_max: usize,
+    /// SKUs on one page of a listing.
+    pub page_skus_max: usize,
     /// Longest encoded record, in bytes.
     pub record_bytes_max: usize,
     /// Longest frame with its header and padding, in bytes.
@@ -105,6 +107,7 @@ pub const DEFAULT: Limits = checked(Limits {
     lines_per_order_max: 20,
     draws_per_order_max: 1_000,
     page_orders_max: 100,
+    page_skus_max: 1_000,
     record_bytes_max: 128 << 10,
     // The largest of which two fit into the smallest segment that may be set, 1 MiB.
     frame_bytes_max: 1_023 * SECTOR_BYTES,
@@ -138,6 +141,7 @@ pub const TINY: Limits = checked(Limits {
     lines_per_order_max: 3,
     draws_per_order_max: 4,
     page_orders_max: 2,
+    page_skus_max: 2,
     record_bytes_max: 1_024,
     frame_bytes_max: 2_048,
     frame_records_max: 4,

@@ -24,7 +24,7 @@ pub enum Outcome {
         /// The stock after the command.
         stock: Box<StockView>,
     },
-    /// All stocks of a shard, sorted by SKU.
+    /// Stocks of a shard, sorted by SKU.
     Stocks(Vec<StockView>),
     /// The digest of a shard's state, and what is half-way in it.
     Digest(StateDigest),

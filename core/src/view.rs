@@ -3,8 +3,10 @@
 //! A shard publishes after the sync of what it publishes (I2); readers take no lock a shard
 //! waits for, except while a SKU is being created.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::ops::Bound;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
 
 use arc_swap::ArcSwap;
 use dashmap::DashMap;
@@ -16,6 +18,8 @@ use crate::name::SkuId;
 #[derive(Debug, Default)]
 pub struct Board {
     pages: DashMap<SkuId, Arc<SkuPage>>,
+    /// The same in order of SKU, for those who list them.
+    in_order: RwLock<BTreeMap<SkuId, Arc<SkuPage>>>,
 }
 
 /// What anybody may know of a SKU.
@@ -43,11 +47,12 @@ impl Board {
         self.pages.get(sku).map(|page| Arc::clone(&page))
     }
 
-    /// All pages, sorted by SKU.
-    pub fn pages(&self) -> Vec<Arc<SkuPage>> {
-        let mut pages: Vec<_> = self.pages.iter().map(|page| Arc::clone(&page)).collect();
-        pages.sort_unstable_by(|a, b| a.sku.cmp(&b.sku));
-        pages
+    /// The pages of the SKUs behind `after`, in order of SKU, at most `limit` of them.
+    pub fn pages(&self, after: Option<&SkuId>, limit: usize) -> Vec<Arc<SkuPage>> {
+        let pages = self.in_order.read().unwrap_or_else(PoisonError::into_inner);
+        let begin = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let behind = pages.range::<SkuId, _>((begin, Bound::Unbounded));
+        behind.take(limit).map(|(_, page)| Arc::clone(page)).collect()
     }
 
     /// How many SKUs have a page.
@@ -66,12 +71,14 @@ impl Board {
             page.terms.store(Arc::new(terms));
             page.set_available(available);
         } else {
-            let page = SkuPage {
+            let page = Arc::new(SkuPage {
                 sku: sku.clone(),
                 terms: ArcSwap::from_pointee(terms),
                 available: AtomicU64::new(available),
-            };
-            self.pages.insert(sku, Arc::new(page));
+            });
+            self.pages.insert(sku.clone(), Arc::clone(&page));
+            let mut in_order = self.in_order.write().unwrap_or_else(PoisonError::into_inner);
+            in_order.insert(sku, page);
         }
     }
 }

@@ -27,6 +27,7 @@ use crate::problem::{Code, Problem};
 use crate::query::{self, Query};
 use crate::refusals::no_such_order;
 use crate::routes::{self, Listener};
+use crate::skus::{SkusAsked, end_of_skus};
 use crate::{body, operators};
 
 /// Orders of a page that does not say how many.
@@ -101,15 +102,7 @@ async fn cancel(
 async fn list_orders(State(gate): State<Arc<Gate>>, request: Request) -> Result<Response, Problem> {
     let buyer = gate.buyer(request.headers())?;
     let query = Query::read(request.uri(), &["limit", "cursor", "status"])?;
-    let most = gate.handle.limits().page_orders_max;
-    let limit = match query.get("limit") {
-        None => PAGE_ORDERS.min(most),
-        Some(text) => {
-            whole_number(text).filter(|limit| (1..=most).contains(limit)).ok_or_else(|| {
-                Problem::invalid(format!("limit: must be a whole number from 1 to {most}"))
-            })?
-        }
-    };
+    let limit = query.limit(PAGE_ORDERS, gate.handle.limits().page_orders_max)?;
     let status = match query.get("status") {
         None => None,
         Some(text) => Some(OrderStatus::parse(text).ok_or_else(|| {
@@ -117,12 +110,7 @@ async fn list_orders(State(gate): State<Arc<Gate>>, request: Request) -> Result<
             Problem::invalid(format!("status: must be one of {words}"))
         })?),
     };
-    let after = match query.get("cursor") {
-        None => None,
-        Some(text) => Some(cursor_order(text, &buyer).ok_or_else(|| {
-            Problem::invalid("cursor: must be the next_cursor of an earlier page")
-        })?),
-    };
+    let after = query.cursor(|text| cursor_order(text, &buyer))?;
     let list = ListOrders { slot: buyer.slot, buyer: buyer.digest, status, after, limit };
     let page = match call::ask(&gate, Command::ListOrders(Box::new(list))).await? {
         Outcome::Orders(page) => page,
@@ -156,12 +144,12 @@ async fn page(
 }
 
 async fn pages(State(gate): State<Arc<Gate>>, request: Request) -> Result<Response, Problem> {
-    query::none(request.uri())?;
-    let pages = gate.handle.board().pages();
-    let mut json = Writer::with_capacity(192 * pages.len() + 64);
+    let asked = SkusAsked::read(&gate, request.uri())?;
+    let mut pages = gate.handle.board().pages(asked.after.as_ref(), asked.limit + 1);
+    let next = asked.cut(&mut pages, |page| page.sku());
+    let mut json = Writer::with_capacity(192 * pages.len() + 128);
     json.raw("{\"skus\":").list(&pages, |json, page| json::stock::page(json, page));
-    json.raw(",\"server_time\":").time(gate.handle.now()).raw("}");
-    Ok(json_response(StatusCode::OK, json))
+    Ok(json_response(StatusCode::OK, end_of_skus(json, &gate, next)))
 }
 
 /// An order id that is none is answered like one that nobody has.
@@ -192,10 +180,6 @@ pub(crate) fn json_response(status: StatusCode, json: Writer) -> Response {
     response
 }
 
-fn whole_number(text: &str) -> Option<usize> {
-    text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok()).flatten()
-}
-
 /// Where a page ended.
 fn cursor(order: OrderId) -> String {
     URL_SAFE_NO_PAD.encode(order.bits().to_be_bytes())
@@ -210,7 +194,7 @@ fn cursor_order(text: &str, buyer: &Buyer) -> Option<OrderId> {
 
 #[cfg(test)]
 mod tests {
-    use super::{cursor, cursor_order, whole_number};
+    use super::{cursor, cursor_order};
     use sluice_core::command::Buyer;
     use sluice_core::id::{HashKey, OrderId};
     use sluice_core::time::Timestamp;
@@ -225,14 +209,6 @@ mod tests {
         assert_eq!(cursor_order(&text, &other), None);
         for wrong in ["", "x", "=", &text[1..], &format!("{text}A"), &format!("{text}==")] {
             assert_eq!(cursor_order(wrong, &buyer), None, "{wrong}");
-        }
-    }
-
-    #[test]
-    fn numbers_are_digits() {
-        assert_eq!(whole_number("20"), Some(20));
-        for wrong in ["", "+1", "-1", "1.0", " 1", "99999999999999999999"] {
-            assert_eq!(whole_number(wrong), None, "{wrong}");
         }
     }
 }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use sluice_core::command::{Command, ReplyTo};
+use sluice_core::name::SkuId;
 use sluice_core::outcome::{OrderView, Outcome, StockView};
 use tokio::sync::oneshot;
 
@@ -49,17 +50,24 @@ pub(crate) async fn stock(
     }
 }
 
-/// Asks every shard for its stocks; sorted by SKU.
-pub(crate) async fn all_stocks(gate: &Gate) -> Result<Vec<StockView>, Problem> {
-    let mut all = Vec::new();
+/// The stocks behind `after`, in order of SKU, at most `limit` of them, from all shards.
+pub(crate) async fn stocks(
+    gate: &Gate,
+    after: Option<&SkuId>,
+    limit: usize,
+) -> Result<Vec<StockView>, Problem> {
+    let mut page = Vec::new();
     for shard in 0..gate.handle.shards() {
-        match ask(gate, Command::ListStocks { shard }).await? {
-            Outcome::Stocks(stocks) => all.extend(stocks),
+        match ask(gate, Command::ListStocks { shard, after: after.cloned(), limit }).await? {
+            Outcome::Stocks(stocks) => page.extend(stocks),
             other => return Err(unexpected(&other)),
         }
     }
-    all.sort_unstable_by(|a: &StockView, b| a.sku.cmp(&b.sku));
-    Ok(all)
+    page.sort_unstable_by(|a: &StockView, b| a.sku.cmp(&b.sku));
+    // One that was moved meanwhile was shown by both shards.
+    page.dedup_by(|a, b| a.sku == b.sku);
+    page.truncate(limit);
+    Ok(page)
 }
 
 /// The engine answered a command with an outcome of another kind.

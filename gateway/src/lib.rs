@@ -30,6 +30,7 @@ pub mod serve;
 mod service;
 pub mod settings;
 mod shutdown;
+mod skus;
 pub mod token;
 mod wakes;
 mod wire;

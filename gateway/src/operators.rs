@@ -27,6 +27,7 @@ use crate::json::write::Writer;
 use crate::json::{self, Document, Fields};
 use crate::problem::{Code, Problem};
 use crate::routes::{self, Listener};
+use crate::skus::{SkusAsked, end_of_skus};
 use crate::{body, call, ops, query};
 
 /// How long a body may take to come in.
@@ -152,18 +153,18 @@ async fn stock(
 
 async fn stocks(State(gate): State<Arc<Gate>>, request: Request) -> Result<Response, Problem> {
     gate.operator(request.headers())?;
-    query::none(request.uri())?;
-    let stocks = call::all_stocks(&gate).await?;
-    let mut json = Writer::with_capacity(512 * stocks.len() + 64);
+    let asked = SkusAsked::read(&gate, request.uri())?;
+    let mut stocks = call::stocks(&gate, asked.after.as_ref(), asked.limit + 1).await?;
+    let next = asked.cut(&mut stocks, |stock| &stock.sku);
+    let mut json = Writer::with_capacity(512 * stocks.len() + 128);
     json.raw("{\"skus\":").list(&stocks, json::stock::stock);
-    json.raw(",\"server_time\":").time(gate.handle.now()).raw("}");
-    Ok(json_response(StatusCode::OK, json))
+    Ok(json_response(StatusCode::OK, end_of_skus(json, &gate, next)))
 }
 
 async fn audit(State(gate): State<Arc<Gate>>, request: Request) -> Result<Response, Problem> {
     gate.operator(request.headers())?;
     query::none(request.uri())?;
-    let stocks = call::all_stocks(&gate).await?;
+    let stocks = every_stock(&gate).await?;
     let mut json = Writer::with_capacity(192 * stocks.len() + 64);
     json.raw("{\"skus\":").list(&stocks, |json, stock| {
         let counters = &stock.counters;
@@ -176,6 +177,20 @@ async fn audit(State(gate): State<Arc<Gate>>, request: Request) -> Result<Respon
     let oversold: u64 = stocks.iter().map(oversold).sum();
     json.raw(",\"oversold\":").number(oversold).raw(",\"sinks\":[]}");
     Ok(json_response(StatusCode::OK, json))
+}
+
+/// All stocks, gathered page by page, so that no shard is kept long.
+async fn every_stock(gate: &Gate) -> Result<Vec<StockView>, Problem> {
+    let most = gate.handle.limits().page_skus_max;
+    let mut all: Vec<StockView> = Vec::new();
+    loop {
+        let page = call::stocks(gate, all.last().map(|last| &last.sku), most).await?;
+        let is_last = page.len() < most;
+        all.extend(page);
+        if is_last {
+            return Ok(all);
+        }
+    }
 }
 
 /// Units that were given away and never arrived (I1 says none).

@@ -29,6 +29,25 @@ impl<'u> Query<'u> {
         Ok(Self(parameters))
     }
 
+    /// How many a page is to show: `limit`, 1 … `most`, or `usual` if it is not given.
+    pub(crate) fn limit(&self, usual: usize, most: usize) -> Result<usize, Problem> {
+        let Some(text) = self.get("limit") else { return Ok(usual.min(most)) };
+        whole_number(text).filter(|limit| (1..=most).contains(limit)).ok_or_else(|| {
+            Problem::invalid(format!("limit: must be a whole number from 1 to {most}"))
+        })
+    }
+
+    /// Where the page is to begin: what `read` makes of `cursor`, if it is given.
+    pub(crate) fn cursor<T>(
+        &self,
+        read: impl FnOnce(&str) -> Option<T>,
+    ) -> Result<Option<T>, Problem> {
+        let Some(text) = self.get("cursor") else { return Ok(None) };
+        read(text)
+            .map(Some)
+            .ok_or_else(|| Problem::invalid("cursor: must be the next_cursor of an earlier page"))
+    }
+
     /// The value of a parameter.
     pub(crate) fn get(&self, name: &str) -> Option<&str> {
         self.0.iter().find(|(known, _)| known == name).map(|(_, value)| &**value)
@@ -58,6 +77,10 @@ fn decoded(text: &str) -> Result<Cow<'_, str>, Problem> {
         bytes.push((high << 4 | low) as u8);
     }
     String::from_utf8(bytes).map(Cow::Owned).map_err(|_| wrong())
+}
+
+fn whole_number(text: &str) -> Option<usize> {
+    text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok()).flatten()
 }
 
 #[cfg(test)]

@@ -162,6 +162,37 @@ fn anybody_sees_what_is_for_sale() {
 }
 
 #[test]
+fn lists_of_skus_come_page_by_page() {
+    let (_folder, server) = start();
+    for name in ["c", "a", "d", "b", "e"] {
+        server.stock(name, 1, 0);
+    }
+    let mut client = Client::connect(server.buyers);
+    let names = |page: &Value| -> Vec<Value> {
+        page["skus"].as_array().into_iter().flatten().map(|sku| sku["sku"].clone()).collect()
+    };
+    let mut pages = Vec::new();
+    let mut cursor = String::new();
+    loop {
+        let page = client.call("GET", &format!("/v1/skus?limit=2{cursor}"), "", None).json();
+        let stocks = server.operate("GET", &format!("/admin/v1/skus?limit=2{cursor}"), None).json();
+        assert_eq!(names(&page), names(&stocks));
+        assert_eq!(page["next_cursor"], stocks["next_cursor"]);
+        pages.push(names(&page));
+        match page["next_cursor"].as_str() {
+            Some(next) => cursor = format!("&cursor={next}"),
+            None => break,
+        }
+    }
+    assert_eq!(pages, [vec!["a", "b"], vec!["c", "d"], vec!["e"]]);
+    for wrong in ["?limit=0", "?limit=1001", "?limit=x", "?cursor=%3D", "?page=2"] {
+        let refusal = client.call("GET", &format!("/v1/skus{wrong}"), "", None);
+        refused(&refusal, 400, "invalid_request");
+    }
+    server.stop();
+}
+
+#[test]
 fn operators_define_receive_and_withdraw() {
     let (_folder, server) = start();
     let terms = json!({"name": "Phone", "unit_price": 500, "currency": "CNY",

@@ -154,10 +154,11 @@ impl Case<'_> {
             (Refusal::SkuNotFound, body, _) => {
                 (body.sku().is_some_and(|sku| !self.is_defined(sku)), None)
             }
-            // Units set aside for orders in flight are not there for a withdrawal.
             (Refusal::SoldOut { sku }, Body::Withdraw(withdraw), _) => {
-                (request.shards > 1 || self.is_lacking(sku, withdraw.quantity.units()), None)
+                (self.is_lacking(sku, withdraw.quantity.units()), None)
             }
+            // Units set aside for orders in flight are neither there for a withdrawal nor gone.
+            (Refusal::Overloaded, Body::Withdraw(_), _) => (request.shards > 1, None),
             (Refusal::LotExists, Body::Receive(receive), Some(sku)) => {
                 let lot = sku.lots.iter().find(|lot| lot.name == receive.lot);
                 let other = lot.is_some_and(|lot| {

@@ -39,6 +39,16 @@ pub(super) enum Offer {
     Denied(Denial),
 }
 
+/// What the owner says to a withdrawal.
+pub(super) enum Withdrawable {
+    /// Here they are.
+    Here(Draws),
+    /// Some are set aside; whether they come free is not decided yet.
+    Unsettled,
+    /// There are not as many.
+    Lacking,
+}
+
 impl SkuStock {
     pub(super) fn new(defined: &SkuDefined<'_>) -> Self {
         Self {
@@ -139,9 +149,13 @@ impl SkuStock {
         }
     }
 
-    /// Where a withdrawal would come from; `None` if fewer units are free.
-    pub(super) fn offer_withdrawal(&self, quantity: Quantity) -> Option<Draws> {
-        self.lots.draw(quantity, self.list_price)
+    /// Where a withdrawal would come from.
+    pub(super) fn offer_withdrawal(&self, quantity: Quantity) -> Withdrawable {
+        match self.lots.draw(quantity, self.list_price) {
+            Some(draws) => Withdrawable::Here(draws),
+            None if quantity.units() > self.lots.totals().available => Withdrawable::Lacking,
+            None => Withdrawable::Unsettled,
+        }
     }
 
     pub(super) fn receive(&mut self, received: &LotReceived) {

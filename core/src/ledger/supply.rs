@@ -4,8 +4,9 @@ use crate::command::{DefineSku, ReceiveLot, Withdraw};
 use crate::event::{Actor, Event, LotReceived, Meta, SkuDefined, UnitsWithdrawn};
 use crate::id::RequestId;
 use crate::name::SkuId;
-use crate::outcome::{Outcome, Refusal};
+use crate::outcome::{Outcome, Refusal, StockView};
 
+use super::stock::Withdrawable;
 use super::turn::Turn;
 use super::{Ledger, SkuStock};
 
@@ -86,8 +87,13 @@ impl Ledger {
         if stock.withdrawals.len() >= self.limits.withdrawals_per_sku_max {
             return Outcome::Refused(Refusal::Capacity { ceiling: "withdrawals of one SKU" });
         }
-        let Some(draws) = stock.offer_withdrawal(withdraw.quantity) else {
-            return Outcome::Refused(Refusal::SoldOut { sku: withdraw.sku.clone() });
+        let draws = match stock.offer_withdrawal(withdraw.quantity) {
+            Withdrawable::Here(draws) => draws,
+            Withdrawable::Lacking => {
+                return Outcome::Refused(Refusal::SoldOut { sku: withdraw.sku.clone() });
+            }
+            // Orders in flight have set them aside, and may let them go again.
+            Withdrawable::Unsettled => return Outcome::Refused(Refusal::Overloaded),
         };
         let withdrawn = UnitsWithdrawn {
             sku: withdraw.sku.clone(),
@@ -101,6 +107,23 @@ impl Ledger {
         stock.withdraw(&withdrawn);
         self.retry_parked(turn, &withdraw.sku);
         self.stock_outcome(turn, &withdraw.sku, true)
+    }
+
+    /// The stocks behind `after`, in order of SKU, at most `limit` of them.
+    pub(super) fn list_stocks(
+        &self,
+        shard: usize,
+        after: Option<&SkuId>,
+        limit: usize,
+    ) -> Vec<StockView> {
+        let behind = |stock: &&SkuStock| after.is_none_or(|after| stock.sku() > after);
+        let mut stocks: Vec<&SkuStock> = self.stocks().filter(behind).collect();
+        if stocks.len() > limit {
+            stocks.select_nth_unstable_by(limit, |a, b| a.sku().cmp(b.sku()));
+            stocks.truncate(limit);
+        }
+        stocks.sort_unstable_by(|a, b| a.sku().cmp(b.sku()));
+        stocks.into_iter().map(|stock| stock.view(shard)).collect()
     }
 
     pub(super) fn apply_sku_defined(&mut self, defined: &SkuDefined<'_>) {
