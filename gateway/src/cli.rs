@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand};
 
 use crate::exit::{DISK, Failure, USAGE};
-use crate::secrets::Secrets;
+use crate::secrets::Given;
 use crate::settings::{Settings, SettingsError};
 use crate::token::{Signer, is_buyer};
 use crate::{clock, demo, journal_cli, serve};
@@ -170,7 +170,7 @@ impl TokenFlags {
         let seconds = seconds(&self.ttl);
         let seconds = seconds.ok_or_else(|| SettingsError::new("--ttl", &self.ttl, range))?;
         let settings = self.server.settings()?;
-        let secrets = Secrets::load(&settings.data_dir, |name| std::env::var(name).ok())?;
+        let secrets = Given::read(|name| std::env::var(name).ok())?.complete(&settings.data_dir)?;
         let signer = Signer::new(secrets.jwt_secret.as_bytes());
         println!("{}", signer.sign(&self.buyer, clock::wall_seconds() + seconds));
         Ok(())

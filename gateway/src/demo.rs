@@ -10,12 +10,12 @@ use tokio::sync::oneshot;
 
 use crate::clock;
 use crate::exit::Failure;
-use crate::secrets::Secrets;
+use crate::secrets::{Given, Secrets};
 use crate::serve::{Addresses, Server};
 use crate::settings::Settings;
 use crate::shutdown::signalled;
 use crate::token::Signer;
-use crate::wire::accept;
+use crate::wire::accept::Bound;
 
 const SKU: &str = "demo-phone";
 const UNITS: u64 = 2_000;
@@ -33,7 +33,7 @@ const TOKEN_SECONDS: u64 = 86_400;
 pub(crate) fn show(mut settings: Settings, exit: bool) -> Result<(), Failure> {
     settings.listen = free(settings.listen);
     settings.ops_listen = free(settings.ops_listen);
-    let secrets = Secrets::load(&settings.data_dir, |name| std::env::var(name).ok())?;
+    let secrets = Given::read(|name| std::env::var(name).ok())?.complete(&settings.data_dir)?;
     let server = Server::start(&settings)?;
     let addresses = server.addresses();
     println!("a sale of {UNITS} units, {BUYERS} buyers, {ORDERS_PER_SECOND} orders a second");
@@ -65,7 +65,7 @@ fn found(report: &Report, kinds: &[Kind]) -> u64 {
 
 /// The address, or another port of it if that one is taken.
 fn free(address: SocketAddr) -> SocketAddr {
-    match accept::listen(address) {
+    match Bound::to(address) {
         Ok(_) => address,
         Err(_) => SocketAddr::new(address.ip(), 0),
     }

@@ -69,6 +69,15 @@ impl Gate {
         }
     }
 
+    /// The threads that answer requests, by name, with what they count.
+    pub(crate) fn threads(&self) -> impl Iterator<Item = (String, &WorkerMetrics)> {
+        let operators = self.workers.len() - 1;
+        self.workers.iter().enumerate().map(move |(number, metrics)| match number == operators {
+            true => ("operators".to_owned(), &**metrics),
+            false => (format!("worker-{number}"), &**metrics),
+        })
+    }
+
     /// A shutdown begins: no new orders from now on.
     pub(crate) fn drain(&self) {
         self.draining.store(true, Ordering::Release);

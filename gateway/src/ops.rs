@@ -79,8 +79,8 @@ pub(crate) async fn metrics(State(gate): State<Arc<Gate>>) -> Response {
     let handle = &gate.handle;
     text.family("sluice_accepting", "gauge", "1 while new orders are taken");
     text.sample("", u64::from(handle.is_accepting()));
-    text.family("sluice_clock_offset_us", "gauge", "engine time minus wall time, without sign");
-    text.sample("", handle.clock_offset_us().unsigned_abs());
+    text.family("sluice_clock_offset_us", "gauge", "engine time minus wall time");
+    text.sample("", handle.clock_offset_us());
     ([(CONTENT_TYPE, "text/plain; version=0.0.4")], text.text).into_response()
 }
 
@@ -97,7 +97,7 @@ impl Exposition {
         writeln!(self.text, "# HELP {name} {help}\n# TYPE {name} {kind}").expect("in memory");
     }
 
-    fn sample(&mut self, labels: &str, value: u64) {
+    fn sample(&mut self, labels: &str, value: impl std::fmt::Display) {
         let name = self.name;
         match labels.is_empty() {
             true => writeln!(self.text, "{name} {value}"),
@@ -166,9 +166,9 @@ fn journal_families(text: &mut Exposition, gate: &Gate) {
 
 fn worker_families(text: &mut Exposition, gate: &Gate) {
     text.family("sluice_http_answers_total", "counter", "requests answered, by class of status");
-    for (worker, metrics) in gate.workers.iter().enumerate() {
+    for (thread, metrics) in gate.threads() {
         for (class, count) in metrics.answers.iter().enumerate() {
-            let labels = format!("worker=\"{worker}\",class=\"{}xx\"", class + 2);
+            let labels = format!("thread=\"{thread}\",class=\"{}xx\"", class + 2);
             text.sample(&labels, count.get());
         }
     }
@@ -188,8 +188,8 @@ fn worker_families(text: &mut Exposition, gate: &Gate) {
     ];
     for (name, help, value) in families {
         text.family(name, "counter", help);
-        for (worker, metrics) in gate.workers.iter().enumerate() {
-            text.sample(&format!("worker=\"{worker}\""), value(metrics));
+        for (thread, metrics) in gate.threads() {
+            text.sample(&format!("thread=\"{thread}\""), value(metrics));
         }
     }
 }

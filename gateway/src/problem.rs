@@ -126,14 +126,11 @@ impl Problem {
     }
 
     /// The header fields that go with its code.
-    pub(crate) fn headers(&self) -> [Option<(HeaderName, &'static str)>; 5] {
-        let limited = self.code == Code::RateLimited;
+    pub(crate) fn headers(&self) -> [Option<(HeaderName, &'static str)>; 3] {
         [
             Some((CONTENT_TYPE, "application/problem+json")),
             self.code.entry().3.map(|seconds| (RETRY_AFTER, seconds)),
             (self.code == Code::Unauthenticated).then_some((WWW_AUTHENTICATE, "Bearer")),
-            limited.then_some((HeaderName::from_static("ratelimit"), "\"connections\";r=0;t=1")),
-            limited.then_some((HeaderName::from_static("ratelimit-policy"), "\"connections\";q=1")),
         ]
     }
 }

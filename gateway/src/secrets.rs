@@ -34,33 +34,48 @@ struct Kept {
     webhook_secret: String,
 }
 
-impl Secrets {
-    /// Takes what `environment` gives, and the rest from the file, which is made if there is none.
+/// Secrets that the environment gives; they go before those of the file.
+pub struct Given {
+    jwt_secret: Option<String>,
+    admin_token: Option<String>,
+}
+
+impl Given {
+    /// Takes what `environment` gives. Touches no file.
     ///
     /// # Errors
-    /// A secret that is too short, or a file that cannot be read or made.
-    pub fn load(
-        data_dir: &Path,
-        environment: impl Fn(&str) -> Option<String>,
-    ) -> Result<Self, SettingsError> {
+    /// A secret that is too weak.
+    pub fn read(environment: impl Fn(&str) -> Option<String>) -> Result<Self, SettingsError> {
+        if let Some(given) = environment("SLUICE_WEBHOOK_SECRET") {
+            for part in given.split(',') {
+                check_webhook("SLUICE_WEBHOOK_SECRET", part)?;
+            }
+        }
+        let given = |name: &str| environment(name).map(|given| checked(name, given)).transpose();
+        Ok(Self {
+            jwt_secret: given("SLUICE_JWT_SECRET")?,
+            admin_token: given("SLUICE_ADMIN_TOKEN")?,
+        })
+    }
+
+    /// Takes the rest from the file in `data_dir`, which is made if there is none.
+    ///
+    /// # Errors
+    /// A secret that is too weak, or a file that cannot be read or made.
+    pub fn complete(self, data_dir: &Path) -> Result<Secrets, SettingsError> {
         let path = data_dir.join(FILE_NAME);
         let kept = read_or_make(data_dir, &path)?;
         let file = path.display().to_string();
         for part in kept.webhook_secret.split(',') {
             check_webhook(&format!("webhook_secret in {file}"), part)?;
         }
-        if let Some(given) = environment("SLUICE_WEBHOOK_SECRET") {
-            for part in given.split(',') {
-                check_webhook("SLUICE_WEBHOOK_SECRET", part)?;
-            }
-        }
-        let pick = |variable: &str, key: &str, kept: String| match environment(variable) {
-            Some(given) => checked(variable, given),
+        let pick = |given: Option<String>, key: &str, kept: String| match given {
+            Some(given) => Ok(given),
             None => checked(&format!("{key} in {file}"), kept),
         };
-        Ok(Self {
-            jwt_secret: pick("SLUICE_JWT_SECRET", "jwt_secret", kept.jwt_secret)?,
-            admin_token: pick("SLUICE_ADMIN_TOKEN", "admin_token", kept.admin_token)?,
+        Ok(Secrets {
+            jwt_secret: pick(self.jwt_secret, "jwt_secret", kept.jwt_secret)?,
+            admin_token: pick(self.admin_token, "admin_token", kept.admin_token)?,
         })
     }
 }
@@ -123,14 +138,23 @@ fn make(data_dir: &Path, path: &Path) -> io::Result<bool> {
 
 #[cfg(test)]
 mod tests {
-    use super::Secrets;
+    use super::{Given, Secrets};
+    use crate::settings::SettingsError;
     use std::os::unix::fs::PermissionsExt;
+    use std::path::Path;
+
+    fn load(
+        data_dir: &Path,
+        environment: impl Fn(&str) -> Option<String>,
+    ) -> Result<Secrets, SettingsError> {
+        Given::read(environment)?.complete(data_dir)
+    }
 
     #[test]
     fn generated_once_for_the_owner_alone() {
         let folder = tempfile::tempdir().expect("temporary folder");
-        let first = Secrets::load(folder.path(), |_| None).expect("made");
-        let second = Secrets::load(folder.path(), |_| None).expect("read");
+        let first = load(folder.path(), |_| None).expect("made");
+        let second = load(folder.path(), |_| None).expect("read");
         assert!(first.jwt_secret.len() >= 32 && first.jwt_secret != first.admin_token);
         assert!(first.jwt_secret == second.jwt_secret && first.admin_token == second.admin_token);
         let path = folder.path().join("secrets.toml");
@@ -148,12 +172,12 @@ mod tests {
             ("SLUICE_WEBHOOK_SECRET", "whsec_canary"),
         ] {
             let given = |asked: &str| (asked == name).then(|| value.to_owned());
-            let refused = Secrets::load(folder.path(), given).err().expect("refused").to_string();
+            let refused = Given::read(given).err().expect("refused").to_string();
             assert!(refused.contains(name) && !refused.contains("canary"), "{refused}");
         }
         std::fs::write(folder.path().join("secrets.toml"), "jwt_secret = \"canary\"")
             .expect("written");
-        let refused = Secrets::load(folder.path(), |_| None).err().expect("refused").to_string();
+        let refused = load(folder.path(), |_| None).err().expect("refused").to_string();
         assert!(!refused.contains("canary"), "{refused}");
     }
 }

@@ -11,13 +11,13 @@ use sluice_core::engine::{Engine, Handle, OnFatal};
 use sluice_core::storage::{Directory, LockError};
 use tokio::sync::{mpsc, watch};
 
-use crate::exit::{DISK, Failure, IN_USE};
+use crate::exit::{DISK, Failure, IN_USE, USAGE};
 use crate::gate::Gate;
 use crate::ids;
-use crate::secrets::Secrets;
+use crate::secrets::Given;
 use crate::settings::Settings;
 use crate::shutdown::{CONNECTIONS_DEADLINE, PROCESS_DEADLINE, Stage, signalled};
-use crate::wire::accept::{self, Accepted, Doorman};
+use crate::wire::accept::{self, Accepted, Bound, Doorman};
 use crate::worker::{self, Role};
 
 /// Connections of operators, in all and from one address.
@@ -73,15 +73,16 @@ impl Server {
     /// address cannot be listened on.
     pub fn start(settings: &Settings) -> Result<Self, Failure> {
         raise_file_limit();
+        // What can be wrong with the settings shows before anything is written or recovered.
+        let given = Given::read(|name| std::env::var(name).ok())?;
+        let bind = |address| Bound::to(address).map_err(|error| cannot_listen(address, &error));
+        let (buyers, operators) = (bind(settings.listen)?, bind(settings.ops_listen)?);
         let (engine, handle) = open_engine(settings)?;
-        let secrets = Secrets::load(&settings.data_dir, |name| std::env::var(name).ok())?;
-        let listening = |address| {
-            accept::listen(address).map_err(|error| {
-                Failure::new(crate::exit::USAGE, format!("{address}: cannot listen: {error}"))
-            })
-        };
-        let buyers = listening(settings.listen)?;
-        let operators = listening(settings.ops_listen)?;
+        let secrets = given.complete(&settings.data_dir)?;
+        let listen =
+            |bound: Bound, address| bound.listen().map_err(|error| cannot_listen(address, &error));
+        let buyers = listen(buyers, settings.listen)?;
+        let operators = listen(operators, settings.ops_listen)?;
         let unreadable = |error| Failure::new(DISK, format!("a listening socket: {error}"));
         let addresses = Addresses {
             buyers: buyers.local_addr().map_err(unreadable)?,
@@ -190,6 +191,10 @@ fn start_threads(
         senders.push(sender);
     }
     Ok((Threads { threads, alive: all_ended }, senders))
+}
+
+fn cannot_listen(address: SocketAddr, error: &io::Error) -> Failure {
+    Failure::new(USAGE, format!("{address}: cannot listen: {error}"))
 }
 
 fn open_engine(settings: &Settings) -> Result<(Engine, Handle), Failure> {

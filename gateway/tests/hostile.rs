@@ -296,8 +296,8 @@ fn connections_have_their_ceilings() {
     let turned_away = third.answer(false).expect("an answer without a question");
     assert_eq!(turned_away.status, 429);
     assert_eq!(turned_away.json()["code"], "rate_limited");
-    for field in ["retry-after", "ratelimit", "ratelimit-policy"] {
-        assert!(turned_away.field(field).is_some(), "{field}");
-    }
+    assert_eq!(turned_away.field("retry-after"), Some("1"));
+    assert_eq!(turned_away.field("ratelimit"), Some("\"connections\";r=0;t=1"));
+    assert_eq!(turned_away.field("ratelimit-policy"), Some("\"connections\";q=2"));
     server.stop();
 }

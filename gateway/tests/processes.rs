@@ -1,6 +1,7 @@
 //! The process: exit codes, signals, one server per directory, a damaged journal, a failing disk.
 
 use std::fs;
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::Mutex;
@@ -52,6 +53,18 @@ fn a_wrong_setting_names_key_value_and_range() {
     let text = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(64));
     assert!(text.contains("SLUICE_JWT_SECRET") && !text.contains("canary"), "{text}");
+
+    let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = taken.local_addr().expect("bound").to_string();
+    let mut late = Command::new(env!("CARGO_BIN_EXE_sluice"));
+    late.args(["serve", "--listen", &address, "--data-dir"]).arg(folder.path());
+    let output = late.output().expect("it runs");
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(64));
+    assert!(text.contains(&address) && text.contains("cannot listen"), "{text}");
+
+    let left = fs::read_dir(folder.path()).expect("listed").count();
+    assert_eq!(left, 0, "who is refused leaves nothing behind");
 }
 
 #[test]

@@ -47,6 +47,13 @@ pub struct Depths {
     pub orders: usize,
 }
 
+impl Depths {
+    /// Whether anything but new orders waits.
+    pub fn is_urgent(&self) -> bool {
+        self.peer > 0 || self.vital > 0
+    }
+}
+
 impl Inbox {
     /// Empty lanes for one of `shards` shards.
     pub fn new(limits: &Limits, shards: usize) -> Self {

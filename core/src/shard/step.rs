@@ -85,6 +85,8 @@ pub struct Progress {
     pub more: bool,
     /// Whether nothing can be taken before the journal has caught up.
     pub blocked: bool,
+    /// Whether something waits that only other shards can set going: look again before long.
+    pub held_up: bool,
     /// No hold ends before this.
     pub next_due: Timestamp,
 }
@@ -138,10 +140,13 @@ impl<L: Log> Shard<L> {
         }
         self.post();
         let next_due = self.ledger.next_due();
-        let waiting = !self.around.inboxes[self.number].is_empty()
-            || self.outboxes.iter().any(|outbox| !outbox.is_empty());
+        let depths = self.around.inboxes[self.number].depths();
+        let shipped = self.outboxes.iter().all(Vec::is_empty);
+        let may_order = shipped && self.may_ask();
+        let waiting = depths.is_urgent() || (depths.orders > 0 && may_order);
         let more = room && (waiting || next_due <= self.now);
-        Ok(Progress { worked, more, blocked: !room, next_due })
+        let held_up = room && !more && (!shipped || depths.orders > 0);
+        Ok(Progress { worked, more, blocked: !room, held_up, next_due })
     }
 
     /// Nothing waits: lets the log finish what it does when idle.
@@ -245,6 +250,11 @@ impl<L: Log> Shard<L> {
             self.around.metrics.peer_lane_full.add(1);
             return false;
         }
+        self.may_ask()
+    }
+
+    /// Whether one more order may wait for other shards.
+    fn may_ask(&self) -> bool {
         self.around.inboxes.len() == 1
             || self.ledger.in_flight() < self.around.limits.orders_in_flight_max
     }

@@ -16,6 +16,9 @@ const IDLE_AFTER: Duration = Duration::from_millis(5);
 /// How often the gauges are brought up to date under load, in microseconds.
 const OBSERVE_EVERY_US: u64 = 100_000;
 
+/// Longest sleep while something waits for other shards, which do not say when they have moved.
+const HELD_UP_MAX: Duration = Duration::from_micros(100);
+
 /// Longest sleep while idle.
 const SLEEP_MAX: Duration = Duration::from_millis(500);
 
@@ -64,13 +67,21 @@ pub fn run<L: Log>(
             return shard.idle(clock());
         }
         let until_due = Duration::from_micros(progress.next_due.micros_since(now));
-        let longest = if told_idle { SLEEP_MAX } else { IDLE_AFTER };
+        let longest = match (progress.held_up, told_idle) {
+            (true, _) => HELD_UP_MAX,
+            (false, true) => SLEEP_MAX,
+            (false, false) => IDLE_AFTER,
+        };
         let signalled = || {
-            let takes = if progress.blocked { shard.has_room() } else { !inbox.is_empty() };
+            let takes = match (progress.blocked, progress.held_up) {
+                (true, _) => shard.has_room(),
+                (false, true) => inbox.depths().is_urgent(),
+                (false, false) => !inbox.is_empty(),
+            };
             takes || shard.has_answers() || ending.stop.load(Ordering::Acquire)
         };
         inbox.parker().sleep(longest.min(until_due), signalled);
-        if !told_idle && inbox.is_empty() && !shard.has_answers() {
+        if !told_idle && !progress.held_up && inbox.is_empty() && !shard.has_answers() {
             shard.observe();
             shard.idle(clock())?;
             told_idle = true;

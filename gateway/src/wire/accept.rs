@@ -14,6 +14,7 @@ use sluice_core::metrics::Counter;
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::mpsc::error::{SendError, TrySendError};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 
 use crate::ids::Ids;
@@ -104,14 +105,24 @@ impl Drop for Place {
     }
 }
 
-/// Listens on an address.
-pub(crate) fn listen(address: SocketAddr) -> io::Result<StdListener> {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
-    socket.set_reuse_address(true)?;
-    socket.set_nonblocking(true)?;
-    socket.bind(&address.into())?;
-    socket.listen(BACKLOG)?;
-    Ok(socket.into())
+/// A socket that has its address and does not listen yet: whoever calls is refused.
+pub(crate) struct Bound(Socket);
+
+impl Bound {
+    /// Takes an address.
+    pub(crate) fn to(address: SocketAddr) -> io::Result<Self> {
+        let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+        socket.set_reuse_address(true)?;
+        socket.set_nonblocking(true)?;
+        socket.bind(&address.into())?;
+        Ok(Self(socket))
+    }
+
+    /// Listens from now on.
+    pub(crate) fn listen(self) -> io::Result<StdListener> {
+        self.0.listen(BACKLOG)?;
+        Ok(self.0.into())
+    }
 }
 
 /// Accepts and deals out until the shutdown begins, or, for operators, until it ends.
@@ -138,13 +149,13 @@ pub(crate) async fn accept(
                     doorman.accepted.add(1);
                     let Ok(stream) = stream.into_std() else { continue };
                     turn = (turn + 1) % workers.len();
-                    if workers[turn].send(Accepted { stream, place }).await.is_err() {
+                    if hand_over(&workers, turn, Accepted { stream, place }).await.is_err() {
                         return;
                     }
                 }
                 None => {
                     doorman.turned_away.add(1);
-                    turn_away(stream, &mut ids).await;
+                    turn_away(stream, &mut ids, doorman.per_address_max).await;
                 }
             }
         }
@@ -154,6 +165,23 @@ pub(crate) async fn accept(
         () = accepting => {}
     }
     Ok(())
+}
+
+/// Gives a connection to the worker whose turn it is, or to the next that has room; waits for the
+/// first if none has.
+async fn hand_over(
+    workers: &[mpsc::Sender<Accepted>],
+    turn: usize,
+    mut accepted: Accepted,
+) -> Result<(), SendError<Accepted>> {
+    for worker in workers.iter().cycle().skip(turn).take(workers.len()) {
+        match worker.try_send(accepted) {
+            Ok(()) => return Ok(()),
+            Err(TrySendError::Full(back)) => accepted = back,
+            Err(TrySendError::Closed(back)) => return Err(SendError(back)),
+        }
+    }
+    workers[turn].send(accepted).await
 }
 
 /// The next connection; rests a moment when the process is out of file descriptors.
@@ -178,11 +206,15 @@ fn is_of_the_client(errno: i32) -> bool {
         .any(|known| known.raw_os_error() == errno)
 }
 
-/// Says 429 as far as the socket takes it at once, and closes.
-async fn turn_away(mut stream: TcpStream, ids: &mut Ids) {
+/// Says 429 as far as the socket takes it at once, and closes. The limit is on connections open at
+/// the same time: `quota` of them, of which none is left (draft-ietf-httpapi-ratelimit-headers).
+async fn turn_away(mut stream: TcpStream, ids: &mut Ids, quota: usize) {
     let problem = Problem::new(Code::RateLimited, "too many connections from this address");
     let request = ids.request();
-    let answer = canned(&problem, &problem.document(request), request);
+    let fields = format!(
+        "ratelimit: \"connections\";r=0;t=1\r\nratelimit-policy: \"connections\";q={quota}\r\n"
+    );
+    let answer = canned(&fields, &problem, &problem.document(request), request);
     // A client that does not take it is closed all the same.
     let _ = stream.try_write(&answer);
     let _ = stream.shutdown().await;
@@ -190,9 +222,31 @@ async fn turn_away(mut stream: TcpStream, ids: &mut Ids) {
 
 #[cfg(test)]
 mod tests {
-    use super::Doorman;
+    use super::{Accepted, Doorman, hand_over};
     use std::net::{IpAddr, Ipv4Addr};
     use std::sync::Arc;
+    use tokio::sync::mpsc;
+
+    #[tokio::test]
+    async fn a_worker_that_is_stuck_does_not_keep_the_others_waiting() {
+        let doorman = Arc::new(Doorman::new(9, 9));
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+        let (stuck, _nobody_reads) = mpsc::channel(1);
+        let (brisk, mut taken) = mpsc::channel(9);
+        for number in 0..4 {
+            let address = listener.local_addr().expect("bound");
+            let stream = std::net::TcpStream::connect(address).expect("it listens");
+            let place = doorman.admit(doorman.permit().await, address.ip()).expect("a place");
+            let workers = [stuck.clone(), brisk.clone()];
+            let handed = hand_over(&workers, number % 2, Accepted { stream, place }).await;
+            assert!(handed.is_ok(), "{number}");
+        }
+        let mut count = 0;
+        while taken.try_recv().is_ok() {
+            count += 1;
+        }
+        assert_eq!((count, stuck.capacity()), (3, 0));
+    }
 
     #[tokio::test]
     async fn places_are_counted_in_all_and_per_address_and_given_back() {

@@ -80,12 +80,14 @@ impl Watched {
             _ => Problem::invalid(self.pace.suspect().unwrap_or("the request is not HTTP/1.1")),
         };
         let request = self.ids.borrow_mut().request();
-        canned(&problem, &problem.document(request), request)
+        canned("", &problem, &problem.document(request), request)
     }
 }
 
-/// A whole answer with a problem document, after which the connection closes.
+/// A whole answer with a problem document, after which the connection closes. `fields` are header
+/// lines that it has besides.
 pub(crate) fn canned(
+    fields: &str,
     problem: &Problem,
     document: &[u8],
     request: sluice_core::id::RequestId,
@@ -97,6 +99,7 @@ pub(crate) fn canned(
         head.push_str(&format!("{name}: {value}\r\n"));
     }
     let length = document.len();
+    head.push_str(fields);
     head.push_str(&format!(
         "content-length: {length}\r\nconnection: close\r\nx-request-id: {request}\r\n\r\n"
     ));
