@@ -18,6 +18,7 @@ use crate::shard::reply::Port;
 use crate::shard::worker::{self, Ending};
 use crate::shard::{Shard, Surroundings};
 use crate::storage::Storage;
+use crate::time::Timestamp;
 use crate::view::Board;
 
 use super::clock::Reading;
@@ -230,25 +231,46 @@ impl Starter {
 }
 
 /// Refuses new orders while a sync is late, and ends the process when it is lost.
-fn watch_disk(shared: &Shared, late: &mut bool) -> Result<(), Fatal> {
-    let began = shared.journal_metrics.began_us.get();
-    let since = if began == 0 { 0 } else { shared.clock.now().micros().saturating_sub(began) };
+fn watch_disk(shared: &Shared, was_late: &mut bool) -> Result<(), Fatal> {
+    let late = is_late(shared.journal_metrics.began_us.get(), shared.clock.now())?;
+    match (*was_late, late) {
+        (false, true) => tracing::error!("a sync is late: new orders are refused"),
+        (true, false) => tracing::warn!("the disk answers again: new orders are taken"),
+        _ => {}
+    }
+    *was_late = late;
+    shared.disk_late.store(late, Ordering::Release);
+    Ok(())
+}
+
+/// Whether a sync that began at `began_us` (0: none is under way) is late by `now`.
+fn is_late(began_us: u64, now: Timestamp) -> Result<bool, Fatal> {
+    let since = if began_us == 0 { 0 } else { now.micros().saturating_sub(began_us) };
     if since > SYNC_LOST_US {
         return Err(Fatal::Stalled { seconds: since / 1_000_000 });
     }
-    if since > SYNC_LATE_US && !*late {
-        tracing::error!(seconds = since / 1_000_000, "a sync is late: new orders are refused");
-        *late = true;
-    } else if since <= SYNC_LATE_US && *late {
-        tracing::warn!("the disk answers again: new orders are taken");
-        *late = false;
-    }
-    shared.disk_late.store(*late, Ordering::Release);
-    Ok(())
+    Ok(since > SYNC_LATE_US)
 }
 
 /// What a panic said.
 pub(super) fn panic_text(panic: &(dyn Any + Send)) -> String {
     let text = panic.downcast_ref::<String>().map(String::as_str);
     text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("a panic").to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_late;
+    use crate::engine::Fatal;
+    use crate::time::Timestamp;
+
+    #[test]
+    fn a_sync_is_late_after_ten_seconds_and_lost_after_thirty() {
+        let after = |seconds: u64| is_late(7, Timestamp::from_micros(7 + seconds * 1_000_000 + 1));
+        assert!(matches!(is_late(0, Timestamp::MAX), Ok(false)), "none is under way");
+        assert!(matches!(after(9), Ok(false)));
+        assert!(matches!(after(10), Ok(true)));
+        assert!(matches!(after(29), Ok(true)));
+        assert!(matches!(after(30), Err(Fatal::Stalled { seconds: 30 })));
+    }
 }
