@@ -1,7 +1,10 @@
 //! Hostile input at the level of sockets: request smuggling, size and pace, media types. Bodies,
 //! tokens and numbers are judged one by one in the unit tests of the gateway.
 
+use std::io::{ErrorKind, Read as _};
 use std::net::Shutdown;
+use std::thread;
+use std::time::Duration;
 
 use serde_json::json;
 
@@ -299,5 +302,67 @@ fn connections_have_their_ceilings() {
     assert_eq!(turned_away.field("retry-after"), Some("1"));
     assert_eq!(turned_away.field("ratelimit"), Some("\"connections\";r=0;t=1"));
     assert_eq!(turned_away.field("ratelimit-policy"), Some("\"connections\";q=2"));
+    server.stop();
+}
+
+/// Sends a byte of `bytes` now and then, the last of them again and again, until the server closes.
+fn dawdle(mut client: Client, bytes: &[u8]) {
+    let mut sent = 0;
+    client.stream.get_ref().set_read_timeout(Some(Duration::from_millis(500))).expect("set");
+    loop {
+        let last = bytes.len().saturating_sub(1);
+        client.write(bytes.get(sent.min(last)..=sent.min(last)).unwrap_or_default());
+        sent += 1;
+        let mut answer = Vec::new();
+        match client.stream.read_to_end(&mut answer) {
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+            Ok(_) | Err(_) => {
+                // Whatever it said before it closed, it was no success.
+                assert!(!answer.starts_with(b"HTTP/1.1 2"), "{}", answer.escape_ascii());
+                return;
+            }
+        }
+        assert!(sent < 120, "the server waits for ever: {}", bytes.escape_ascii());
+    }
+}
+
+#[test]
+fn who_dawdles_is_let_go_and_nobody_else() {
+    let (_folder, server) = start();
+    let head = format!("POST /v1/orders HTTP/1.1\r\nHost: a\r\n{}X: ", buyer("slow"));
+    let (before_body, _) = head.rsplit_once("X: ").expect("two parts");
+    let body = format!(
+        "{before_body}Content-Type: application/json\r\nContent-Length: 500\r\n\r\n{{\"sku\": "
+    );
+    let chunks = format!(
+        "{before_body}Content-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n1\r\n"
+    );
+    let mut patient = Client::connect(server.buyers);
+    assert_eq!(patient.call("GET", "/v1/skus", "", None).status, 200);
+    let begun = |bytes: &str| {
+        let mut client = Client::connect(server.buyers);
+        client.write(bytes.as_bytes());
+        client
+    };
+    thread::scope(|scope| {
+        for (said, then) in [
+            ("", ""),
+            ("", "GET /v1/skus HTTP/1.1\r\nX: xxxx"),
+            (&head, "x"),
+            ("\r\n", "\r\n"),
+            (&body, " "),
+            (&chunks, ""),
+        ] {
+            let client = begun(said);
+            scope.spawn(move || dawdle(client, then.as_bytes()));
+        }
+        // As many as may wait on one connection while others dawdle are served.
+        for _ in 0..20 {
+            assert_eq!(patient.call("GET", "/v1/skus", "", None).status, 200);
+            thread::sleep(Duration::from_millis(100));
+        }
+    });
+    assert_eq!(patient.call("GET", "/v1/skus", "", None).status, 200, "an idle one is kept");
+    assert_eq!(server.counters("phone")["held"], 0);
     server.stop();
 }
