@@ -9,7 +9,7 @@ use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use sluice_benches::commands::{define, receive, sku};
+use sluice_benches::commands::{define, random, receive, sku};
 use sluice_core::command::{Buyer, Command, Key, Place, PlaceLine, ReplyTo};
 use sluice_core::config::EngineConfig;
 use sluice_core::engine::{Engine, Handle, OnFatal};
@@ -41,7 +41,7 @@ impl Rush {
         let lines: smallvec::SmallVec<[PlaceLine; 1]> =
             smallvec::smallvec![PlaceLine { sku: sku("sku-0"), quantity: Quantity::ONE }];
         Command::Place(Box::new(Place {
-            order: OrderId::new(self.handle.now(), 1, buyer.slot, self.number),
+            order: OrderId::new(self.handle.now(), 1, buyer.slot, random(self.number)),
             key: Some(Key::new(self.handle.hash_key(), &buyer, &self.number.to_string())),
             fingerprint: Place::fingerprint_of(&lines, false, None),
             buyer,

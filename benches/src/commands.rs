@@ -52,7 +52,7 @@ pub fn receive(name: &str, number: u32) -> Command {
 pub fn place(buyer: &Buyer, sku: SkuId, number: u64) -> Box<Place> {
     let lines = smallvec![PlaceLine { sku, quantity: Quantity::ONE }];
     Box::new(Place {
-        order: OrderId::new(BEGIN, 1, buyer.slot, number.wrapping_mul(0x9E37_79B9_7F4A_7C15)),
+        order: OrderId::new(BEGIN, 1, buyer.slot, random(number)),
         key: Some(Key::new(&HASH_KEY, buyer, &format!("order-{number}"))),
         fingerprint: Place::fingerprint_of(&lines, false, None),
         buyer: buyer.clone(),
@@ -60,6 +60,15 @@ pub fn place(buyer: &Buyer, sku: SkuId, number: u64) -> Box<Place> {
         max_amount: None,
         request: RequestId::from_bits(u128::from(number)),
     })
+}
+
+/// What a gateway would draw for the `number`th order: SplitMix64 (Steele, Lea and Flood, "Fast
+/// splittable pseudorandom number generators"), without a state.
+pub fn random(number: u64) -> u64 {
+    let mut bits = number.wrapping_add(1).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    bits = (bits ^ bits >> 30).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    bits = (bits ^ bits >> 27).wrapping_mul(0x94D0_49BB_1331_11EB);
+    bits ^ bits >> 31
 }
 
 /// The `number`th buyer.

@@ -58,6 +58,8 @@ pub struct Ledger {
     live_orders: usize,
     /// Orders that wait for another shard, over all slots.
     in_flight: usize,
+    /// Whether the last order that asked for units got them. Says what to warm, nothing else.
+    lately_placed: bool,
 }
 
 impl Ledger {
@@ -72,6 +74,7 @@ impl Ledger {
             slots_here: SLOTS,
             live_orders: 0,
             in_flight: 0,
+            lately_placed: true,
         }
     }
 
@@ -86,6 +89,7 @@ impl Ledger {
                 slots_here: 0,
                 live_orders: 0,
                 in_flight: 0,
+                lately_placed: true,
             })
             .collect();
         for (sku, stock) in self.stocks.drain() {
@@ -157,7 +161,13 @@ impl Ledger {
             let Some(slot) = &self.slots[order.slot().index()] else { continue };
             std::hint::black_box(slot.flights.len());
             slot.buyers.touch(buyer);
-            slot.orders.touch(order, key);
+            if let Some(key) = key {
+                slot.orders.touch_key(key);
+            }
+            // An order that is refused is not looked for by its id.
+            if self.lately_placed {
+                slot.orders.touch(order);
+            }
         }
         for (order, buyer, _) in orders {
             let Some(slot) = &self.slots[order.slot().index()] else { continue };
@@ -236,7 +246,8 @@ impl Ledger {
 
     /// Most orders that may live here: the share of the slots that are here.
     fn live_orders_max(&self) -> usize {
-        self.limits.live_orders_max * self.slots_here / SLOTS
+        let share = self.limits.live_orders_max as u128 * self.slots_here as u128;
+        (share / SLOTS as u128) as usize
     }
 
     /// SKUs and buyer slots in it.

@@ -359,7 +359,7 @@ fn who_dawdles_is_let_go_and_nobody_else() {
         // As many as may wait on one connection while others dawdle are served.
         for _ in 0..20 {
             assert_eq!(patient.call("GET", "/v1/skus", "", None).status, 200);
-            thread::sleep(Duration::from_millis(100));
+            thread::park_timeout(Duration::from_millis(100));
         }
     });
     assert_eq!(patient.call("GET", "/v1/skus", "", None).status, 200, "an idle one is kept");

@@ -224,7 +224,10 @@ impl Ledger {
     /// Answers why, and releases what was held.
     fn give_up(&mut self, turn: &mut Turn<'_>, attempt: Attempt, denial: Denial) {
         match denial {
-            Denial::SoldOut => turn.metrics.sold_out.add(1),
+            Denial::SoldOut => {
+                self.lately_placed = false;
+                turn.metrics.sold_out.add(1);
+            }
             Denial::Overloaded => turn.metrics.overloaded.add(1),
             _ => turn.metrics.refused.add(1),
         }
@@ -251,6 +254,7 @@ impl Ledger {
     ) {
         self.agenda.note(placed.expires_at);
         self.live_orders += 1;
+        self.lately_placed = true;
         self.slot_mut(placed.order.slot()).place(meta, placed, buyer);
     }
 

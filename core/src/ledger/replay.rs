@@ -52,6 +52,7 @@ impl Ledger {
             slots_here: std::mem::take(&mut self.slots_here),
             live_orders: std::mem::take(&mut self.live_orders),
             in_flight: std::mem::take(&mut self.in_flight),
+            lately_placed: true,
         }
     }
 
