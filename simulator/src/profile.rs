@@ -1,6 +1,6 @@
 //! What one seed is like: how many shards, how tight the limits, which faults and how often.
 
-use sluice_core::limits::{Limits, TINY};
+use sluice_core::limits::{Limits, SECTOR_BYTES, TINY};
 
 use crate::chance::Chance;
 use crate::disk::FaultRates;
@@ -90,8 +90,9 @@ impl Profile {
         if chance.one_in(3) {
             limits.inbox_peer_max = 1;
         }
-        if chance.one_in(4) {
-            limits.segment_bytes = 9_216;
+        if chance.one_in(2) {
+            // Where a segment ends among its frames decides what a crash may leave behind its seal.
+            limits.segment_bytes = SECTOR_BYTES as u64 * chance.between(9, 18);
         }
         if chance.one_in(4) {
             limits.order_patience_us = 20_000;
@@ -118,15 +119,26 @@ impl Profile {
         let buyers = (0..count).map(|n| name(&mut chance, n, bulky)).collect();
         let skus = (0..chance.between(2, 5)).map(|n| format!("sku-{}", n * 7 % 5)).collect();
         let steps = chance.between(15, 45) * shards.min(3) as u64;
+        let torn = bulky && chance.one_in(2);
         let weights = [
             if bulky { 60 } else { chance.between(10, 40) },
-            steps,
+            // Few steps make large frames, of which more can tear.
+            if torn { 8 } else { steps },
             if shards == 1 { 0 } else { chance.between(4, 25) },
             chance.between(1, 8),
             chance.between(3, 12),
             chance.between(1, 6),
-            chance.between(1, 3),
-            chance.between(1, 3),
+            // Some nodes are short-lived, some are restless.
+            match (torn, chance.one_in(4)) {
+                (true, _) => chance.between(8, 16),
+                (false, true) => chance.between(3, 9),
+                (false, false) => chance.between(1, 3),
+            },
+            if shards > 1 && chance.one_in(3) {
+                chance.between(4, 16)
+            } else {
+                chance.between(1, 3)
+            },
             chance.between(1, 3),
         ];
         Self {

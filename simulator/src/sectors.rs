@@ -33,9 +33,17 @@ impl FileState {
         self.durable[start..end].copy_from_slice(&self.cached[start..end]);
     }
 
-    /// Every dirty sector is kept, lost or torn; forsaken ones are lost.
+    /// Every dirty sector is kept, lost or torn; forsaken ones are lost. Now and then the last one
+    /// alone is kept, which is how the end of a torn write comes to lie where nobody looks for it.
     pub(crate) fn cut_power(&mut self, chance: &mut Chance) {
-        for sector in std::mem::take(&mut self.dirty) {
+        let mut dirty = std::mem::take(&mut self.dirty);
+        if chance.one_in(3)
+            && let Some(last) = dirty.pop_last()
+        {
+            self.flush(last);
+            dirty.clear();
+        }
+        for sector in dirty {
             match chance.below(3) {
                 0 => self.flush(sector),
                 1 => {}

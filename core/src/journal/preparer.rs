@@ -164,6 +164,7 @@ impl<S: Storage> Preparer<S> {
             }
             Some((mut blank, false)) => {
                 let zeroed = blank.zero_chunk(&self.zeros)?;
+                blank.sync_chunk()?;
                 self.blank = Some((blank, zeroed));
                 Ok(Preparing::More)
             }
