@@ -37,7 +37,8 @@ fn config() -> JournalConfig {
 }
 
 fn begin(directory: &Directory) -> Opened<Directory> {
-    open(directory.clone(), config(), BEGIN, &mut |_, _, _| Ok(())).expect("the journal opens")
+    open(directory.clone(), config(), BEGIN, &mut |_, _, _| Ok(()), &mut || {})
+        .expect("the journal opens")
 }
 
 /// `count` placed orders of one SKU by as many buyers, with the records that come before them.
@@ -93,10 +94,13 @@ fn replay(c: &mut Criterion) {
         b.iter_batched(
             || Replay::new(limits),
             |mut replay| {
-                let replayed =
-                    open(directory.clone(), config(), BEGIN, &mut |sequence, _, bytes| {
-                        replay.take(sequence, bytes)
-                    });
+                let replayed = open(
+                    directory.clone(),
+                    config(),
+                    BEGIN,
+                    &mut |sequence, _, bytes| replay.take(sequence, bytes),
+                    &mut || {},
+                );
                 assert_eq!(replayed.expect("intact").recovered.records, batch.len() as u64);
                 replay.finish()
             },

@@ -70,8 +70,6 @@ pub struct ShardMetrics {
     pub peer_lane_full: Counter,
     /// Steps that took nothing because too many earlier ones wait for the journal.
     pub unanswered_full: Counter,
-    /// When the step under way began, in engine time; 0 between steps.
-    pub step_began_us: Counter,
     /// Values that moved in.
     pub moved_in: Counter,
 }

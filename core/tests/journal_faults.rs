@@ -35,11 +35,17 @@ impl World {
             segment_seed: seed,
         };
         let mut records: Vec<Vec<u8>> = Vec::new();
-        let opened = open(disk.clone(), config, now(), &mut |sequence, _, record| {
-            assert_eq!(sequence.get(), records.len() as u64 + 1);
-            records.push(record.to_vec());
-            Ok(())
-        })?;
+        let opened = open(
+            disk.clone(),
+            config,
+            now(),
+            &mut |sequence, _, record| {
+                assert_eq!(sequence.get(), records.len() as u64 + 1);
+                records.push(record.to_vec());
+                Ok(())
+            },
+            &mut || {},
+        )?;
         assert!(records.len() >= self.acknowledged, "acknowledged records are lost");
         assert_eq!(records, self.sent[..records.len()], "never sent, or in another order");
         assert_eq!(opened.writer.next_sequence(), records.len() as u64 + 1);

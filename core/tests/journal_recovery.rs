@@ -58,11 +58,17 @@ fn open_in(path: &Path, seed: u64, records: &mut Vec<Vec<u8>>) -> Result<Opened<
         limits: LIMITS,
         segment_seed: seed,
     };
-    open(storage, config, now(), &mut |sequence, _, record| {
-        assert_eq!(sequence.get(), records.len() as u64 + 1);
-        records.push(record.to_vec());
-        Ok(())
-    })
+    open(
+        storage,
+        config,
+        now(),
+        &mut |sequence, _, record| {
+            assert_eq!(sequence.get(), records.len() as u64 + 1);
+            records.push(record.to_vec());
+            Ok(())
+        },
+        &mut || {},
+    )
 }
 
 fn verified(path: &Path) -> Result<sluice_core::journal::Summary, Fatal> {
@@ -363,7 +369,7 @@ fn another_cell_an_unknown_version_and_strange_names_are_refused() {
         limits: LIMITS,
         segment_seed: 1,
     };
-    let result = open(storage, config, now(), &mut |_, _, _| Ok(()));
+    let result = open(storage, config, now(), &mut |_, _, _| Ok(()), &mut || {});
     let fatal = result.err().expect("another cell");
     assert!(fatal.to_string().contains("cell 1, this is cell 2"), "{fatal}");
 
@@ -403,10 +409,16 @@ fn a_visitor_that_refuses_a_record_stops_the_opening() {
         limits: LIMITS,
         segment_seed: 1,
     };
-    let result = open(storage, config, now(), &mut |sequence, _, _| match sequence.get() {
-        3 => Err(sluice_core::journal::RecordError::new("kind 99 is unknown")),
-        _ => Ok(()),
-    });
+    let result = open(
+        storage,
+        config,
+        now(),
+        &mut |sequence, _, _| match sequence.get() {
+            3 => Err(sluice_core::journal::RecordError::new("kind 99 is unknown")),
+            _ => Ok(()),
+        },
+        &mut || {},
+    );
     let fatal = result.err().expect("refused");
     assert!(matches!(fatal, Fatal::Record { sequence: 3, .. }), "{fatal}");
     assert_eq!(fatal.exit_code(), 65);

@@ -25,11 +25,17 @@ fn now(micros: u64) -> Timestamp {
 fn opened(path: &Path, limits: Limits, seed: u64) -> (Opened<Directory>, Vec<Vec<u8>>) {
     let storage = Directory::lock(path).expect("free");
     let mut records = Vec::new();
-    let opened = open(storage, config(limits, seed), now(seed), &mut |sequence, _, record| {
-        assert_eq!(sequence.get(), records.len() as u64 + 1);
-        records.push(record.to_vec());
-        Ok(())
-    });
+    let opened = open(
+        storage,
+        config(limits, seed),
+        now(seed),
+        &mut |sequence, _, record| {
+            assert_eq!(sequence.get(), records.len() as u64 + 1);
+            records.push(record.to_vec());
+            Ok(())
+        },
+        &mut || {},
+    );
     (opened.unwrap_or_else(|fatal| panic!("{fatal}")), records)
 }
 
@@ -226,10 +232,16 @@ fn time_never_falls_from_frame_to_frame() {
     drop(log);
     let mut times = Vec::new();
     let storage = Directory::lock(folder.path()).expect("free");
-    let opened = open(storage, config(TINY, 2), now(0), &mut |_, time, _| {
-        times.push(time);
-        Ok(())
-    });
+    let opened = open(
+        storage,
+        config(TINY, 2),
+        now(0),
+        &mut |_, time, _| {
+            times.push(time);
+            Ok(())
+        },
+        &mut || {},
+    );
     assert_eq!(times, [now(500), now(500), now(700)]);
     assert_eq!(opened.unwrap_or_else(|e| panic!("{e}")).recovered.last_time, now(700));
 }

@@ -128,13 +128,16 @@ fn explain(addresses: Addresses, settings: &Settings, secrets: &Secrets) {
     let expires = clock::wall_seconds() + TOKEN_SECONDS;
     let token = Signer::new(secrets.jwt_secret.as_bytes()).sign("alice", expires);
     let kept = settings.data_dir.join("secrets.toml");
-    let kept = kept.display();
+    let admin = match std::env::var_os("SLUICE_ADMIN_TOKEN") {
+        Some(_) => "$SLUICE_ADMIN_TOKEN".to_owned(),
+        None => format!("$(sed -n 's/^admin_token = \"\\(.*\\)\"/\\1/p' {})", kept.display()),
+    };
     println!(
         "\n\
          buyers     http://{buyers}\n\
          operators  http://{operators}\n\n\
          TOKEN={token}\n\
-         ADMIN=$(sed -n 's/^admin_token = \"\\(.*\\)\"/\\1/p' {kept})\n\
+         ADMIN={admin}\n\
          curl http://{buyers}/v1/skus/{SKU}\n\
          curl -H \"Authorization: Bearer $ADMIN\" -H 'Content-Type: application/json' \\\n     \
          -d '{{\"lot\":\"more\",\"quantity\":10}}' http://{operators}/admin/v1/skus/{SKU}/lots\n\

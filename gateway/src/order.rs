@@ -56,7 +56,6 @@ pub(crate) struct OrderDesk {
 
 /// What the head of a request says.
 pub(crate) struct Asked {
-    arrived: Timestamp,
     buyer: Buyer,
     /// What is wrong with it is said after what is wrong with the body's length.
     key: Result<Option<Key>, Problem>,
@@ -82,7 +81,6 @@ impl OrderDesk {
     /// Settles what the head of a request says, and gives its body to be read.
     pub(crate) fn let_in(&self, request: Request<Incoming>) -> Result<(Asked, Incoming), Problem> {
         self.shed()?;
-        let arrived = self.gate.handle.now();
         let buyer = self.buyer(request.headers())?;
         body::check_length(request.body())?;
         body::check_media_type(request.headers())?;
@@ -91,7 +89,7 @@ impl OrderDesk {
             Some(_) => Err(Problem::invalid("query: this call takes no parameters")),
         };
         let key = key.map(|key| key.map(|key| Key::new(self.gate.handle.hash_key(), &buyer, key)));
-        Ok((Asked { arrived, buyer, key }, request.into_body()))
+        Ok((Asked { buyer, key }, request.into_body()))
     }
 
     /// Places an order.
@@ -106,8 +104,10 @@ impl OrderDesk {
         drop(body);
         pace.enter(Phase::Serving);
         let mut wanted = Wanted::read(&bytes)?;
-        let Asked { arrived, buyer, key } = asked;
+        let Asked { buyer, key } = asked;
         let key = key?;
+        // Its body may have taken long; how long it waits for its turn counts from here.
+        let arrived = self.gate.handle.now();
         for _ in 0..DRAWS_MAX {
             let place = self.command(id, arrived, buyer.clone(), wanted, key.clone());
             match self.submit(place, arrived)?.await {

@@ -61,7 +61,9 @@ impl From<Refusal> for Problem {
             Refusal::Capacity { ceiling } => {
                 Self::new(Code::Capacity, format!("the ceiling on {ceiling} is met"))
             }
-            Refusal::Overloaded => Self::new(Code::Overloaded, "the order waited too long"),
+            Refusal::Overloaded => {
+                Self::new(Code::Overloaded, "too much waits in front of it, or it waited too long")
+            }
             Refusal::NoSuchShard => Self::new(Code::NotFound, "no such shard"),
         }
     }

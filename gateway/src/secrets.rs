@@ -3,8 +3,8 @@
 
 use std::fs::{self, File};
 use std::io::{self, Write};
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
-use std::path::{Path, PathBuf};
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
@@ -119,15 +119,19 @@ fn read_or_make(data_dir: &Path, path: &Path) -> Result<Kept, SettingsError> {
 /// one wins and both read the same. Says whether it was this one.
 fn make(data_dir: &Path, path: &Path) -> io::Result<bool> {
     fs::create_dir_all(data_dir)?;
-    let draft: PathBuf = path.with_extension(format!("{}.tmp", std::process::id()));
-    let mut file = File::options().write(true).create_new(true).mode(0o600).open(&draft)?;
+    // Removed when dropped; a name that was never there, whatever a killed start has left.
+    let mut draft = tempfile::Builder::new()
+        .prefix("secrets.")
+        .suffix(".tmp")
+        .permissions(fs::Permissions::from_mode(0o600))
+        .tempfile_in(data_dir)?;
     let secret = || URL_SAFE_NO_PAD.encode(ids::seed());
-    writeln!(file, "jwt_secret = \"{}\"", secret())?;
-    writeln!(file, "admin_token = \"{}\"", secret())?;
-    writeln!(file, "webhook_secret = \"whsec_{}\"", STANDARD.encode(ids::seed()))?;
-    file.sync_all()?;
-    let linked = fs::hard_link(&draft, path);
-    fs::remove_file(&draft)?;
+    writeln!(draft, "jwt_secret = \"{}\"", secret())?;
+    writeln!(draft, "admin_token = \"{}\"", secret())?;
+    writeln!(draft, "webhook_secret = \"whsec_{}\"", STANDARD.encode(ids::seed()))?;
+    draft.as_file().sync_all()?;
+    let linked = fs::hard_link(draft.path(), path);
+    drop(draft);
     File::open(data_dir)?.sync_all()?;
     match linked {
         Ok(()) => Ok(true),

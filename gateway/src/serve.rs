@@ -73,11 +73,13 @@ impl Server {
     /// address cannot be listened on.
     pub fn start(settings: &Settings) -> Result<Self, Failure> {
         raise_file_limit();
-        // What can be wrong with the settings shows before anything is written or recovered.
+        // What is wrong with the settings shows before anything is recovered; that the directory is
+        // another's comes first, for then the addresses are too.
         let given = Given::read(|name| std::env::var(name).ok())?;
+        let directory = lock(settings)?;
         let bind = |address| Bound::to(address).map_err(|error| cannot_listen(address, &error));
         let (buyers, operators) = (bind(settings.listen)?, bind(settings.ops_listen)?);
-        let (engine, handle) = open_engine(settings)?;
+        let (engine, handle) = open_engine(directory, settings)?;
         let secrets = given.complete(&settings.data_dir)?;
         let listen =
             |bound: Bound, address| bound.listen().map_err(|error| cannot_listen(address, &error));
@@ -197,12 +199,30 @@ fn cannot_listen(address: SocketAddr, error: &io::Error) -> Failure {
     Failure::new(USAGE, format!("{address}: cannot listen: {error}"))
 }
 
-fn open_engine(settings: &Settings) -> Result<(Engine, Handle), Failure> {
-    let directory = Directory::lock(&settings.data_dir.join("journal"));
-    let directory = directory.map_err(|error| match error {
+fn lock(settings: &Settings) -> Result<Directory, Failure> {
+    Directory::lock(&settings.data_dir.join("journal")).map_err(|error| match &error {
         LockError::InUse { .. } => Failure::new(IN_USE, error),
+        LockError::Io { source, .. } if is_of_the_path(source) => {
+            Failure::new(USAGE, format!("data-dir: {error}"))
+        }
         LockError::Io { .. } => Failure::new(DISK, error),
-    })?;
+    })
+}
+
+/// Whether an error says that the path is wrong, and not that the disk is.
+fn is_of_the_path(error: &io::Error) -> bool {
+    use io::ErrorKind as E;
+    let of_the_path = [
+        E::NotFound,
+        E::NotADirectory,
+        E::PermissionDenied,
+        E::ReadOnlyFilesystem,
+        E::AlreadyExists,
+    ];
+    of_the_path.contains(&error.kind())
+}
+
+fn open_engine(directory: Directory, settings: &Settings) -> Result<(Engine, Handle), Failure> {
     let on_fatal: OnFatal = Arc::new(|fatal| {
         eprintln!("sluice: {fatal}");
         process::exit(i32::from(fatal.exit_code()));

@@ -165,9 +165,15 @@ impl Given {
             self.parse("data-dir", PathBuf::from("./data"), "a path", |path: &PathBuf| {
                 !path.as_os_str().is_empty()
             })?;
+        let listen = self.parse("listen", default_address(8080), address, |_| true)?;
+        let other = "another address than --listen";
+        let ops_listen = self.parse("ops-listen", default_address(9090), address, |_| true)?;
+        if listen.port() != 0 && ops_listen == listen {
+            return Err(SettingsError::new("ops-listen", &ops_listen.to_string(), other));
+        }
         Ok(Settings {
-            listen: self.parse("listen", default_address(8080), address, |_| true)?,
-            ops_listen: self.parse("ops-listen", default_address(9090), address, |_| true)?,
+            listen,
+            ops_listen,
             data_dir,
             shards: self.number(
                 "shards",

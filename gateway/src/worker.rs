@@ -118,7 +118,7 @@ impl Worker {
         let (mut close, mut cut) = (Box::pin(reached(close_at)), Box::pin(reached(cut_at)));
         let ended = Rc::new(tokio::sync::Notify::new());
         loop {
-            if closing && self.connections.borrow().is_empty() && accepted.is_closed() {
+            if closing && self.connections.borrow().is_empty() && accepted.is_empty() {
                 return;
             }
             tokio::select! {
@@ -130,7 +130,7 @@ impl Worker {
                 () = &mut close, if !closing => {
                     closing = true;
                     accepted.close();
-                    self.each(Pace::close);
+                    self.each(Pace::wind_down);
                 }
                 Some(connection) = accepted.recv() => self.take(connection, closing, &ended),
                 _ = looks.tick() => {

@@ -356,6 +356,21 @@ fn who_dawdles_is_let_go_and_nobody_else() {
             let client = begun(said);
             scope.spawn(move || dawdle(client, then.as_bytes()));
         }
+        let paused = before_body.to_owned();
+        let mut client = begun("");
+        scope.spawn(move || {
+            let order = r#"{"sku":"phone","quantity":1}"#;
+            let length = order.len();
+            client.write(
+                format!(
+                    "{paused}Content-Type: application/json\r\nContent-Length: {length}\r\n\r\n"
+                )
+                .as_bytes(),
+            );
+            thread::park_timeout(Duration::from_secs(6));
+            client.write(order.as_bytes());
+            assert_eq!(client.answer(false).map(|answer| answer.status), Some(201));
+        });
         // As many as may wait on one connection while others dawdle are served.
         for _ in 0..20 {
             assert_eq!(patient.call("GET", "/v1/skus", "", None).status, 200);
@@ -363,6 +378,6 @@ fn who_dawdles_is_let_go_and_nobody_else() {
         }
     });
     assert_eq!(patient.call("GET", "/v1/skus", "", None).status, 200, "an idle one is kept");
-    assert_eq!(server.counters("phone")["held"], 0);
+    assert_eq!(server.counters("phone")["held"], 1, "of the one who came to an end");
     server.stop();
 }

@@ -53,6 +53,8 @@ fn a_wrong_setting_names_key_value_and_range() {
     let text = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(64));
     assert!(text.contains("SLUICE_JWT_SECRET") && !text.contains("canary"), "{text}");
+    let left = fs::read_dir(folder.path()).expect("listed").count();
+    assert_eq!(left, 0, "who is refused leaves nothing behind");
 
     let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = taken.local_addr().expect("bound").to_string();
@@ -63,8 +65,21 @@ fn a_wrong_setting_names_key_value_and_range() {
     assert_eq!(output.status.code(), Some(64));
     assert!(text.contains(&address) && text.contains("cannot listen"), "{text}");
 
-    let left = fs::read_dir(folder.path()).expect("listed").count();
-    assert_eq!(left, 0, "who is refused leaves nothing behind");
+    let left = fs::read_dir(folder.path().join("journal")).expect("listed");
+    let left: Vec<_> = left.map(|entry| entry.expect("an entry").file_name()).collect();
+    assert_eq!(left, ["lock"], "no journal is begun before the addresses are had");
+
+    let mut same = Command::new(env!("CARGO_BIN_EXE_sluice"));
+    same.args(["serve", "--listen", "127.0.0.1:7", "--ops-listen", "127.0.0.1:7"]);
+    let output = same.output().expect("it runs");
+    assert_eq!(output.status.code(), Some(64));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("ops-listen"), "{output:?}");
+
+    let file = folder.path().join("file");
+    fs::write(&file, "").expect("written");
+    let (code, text) = run(&file, &[]);
+    assert_eq!(code, Some(64), "{text}");
+    assert!(text.contains("data-dir"), "{text}");
 }
 
 #[test]
@@ -107,6 +122,12 @@ fn a_second_server_on_the_directory_is_refused() {
     let server = Server::start(folder.path(), &[]);
     let (code, text) = run(folder.path(), &[]);
     assert_eq!(code, Some(75), "{text}");
+    // The same command twice: the addresses are taken too.
+    let mut same = Command::new(env!("CARGO_BIN_EXE_sluice"));
+    let (buyers, operators) = (server.buyers.to_string(), server.operators.to_string());
+    same.args(["serve", "--listen", &buyers, "--ops-listen", &operators, "--data-dir"]);
+    let output = same.arg(folder.path()).output().expect("it runs");
+    assert_eq!(output.status.code(), Some(75), "{output:?}");
     server.stop();
 }
 

@@ -1,6 +1,7 @@
 //! Recovery: from the journal to a ledger per shard.
 
 use std::any::Any;
+use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use crate::config::EngineConfig;
@@ -38,19 +39,24 @@ pub fn recover<S: Storage + Clone>(
     config: &EngineConfig,
     reading: Reading,
 ) -> Result<Replayed<S>, Fatal> {
-    let mut replay = Replay::new(config.limits);
     let journal_config = JournalConfig {
         cell: config.cell,
         segment_bytes: config.limits.segment_bytes,
         limits: config.limits,
         segment_seed: seed(config, 16),
     };
-    let mut visit = |sequence: Sequence, _: Timestamp, bytes: &[u8]| replay.take(sequence, bytes);
+    let replay = RefCell::new(Replay::new(config.limits));
+    let mut visit =
+        |sequence: Sequence, _: Timestamp, bytes: &[u8]| replay.borrow_mut().take(sequence, bytes);
+    // Before the first write: a contradiction must find the directory as it was.
+    let mut walked = || replay.borrow_mut().settle();
     // Time for frames that recovery writes; the journal's own time wins if it is later.
     let wall = EngineClock::start(Timestamp::ZERO, reading).at(reading.boot_us);
-    let opening = AssertUnwindSafe(|| journal::open(storage, journal_config, wall, &mut visit));
+    let opening =
+        AssertUnwindSafe(|| journal::open(storage, journal_config, wall, &mut visit, &mut walked));
     let opened = catch_unwind(opening);
     // What is wrong with a record comes before whatever ended the reading behind it.
+    let mut replay = replay.into_inner();
     let read_through = replay.last_sequence();
     let settled = catch_unwind(AssertUnwindSafe(|| replay.settle()));
     settled.map_err(|panic| broken(&*panic, replay.last_sequence()))?;

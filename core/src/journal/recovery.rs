@@ -79,7 +79,9 @@ struct Replayed {
 /// Opens the journal in `storage`, or begins one if there is none.
 ///
 /// Calls `visit` with sequence, frame time and bytes of every record, in order. A journal that is
-/// damaged is refused only when the damage is met, so what `visit` built must be dropped then.
+/// damaged is refused only when the damage is met, so what `visit` built must be dropped then. Calls
+/// `walked` behind the last record and before anything is written: whoever panics there finds the
+/// journal as it was.
 ///
 /// # Errors
 /// [`Fatal::Corrupt`] for a damaged journal, [`Fatal::Record`] if `visit` refuses a record,
@@ -93,6 +95,7 @@ pub fn open<S: Storage + Clone>(
     config: JournalConfig,
     now: Timestamp,
     visit: &mut Visit<'_>,
+    walked: &mut dyn FnMut(),
 ) -> Result<Opened<S>, Fatal> {
     let JournalConfig { cell, segment_bytes, limits, segment_seed: seed } = config;
     assert!(segment_bytes.is_multiple_of(SECTOR), "segment_bytes is {segment_bytes}");
@@ -101,7 +104,9 @@ pub fn open<S: Storage + Clone>(
     assert!(limits.frame_bytes_max as u64 <= FRAME_BYTES_CEILING, "the format's longest frame");
 
     remove_unfinished(&storage)?;
-    let replayed = match replay(&storage, cell, visit)? {
+    let replayed = replay(&storage, cell, visit)?;
+    walked();
+    let replayed = match replayed {
         Some(replayed) => replayed,
         None => {
             let length = limits.first_segment_bytes.min(segment_bytes);

@@ -63,12 +63,12 @@ pub(super) fn of_slot(slot: &BuyerSlot) -> StateDigest {
                 hasher.write_u64(draw.unit_price.minor());
             }
         }
+        hasher.write_u32(buyer.keys);
         for (sku, units) in buyer.units() {
             // Once per order of the buyer, whatever their order: a sum within the sum.
             let mut of_units = SipHasher13::new();
             text(&mut of_units, slot.offers.sku(sku).as_bytes());
             of_units.write_u32(units);
-            of_units.write_u32(buyer.keys);
             of_units.write(&buyer.digest().0.to_le_bytes());
             sum = sum.wrapping_add(of_units.finish128().as_u128());
         }

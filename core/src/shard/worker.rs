@@ -48,7 +48,6 @@ pub fn run<L: Log>(
     let mut observed_at = Timestamp::ZERO;
     loop {
         let now = clock();
-        shard.around.metrics.step_began_us.set(now.micros());
         if now.micros_since(observed_at) > OBSERVE_EVERY_US {
             shard.observe();
             observed_at = now;
@@ -59,14 +58,17 @@ pub fn run<L: Log>(
             at_rest.store(false, Ordering::Release);
             continue;
         }
-        shard.around.metrics.step_began_us.set(0);
         if ending.closing.load(Ordering::Acquire) {
             at_rest.store(shard.is_quiet() && inbox.is_empty(), Ordering::Release);
         }
         if ending.stop.load(Ordering::Acquire) {
             return shard.idle(clock());
         }
-        let until_due = Duration::from_micros(progress.next_due.micros_since(now));
+        // Nothing ends before the journal has caught up.
+        let until_due = match progress.blocked {
+            true => SLEEP_MAX,
+            false => Duration::from_micros(progress.next_due.micros_since(now)),
+        };
         let longest = match (progress.held_up, told_idle) {
             (true, _) => HELD_UP_MAX,
             (false, true) => SLEEP_MAX,

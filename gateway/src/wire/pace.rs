@@ -108,6 +108,14 @@ impl Pace {
         self.wake();
     }
 
+    /// As [`Pace::close`]; ends a connection at once on which nothing was ever asked.
+    pub(crate) fn wind_down(&self) {
+        match self.phase.get() {
+            Phase::New => self.end(),
+            _ => self.close(),
+        }
+    }
+
     /// Ends the connection once the request under way is answered.
     pub(crate) fn close(&self) {
         self.closing.set(true);

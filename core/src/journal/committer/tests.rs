@@ -19,10 +19,16 @@ fn journal(path: &std::path::Path) -> (Opened<Directory>, Vec<Vec<u8>>) {
     let config =
         JournalConfig { cell: 1, segment_bytes: TINY.segment_bytes, limits: TINY, segment_seed: 1 };
     let mut records = Vec::new();
-    let opened = open(storage, config, now(), &mut |_, _, record| {
-        records.push(record.to_vec());
-        Ok(())
-    });
+    let opened = open(
+        storage,
+        config,
+        now(),
+        &mut |_, _, record| {
+            records.push(record.to_vec());
+            Ok(())
+        },
+        &mut || {},
+    );
     (opened.unwrap_or_else(|fatal| panic!("{fatal}")), records)
 }
 
