@@ -99,6 +99,8 @@ pub enum Command {
         after: Option<SkuId>,
         /// Show at most so many.
         limit: usize,
+        /// Whether their lots are shown too, of which each may have a thousand.
+        lots: bool,
     },
     /// The digest of all that a shard owns.
     Digest {

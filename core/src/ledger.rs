@@ -2,7 +2,9 @@
 //!
 //! A [`Ledger`] is the set of values that one shard owns. It does no I/O, reads no clock, draws
 //! no random numbers and iterates over no randomly seeded map. Deciding reads; what was decided
-//! is an [`Event`](crate::event::Event), and applying an event cannot refuse. Live traffic and replay share `apply`.
+//! is an [`Event`](crate::event::Event), which is recorded and then applied to the values it names
+//! (`SkuStock::reserve`, `BuyerSlot::place` and the like). Applying cannot refuse, and is the same
+//! code for live traffic and for replay.
 //!
 //! Values are movable: a [`SkuStock`] and a [`BuyerSlot`] hold their own tables and no index into
 //! anything else, so another number of shards is another way to deal them out.
@@ -130,8 +132,8 @@ impl Ledger {
             {
                 Outcome::Refused(Refusal::NoSuchShard)
             }
-            Command::ListStocks { after, limit, .. } => {
-                Outcome::Stocks(self.list_stocks(turn.shard, after.as_ref(), limit))
+            Command::ListStocks { after, limit, lots, .. } => {
+                Outcome::Stocks(self.list_stocks(turn.shard, after.as_ref(), limit, lots))
             }
             Command::Digest { .. } => Outcome::Digest(self.digest()),
             // The shard handles relocation itself; this one found its value moving already.

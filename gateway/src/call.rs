@@ -55,10 +55,11 @@ pub(crate) async fn stocks(
     gate: &Gate,
     after: Option<&SkuId>,
     limit: usize,
+    lots: bool,
 ) -> Result<Vec<StockView>, Problem> {
     let mut page = Vec::new();
     for shard in 0..gate.handle.shards() {
-        match ask(gate, Command::ListStocks { shard, after: after.cloned(), limit }).await? {
+        match ask(gate, Command::ListStocks { shard, after: after.cloned(), limit, lots }).await? {
             Outcome::Stocks(stocks) => page.extend(stocks),
             other => return Err(unexpected(&other)),
         }

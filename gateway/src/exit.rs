@@ -9,11 +9,20 @@ pub const USAGE: u8 = 64;
 /// The journal is damaged.
 pub const DAMAGED: u8 = 65;
 
+/// An invariant is broken.
+pub const BROKEN: u8 = 70;
+
 /// A write or sync failed, or did not come back.
 pub const DISK: u8 = 74;
 
 /// The data directory is in use.
 pub const IN_USE: u8 = 75;
+
+/// Ends the process: a part of it has ended without which requests would go unanswered.
+pub(crate) fn broken(what: &str) -> ! {
+    eprintln!("sluice: {what}");
+    std::process::exit(i32::from(BROKEN))
+}
 
 /// Why a command failed.
 #[derive(Debug, thiserror::Error)]

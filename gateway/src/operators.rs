@@ -154,7 +154,7 @@ async fn stock(
 async fn stocks(State(gate): State<Arc<Gate>>, request: Request) -> Result<Response, Problem> {
     gate.operator(request.headers())?;
     let asked = SkusAsked::read(&gate, request.uri())?;
-    let mut stocks = call::stocks(&gate, asked.after.as_ref(), asked.limit + 1).await?;
+    let mut stocks = call::stocks(&gate, asked.after.as_ref(), asked.limit + 1, true).await?;
     let next = asked.cut(&mut stocks, |stock| &stock.sku);
     let mut json = Writer::with_capacity(512 * stocks.len() + 128);
     json.raw("{\"skus\":").list(&stocks, json::stock::stock);
@@ -179,12 +179,12 @@ async fn audit(State(gate): State<Arc<Gate>>, request: Request) -> Result<Respon
     Ok(json_response(StatusCode::OK, json))
 }
 
-/// All stocks, gathered page by page, so that no shard is kept long.
+/// All stocks without their lots, gathered page by page, so that no shard is kept long.
 async fn every_stock(gate: &Gate) -> Result<Vec<StockView>, Problem> {
     let most = gate.handle.limits().page_skus_max;
     let mut all: Vec<StockView> = Vec::new();
     loop {
-        let page = call::stocks(gate, all.last().map(|last| &last.sku), most).await?;
+        let page = call::stocks(gate, all.last().map(|last| &last.sku), most, false).await?;
         let is_last = page.len() < most;
         all.extend(page);
         if is_last {

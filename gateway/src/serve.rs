@@ -2,6 +2,7 @@
 
 use std::io::{self, Write};
 use std::net::SocketAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
@@ -11,7 +12,7 @@ use sluice_core::engine::{Engine, Handle, OnFatal};
 use sluice_core::storage::{Directory, LockError};
 use tokio::sync::{mpsc, watch};
 
-use crate::exit::{DISK, Failure, IN_USE, USAGE};
+use crate::exit::{DISK, Failure, IN_USE, USAGE, broken};
 use crate::gate::Gate;
 use crate::ids;
 use crate::secrets::Given;
@@ -187,7 +188,10 @@ fn start_threads(
         };
         let thread = thread::Builder::new()
             .name(name)
-            .spawn(move || worker::run(role, gate, accepted, stages, alive))
+            .spawn(move || {
+                let work = AssertUnwindSafe(|| worker::run(role, gate, accepted, stages, alive));
+                catch_unwind(work).unwrap_or_else(|_| broken("a worker panicked"))
+            })
             .map_err(|error| Failure::new(DISK, format!("a thread: {error}")))?;
         threads.push(thread);
         senders.push(sender);

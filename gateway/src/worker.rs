@@ -5,15 +5,18 @@
 
 use std::cell::RefCell;
 use std::io;
+use std::panic::AssertUnwindSafe;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use futures_util::FutureExt as _;
 use slab::Slab;
 use tokio::net::TcpStream;
 use tokio::sync::{mpsc, watch};
 use tokio::task::LocalSet;
 use tokio::time::{MissedTickBehavior, interval};
 
+use crate::exit::broken;
 use crate::gate::{Gate, WorkerMetrics};
 use crate::ids::Ids;
 use crate::order::OrderDesk;
@@ -104,7 +107,12 @@ impl Worker {
     async fn serve(self, mut accepted: mpsc::Receiver<Accepted>, stage: watch::Receiver<Stage>) {
         let (close_at, cut_at) = self.role.stages();
         if let Some(replies) = &self.replies {
-            tokio::task::spawn_local(Rc::clone(replies).pump());
+            let pump = AssertUnwindSafe(Rc::clone(replies).pump()).catch_unwind();
+            tokio::task::spawn_local(async {
+                if pump.await.is_err() {
+                    broken("the way of answers back to their requests panicked");
+                }
+            });
         }
         let mut looks = interval(LOOK_EVERY);
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);

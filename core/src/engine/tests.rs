@@ -6,21 +6,19 @@ use std::sync::mpsc::{Receiver, sync_channel};
 
 use smallvec::smallvec;
 
-use super::{Engine, Fatal, Handle, OnFatal};
+use super::{Engine, Handle, OnFatal};
 use crate::command::{
     Buyer, Cancel, Command, DefineSku, Key, Place, PlaceLine, ReceiveLot, ReplyTo,
 };
 use crate::config::EngineConfig;
-use crate::event::{Actor, Event, Meta, OrderEnded, OrderStatus, record};
+use crate::event::OrderStatus;
 use crate::id::{OrderId, RequestId, SlotId};
-use crate::journal::{self, Batch, JournalConfig};
 use crate::money::{Amount, Currency};
 use crate::name::{LotId, SkuId};
 use crate::outcome::{OrderView, Outcome, Refusal, StateDigest, StockView};
 use crate::quantity::Quantity;
 use crate::router::Movable;
 use crate::storage::Directory;
-use crate::time::Timestamp;
 
 const REQUEST: RequestId = RequestId::from_bits(7);
 
@@ -223,45 +221,4 @@ fn values_move_while_selling() {
     let (engine, handle) = open(folder.path(), 1);
     assert_eq!(digest(&handle), before, "I5");
     engine.drain();
-}
-
-#[test]
-fn a_contradiction_is_found_before_the_journal_is_touched() {
-    let folder = tempfile::tempdir().expect("a temporary folder");
-    let (engine, _) = open(folder.path(), 1);
-    engine.drain();
-    let config = EngineConfig::new([42; 32]);
-    let directory = Directory::lock(folder.path()).expect("free");
-    let journal_config = JournalConfig {
-        cell: config.cell,
-        segment_bytes: config.limits.segment_bytes,
-        limits: config.limits,
-        segment_seed: 1,
-    };
-    let now = Timestamp::from_micros(2_000_000_000_000_000);
-    let opened = journal::open(directory, journal_config, now, &mut |_, _, _| Ok(()), &mut || {});
-    let mut opened = opened.expect("intact");
-    let order = OrderId::from_bits(1);
-    let ended = OrderEnded { order, version: 2, lines: smallvec![] };
-    let meta = Meta { time: now, actor: Actor::Buyer, request: REQUEST };
-    let mut batch = Batch::new();
-    batch.push_with(|out| record::encode(&meta, &Event::OrderCancelled(ended), out));
-    let last = opened.writer.commit(&mut std::iter::once(&batch), now).expect("written");
-    drop(opened);
-
-    let segment = folder.path().join("0000000000000001.segment");
-    let before = std::fs::read(&segment).expect("there");
-    for _ in 0..2 {
-        let directory = Directory::lock(folder.path()).expect("free");
-        let on_fatal: OnFatal = Arc::new(|fatal| panic!("{fatal}"));
-        match Engine::open(directory, &config, &on_fatal) {
-            Err(Fatal::Broken { sequence, what }) => {
-                assert_eq!(sequence, last.through(), "{what}");
-                assert!(what.starts_with("I10"), "{what}");
-            }
-            Err(other) => panic!("{other}"),
-            Ok(_) => panic!("an order ended that never began"),
-        }
-        assert!(std::fs::read(&segment).expect("there") == before, "it was written to");
-    }
 }

@@ -190,6 +190,11 @@ impl SkuStock {
 
     /// Its stock, for operators.
     pub fn view(&self, shard: usize) -> StockView {
+        self.view_with(shard, true)
+    }
+
+    /// As [`SkuStock::view`], with its lots or without.
+    pub(super) fn view_with(&self, shard: usize, lots: bool) -> StockView {
         StockView {
             sku: self.sku.clone(),
             revision: self.revision,
@@ -200,7 +205,7 @@ impl SkuStock {
             hold_seconds: self.hold_seconds,
             standby_pass: self.standby_pass,
             counters: self.lots.totals(),
-            lots: self.lots.views(),
+            lots: if lots { self.lots.views() } else { Vec::new() },
             shard,
         }
     }

@@ -115,6 +115,7 @@ impl Ledger {
         shard: usize,
         after: Option<&SkuId>,
         limit: usize,
+        lots: bool,
     ) -> Vec<StockView> {
         let behind = |stock: &&SkuStock| after.is_none_or(|after| stock.sku() > after);
         let mut stocks: Vec<&SkuStock> = self.stocks().filter(behind).collect();
@@ -123,7 +124,7 @@ impl Ledger {
             stocks.truncate(limit);
         }
         stocks.sort_unstable_by(|a, b| a.sku().cmp(b.sku()));
-        stocks.into_iter().map(|stock| stock.view(shard)).collect()
+        stocks.into_iter().map(|stock| stock.view_with(shard, lots)).collect()
     }
 
     pub(super) fn apply_sku_defined(&mut self, defined: &SkuDefined<'_>) {
