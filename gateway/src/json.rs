@@ -52,7 +52,10 @@ pub(crate) struct Document<'a>(SmallVec<[(Cow<'a, str>, Value<'a>); 4]>);
 impl<'a> Document<'a> {
     /// Reads a document that is one object.
     pub(crate) fn read(bytes: &'a [u8]) -> Result<Self, Invalid> {
-        let malformed = |error: serde_json::Error| Invalid(format!("malformed JSON: {error}"));
+        // The reader quotes what it did not expect, however long that is.
+        let malformed = |error: serde_json::Error| {
+            Invalid(format!("malformed JSON: {:.200}", error.to_string()))
+        };
         let mut deserializer = serde_json::Deserializer::from_slice(bytes);
         let fields = deserializer.deserialize_map(ObjectVisitor).map_err(malformed)?;
         deserializer.end().map_err(malformed)?;
@@ -335,6 +338,13 @@ mod tests {
 
     fn quantity(body: &str) -> Result<u64, Invalid> {
         Document::read(body.as_bytes())?.fields(&["quantity"])?.integer("quantity", 1, 1_000_000)
+    }
+
+    #[test]
+    fn what_was_not_expected_is_not_quoted_at_length() {
+        let body = format!("\"{}\"", "canary".repeat(1_000));
+        let Invalid(text) = Document::read(body.as_bytes()).map(|_| ()).expect_err("no object");
+        assert!(text.len() < 300, "{text}");
     }
 
     #[test]

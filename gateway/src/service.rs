@@ -137,6 +137,15 @@ enum Way {
     Nowhere(Problem),
 }
 
+/// Whether a byte may stand in a `Host` field (RFC 9112, 3.2; RFC 3986, 3.2.2 and 3.2.3).
+const fn is_of_a_host(byte: &u8) -> bool {
+    matches!(byte, b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' | b':')
+        || matches!(
+            byte,
+            b'[' | b']' | b'%' | b'!' | b'$' | b'&'..=b'*' | b'+' | b',' | b';' | b'='
+        )
+}
+
 /// What the parser lets pass and no route should see.
 fn check(pace: &Pace, request: &Request<Incoming>) -> Result<(), Problem> {
     if let Some(suspect) = pace.suspect() {
@@ -145,6 +154,9 @@ fn check(pace: &Pace, request: &Request<Incoming>) -> Result<(), Problem> {
     let hosts = request.headers().get_all(HOST).iter().count();
     if hosts > 1 || (hosts == 0 && request.version() == Version::HTTP_11) {
         return Err(Problem::invalid("Host: must be given once"));
+    }
+    if !request.headers().get(HOST).is_none_or(|host| host.as_bytes().iter().all(is_of_a_host)) {
+        return Err(Problem::invalid("Host: must be a host, and maybe a port"));
     }
     let uri = request.uri();
     let length = uri.path_and_query().map_or(0, |path| path.as_str().len());

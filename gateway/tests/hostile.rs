@@ -124,6 +124,11 @@ fn no_second_request_is_smuggled_in() {
         ("an empty name", format!("{head}: x\r\nContent-Length: {length}\r\n\r\n{order}")),
         ("two Hosts", format!("{head}Host: b\r\nContent-Length: {length}\r\n\r\n{order}")),
         (
+            "a Host that is none",
+            head.replace("Host: a\r\n", "Host: a b/@\r\n")
+                + &format!("Content-Length: {length}\r\n\r\n{order}"),
+        ),
+        (
             "no Host",
             head.replace("Host: a\r\n", "") + &format!("Content-Length: {length}\r\n\r\n{order}"),
         ),
