@@ -4,13 +4,15 @@
 use std::io::ErrorKind;
 
 use journal_disk::{Call, Disk, Fault, Random};
+use journal_opening::open_into;
 use sluice_core::journal::{
-    Batch, Fatal, InlineLog, JournalConfig, Log, Opened, Preparer, Preparing, open, verify,
+    Batch, Fatal, InlineLog, JournalConfig, Log, Opened, Preparer, Preparing, verify,
 };
 use sluice_core::limits::TINY;
 use sluice_core::time::Timestamp;
 
 mod journal_disk;
+mod journal_opening;
 
 fn now() -> Timestamp {
     Timestamp::from_micros(1_000_000)
@@ -35,17 +37,7 @@ impl World {
             segment_seed: seed,
         };
         let mut records: Vec<Vec<u8>> = Vec::new();
-        let opened = open(
-            disk.clone(),
-            config,
-            now(),
-            &mut |sequence, _, record| {
-                assert_eq!(sequence.get(), records.len() as u64 + 1);
-                records.push(record.to_vec());
-                Ok(())
-            },
-            &mut || {},
-        )?;
+        let opened = open_into(disk.clone(), config, now(), &mut records)?;
         assert!(records.len() >= self.acknowledged, "acknowledged records are lost");
         assert_eq!(records, self.sent[..records.len()], "never sent, or in another order");
         assert_eq!(opened.writer.next_sequence(), records.len() as u64 + 1);

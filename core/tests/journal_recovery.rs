@@ -4,12 +4,15 @@ use std::fs::{self, File, OpenOptions};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
+use journal_opening::open_into;
 use sluice_core::journal::{
     Batch, Fatal, InlineLog, JournalConfig, Kind, Log, Opened, Reader, open, verify,
 };
 use sluice_core::limits::{Limits, TINY};
 use sluice_core::storage::Directory;
 use sluice_core::time::Timestamp;
+
+mod journal_opening;
 
 /// Frames of up to 8 KiB in segments of 192 KiB.
 const LIMITS: Limits = Limits {
@@ -58,17 +61,7 @@ fn open_in(path: &Path, seed: u64, records: &mut Vec<Vec<u8>>) -> Result<Opened<
         limits: LIMITS,
         segment_seed: seed,
     };
-    open(
-        storage,
-        config,
-        now(),
-        &mut |sequence, _, record| {
-            assert_eq!(sequence.get(), records.len() as u64 + 1);
-            records.push(record.to_vec());
-            Ok(())
-        },
-        &mut || {},
-    )
+    open_into(storage, config, now(), records)
 }
 
 fn verified(path: &Path) -> Result<sluice_core::journal::Summary, Fatal> {

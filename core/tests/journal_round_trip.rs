@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
+use journal_opening::open_into;
 use sluice_core::journal::{
     Batch, InlineLog, JournalConfig, Kind, Log, Opened, Preparing, Reader, Recovered, open, queued,
     verify,
@@ -10,6 +11,8 @@ use sluice_core::journal::{
 use sluice_core::limits::{DEFAULT, Limits, TINY};
 use sluice_core::storage::Directory;
 use sluice_core::time::Timestamp;
+
+mod journal_opening;
 
 const CELL: u16 = 7;
 
@@ -25,17 +28,7 @@ fn now(micros: u64) -> Timestamp {
 fn opened(path: &Path, limits: Limits, seed: u64) -> (Opened<Directory>, Vec<Vec<u8>>) {
     let storage = Directory::lock(path).expect("free");
     let mut records = Vec::new();
-    let opened = open(
-        storage,
-        config(limits, seed),
-        now(seed),
-        &mut |sequence, _, record| {
-            assert_eq!(sequence.get(), records.len() as u64 + 1);
-            records.push(record.to_vec());
-            Ok(())
-        },
-        &mut || {},
-    );
+    let opened = open_into(storage, config(limits, seed), now(seed), &mut records);
     (opened.unwrap_or_else(|fatal| panic!("{fatal}")), records)
 }
 
