@@ -41,8 +41,16 @@ pub struct Router {
 impl Router {
     /// Spreads all values evenly over `shards` ≥ 1.
     pub fn new(shards: usize) -> Self {
-        let spread =
-            |count: usize| (0..count).map(|n| AtomicU16::new((n % shards) as u16)).collect();
+        // By counting: a start would otherwise divide for each of them.
+        let spread = |count: usize| -> Box<[AtomicU16]> {
+            let mut next = 0;
+            let mut turn = || {
+                let shard = next;
+                next = if usize::from(next) + 1 == shards { 0 } else { next + 1 };
+                AtomicU16::new(shard)
+            };
+            (0..count).map(|_| turn()).collect()
+        };
         Self { shards, buckets: spread(BUCKETS), slots: spread(SLOTS) }
     }
 

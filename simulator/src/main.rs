@@ -12,6 +12,10 @@ use sluice_simulator::marks::Mark;
 use sluice_simulator::run::{self, Failure, Summary};
 use sluice_simulator::{mutants, profile::Profile};
 
+/// The server's own.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Wrong settings.
 const USAGE: u8 = 64;
 
