@@ -1,6 +1,7 @@
 //! What an engine is opened with.
 
 use crate::limits::{DEFAULT, Limits};
+use crate::watermark::Watermark;
 
 /// The settings of an engine. The caller has checked their ranges.
 #[derive(Clone, Debug)]
@@ -15,11 +16,13 @@ pub struct EngineConfig {
     pub limits: Limits,
     /// Where segment ids and the first hash key come from: random bytes of the caller's.
     pub seed: [u8; 32],
+    /// How far the SQL sink has come, if there is one. What it has not stored stays.
+    pub sql: Option<Watermark>,
 }
 
 impl EngineConfig {
     /// One shard and one port with the default ceilings, over 32 random bytes.
     pub const fn new(seed: [u8; 32]) -> Self {
-        Self { cell: 1, shards: 1, ports: 1, limits: DEFAULT, seed }
+        Self { cell: 1, shards: 1, ports: 1, limits: DEFAULT, seed, sql: None }
     }
 }

@@ -23,3 +23,4 @@ pub mod shard;
 pub mod storage;
 pub mod time;
 pub mod view;
+pub mod watermark;

@@ -271,3 +271,39 @@ fn a_helper_thread_and_the_writer_make_segments_side_by_side() {
     assert_eq!((journal.recovered.records, journal.recovered.torn_tail), (1_200, None));
     assert!(records.iter().enumerate().all(|(number, bytes)| *bytes == record(number / 2)));
 }
+
+#[test]
+fn a_reader_may_begin_behind_any_record_and_says_where_it_does() {
+    let folder = tempfile::tempdir().expect("temporary folder");
+    let (mut journal, _) = opened(folder.path(), TINY, 1);
+    const RECORDS: u64 = 60;
+    for number in 0..RECORDS {
+        let mut batch = Batch::new();
+        batch.push(&number.to_le_bytes());
+        let mut batches = std::iter::once(&batch);
+        let _durable = journal.writer.commit(&mut batches, now(number)).expect("stored");
+    }
+    journal.writer.mark(now(RECORDS)).expect("stored");
+    let storage = Directory::read_only(folder.path()).expect("readable");
+    let behind = |after: u64| {
+        let mut reader = Reader::open_after(storage.clone(), after).expect("a journal");
+        let first = reader.next_sequence();
+        let mut records = 0;
+        while let Some(frame) = reader.next_proven().expect("intact") {
+            records += frame.count;
+        }
+        (first, records)
+    };
+    for after in 0..=RECORDS {
+        assert_eq!(behind(after), (after + 1, RECORDS - after));
+    }
+
+    // Without its first segments it begins later than it was asked to.
+    for index in 1..=3 {
+        std::fs::remove_file(folder.path().join(format!("{index:016x}.segment"))).expect("there");
+    }
+    let (first, records) = behind(0);
+    assert!(first > 3, "{first}");
+    assert_eq!(records, RECORDS + 1 - first);
+    assert_eq!(behind(RECORDS - 2), (RECORDS - 1, 2));
+}

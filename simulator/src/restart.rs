@@ -23,7 +23,7 @@ impl World {
         for chunk in seed.chunks_exact_mut(8) {
             chunk.copy_from_slice(&chance.next().to_le_bytes());
         }
-        EngineConfig { cell: 9, shards, ports: 1, limits: self.profile.limits, seed }
+        EngineConfig { cell: 9, shards, ports: 1, limits: self.profile.limits, seed, sql: None }
     }
 
     /// Starts the node; it may well fail while the disk does.

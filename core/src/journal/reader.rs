@@ -9,7 +9,7 @@ use super::layout::Kind;
 use super::scan::FrameHead;
 use super::segment::FIRST_INDEX;
 use super::verdict::corrupt;
-use super::walk::{TornTail, Walker, indexes};
+use super::walk::{Begin, TornTail, Walker, indexes, segment_behind};
 use crate::storage::Storage;
 use crate::time::Timestamp;
 
@@ -69,16 +69,33 @@ pub struct Summary {
 }
 
 impl<S: Storage> Reader<S> {
-    /// At the start of the journal in `storage`.
+    /// At the oldest record that is kept of the journal in `storage`.
     ///
     /// # Errors
     /// There is no journal, its first segment is damaged, or the disk refused.
     pub fn open(storage: S) -> Result<Self, Fatal> {
-        let indexes = indexes(&storage)?;
-        if indexes.is_empty() {
-            return Err(corrupt(FIRST_INDEX, 0, 1, "there is no journal in this directory"));
+        let indexes = present(&storage)?;
+        let begin = Begin::At(indexes[0]);
+        Ok(Self { walker: Walker::open(storage, indexes, None, true, begin)? })
+    }
+
+    /// At the first frame with a record behind `after`, which may begin with earlier ones; or at
+    /// the oldest record that is kept if the one behind `after` is not: then
+    /// [`Reader::next_sequence`] is higher than `after + 1`.
+    ///
+    /// # Errors
+    /// There is no journal, what is read of it is damaged, or the disk refused.
+    pub fn open_after(storage: S, after: u64) -> Result<Self, Fatal> {
+        let indexes = present(&storage)?;
+        let begin = Begin::At(segment_behind(&storage, &indexes, after)?);
+        let mut walker = Walker::open(storage, indexes, None, true, begin)?;
+        while let Some(head) = walker.peek()? {
+            if head.first_sequence + head.count > after + 1 {
+                break;
+            }
+            walker.advance(&head)?;
         }
-        Ok(Self { walker: Walker::open(storage, indexes, None, true)? })
+        Ok(Self { walker })
     }
 
     /// The next frame that a later one proves durable; `None` if there is none yet.
@@ -139,12 +156,22 @@ impl<S: Storage> Reader<S> {
     }
 }
 
+/// The indexes of all segments, of which there is at least one.
+fn present<S: Storage>(storage: &S) -> Result<Vec<u64>, Fatal> {
+    let indexes = indexes(storage)?;
+    if indexes.is_empty() {
+        return Err(corrupt(FIRST_INDEX, 0, 1, "there is no journal in this directory"));
+    }
+    Ok(indexes)
+}
+
 /// Reads all of the journal in `storage` and checks it as recovery would, changing nothing.
 ///
 /// # Errors
 /// What recovery would refuse; there is no journal; the disk refused.
 pub fn verify<S: Storage>(storage: S) -> Result<Summary, Fatal> {
-    let mut walker = Reader::open(storage)?.walker;
+    let indexes = present(&storage)?;
+    let mut walker = Walker::open(storage, indexes, None, true, Begin::First)?;
     let mut records = 0;
     while let Some(head) = walker.peek()? {
         walker.visit(&head, &mut |_, _, _| Ok(()))?;

@@ -17,7 +17,7 @@ use super::error::{DiskCall, Fatal};
 use super::layout::{FRAME_BYTES_CEILING, SECTOR};
 use super::preparer::{Plan, Preparer, supply};
 use super::segment::{self, FIRST_INDEX, Ready};
-use super::walk::{TornTail, Visit, Walker, indexes};
+use super::walk::{Begin, TornTail, Visit, Walker, indexes};
 use super::writer::{Tail, Writer};
 use crate::limits::Limits;
 use crate::planted::{self, Bug};
@@ -167,7 +167,8 @@ fn replay<S: Storage + Clone>(
     if indexes.is_empty() {
         return Ok(None);
     }
-    let mut walker = Walker::open(storage.clone(), indexes.clone(), Some(cell), false)?;
+    let mut walker =
+        Walker::open(storage.clone(), indexes.clone(), Some(cell), false, Begin::First)?;
     let mut records = 0;
     while let Some(head) = walker.peek()? {
         walker.visit(&head, visit)?;

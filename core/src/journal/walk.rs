@@ -41,6 +41,16 @@ pub(super) struct Chain {
     pub(super) frames: u64,
 }
 
+/// Where a walk begins.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Begin {
+    /// With the first record there ever was.
+    First,
+    /// With this segment, whose first frame says what came before it. What that was, nobody checks:
+    /// for readers.
+    At(u64),
+}
+
 /// Where the frames end.
 #[derive(Clone, Debug)]
 pub(super) struct End {
@@ -85,24 +95,67 @@ pub(super) fn indexes<S: Storage>(storage: &S) -> Result<Vec<u64>, Fatal> {
     Ok(indexes)
 }
 
+/// The segment in which the record behind `after` stands, or the oldest one if that record is no
+/// longer kept. `indexes` has at least one, sorted.
+///
+/// # Errors
+/// A segment's header is damaged, or the disk refused.
+pub(super) fn segment_behind<S: Storage>(
+    storage: &S,
+    indexes: &[u64],
+    after: u64,
+) -> Result<u64, Fatal> {
+    // Everything before `low` begins early enough; everything from `high` on too late.
+    let (mut low, mut high) = (1, indexes.len());
+    while low < high {
+        let middle = low.midpoint(high);
+        let found = SegmentScan::open(storage, indexes[middle], after + 1)?.look(SECTOR)?;
+        // A segment that was made ahead of need has no frame yet.
+        if matches!(found, Found::Frame(head) if head.first_sequence <= after + 1) {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    Ok(indexes[low - 1])
+}
+
+impl Chain {
+    /// Takes a frame's word for all that came before it.
+    fn continue_at(&mut self, found: Found, index: u64) -> Result<(), Fatal> {
+        let Found::Frame(head) = found else {
+            let what = "no frame stands at the start of the oldest segment that is kept";
+            return Err(corrupt(index, SECTOR, 1, what));
+        };
+        self.next_sequence = head.first_sequence;
+        self.mark = head.durable_up_to;
+        (self.epoch, self.time) = (head.epoch, head.time);
+        Ok(())
+    }
+}
+
 impl<S: Storage> Walker<S> {
-    /// At the start of a journal that has at least one segment.
+    /// At `begin` in a journal that has at least one segment.
     ///
     /// # Errors
-    /// The first segment is missing or its header is damaged; the disk refused.
+    /// The segment to begin with is missing, or its header is damaged; the disk refused.
     pub(super) fn open(
         storage: S,
         indexes: Vec<u64>,
         cell: Option<u16>,
         live: bool,
+        begin: Begin,
     ) -> Result<Self, Fatal> {
-        // Segments are kept until trimming is built; the first record is always in the first one.
-        if indexes.first() != Some(&FIRST_INDEX) {
+        let index = match begin {
+            Begin::First => FIRST_INDEX,
+            Begin::At(index) => index,
+        };
+        if matches!(begin, Begin::First) && indexes.first() != Some(&FIRST_INDEX) {
             return Err(corrupt(FIRST_INDEX, 0, 1, "the first segment is missing"));
         }
-        let scan = SegmentScan::open(&storage, FIRST_INDEX, 1)?;
+        let mut scan = SegmentScan::open(&storage, index, 1)?;
         check_cell(&scan, cell, 1)?;
-        let chain = Chain {
+        let mut chain = Chain {
             next_sequence: 1,
             mark: 0,
             epoch: 0,
@@ -110,6 +163,9 @@ impl<S: Storage> Walker<S> {
             cell: Some(scan.cell),
             frames: 0,
         };
+        if index != FIRST_INDEX {
+            chain.continue_at(scan.look(SECTOR)?, index)?;
+        }
         Ok(Self {
             storage,
             live,
