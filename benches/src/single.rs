@@ -105,6 +105,7 @@ impl Single {
             shard: 0,
             router: &self.router,
             away: &[],
+            retires: None,
             metrics: &self.metrics,
             recorder,
             effects: &mut self.effects,

@@ -18,11 +18,24 @@ pub struct EngineConfig {
     pub seed: [u8; 32],
     /// How far the SQL sink has come, if there is one. What it has not stored stays.
     pub sql: Option<Watermark>,
+    /// How long a final order stays in the ledger, and its key with it, in microseconds.
+    pub retention_us: u64,
 }
+
+/// How long final orders stay by default: 30 days.
+pub const RETENTION_US: u64 = 30 * 86_400 * 1_000_000;
 
 impl EngineConfig {
     /// One shard and one port with the default ceilings, over 32 random bytes.
     pub const fn new(seed: [u8; 32]) -> Self {
-        Self { cell: 1, shards: 1, ports: 1, limits: DEFAULT, seed, sql: None }
+        Self {
+            cell: 1,
+            shards: 1,
+            ports: 1,
+            limits: DEFAULT,
+            seed,
+            sql: None,
+            retention_us: RETENTION_US,
+        }
     }
 }

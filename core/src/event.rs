@@ -60,6 +60,8 @@ pub enum Event<'a> {
     OrderCancelled(OrderEnded),
     /// A hold ended because its time was over.
     OrderExpired(OrderEnded),
+    /// An order left the ledger: it is final, its retention is over, and SQL has it.
+    OrderRetired(OrderRetired),
 }
 
 /// The identity of a journal.
@@ -172,6 +174,13 @@ pub struct OrderEnded {
     pub lines: Lines,
 }
 
+/// An order that left the ledger. Its key may be used anew from here on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OrderRetired {
+    /// The order.
+    pub order: OrderId,
+}
+
 /// The lines of an order. Nearly always one.
 pub type Lines = SmallVec<[Line; 1]>;
 
@@ -253,6 +262,11 @@ impl OrderStatus {
         (Self::Refunding, "refunding"),
         (Self::Refunded, "refunded"),
     ];
+
+    /// Whether nothing more will become of the order.
+    pub const fn is_final(self) -> bool {
+        matches!(self, Self::Cancelled | Self::Expired | Self::Delivered | Self::Refunded)
+    }
 
     /// The contract's word for it.
     pub fn as_str(self) -> &'static str {

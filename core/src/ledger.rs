@@ -18,6 +18,7 @@ use crate::planted::{self, Bug};
 use crate::router::{Movable, Target};
 use crate::time::Timestamp;
 
+mod agenda;
 mod buyers;
 mod deadlines;
 mod digest;
@@ -30,11 +31,14 @@ mod orders;
 mod placing;
 mod protocol;
 mod replay;
+mod retiring;
 mod rows;
 mod slot;
 mod stock;
 mod supply;
 mod turn;
+
+use agenda::Agenda;
 
 pub use footprint::Footprint;
 pub use protocol::{Message, Value};
@@ -53,7 +57,8 @@ pub struct Ledger {
     limits: Limits,
     stocks: Stocks,
     slots: Vec<Option<Box<BuyerSlot>>>,
-    agenda: ending::Agenda,
+    expiries: Agenda,
+    retirements: Agenda,
     /// Slots that are here.
     slots_here: usize,
     /// Orders that live, over all slots.
@@ -72,7 +77,8 @@ impl Ledger {
             limits,
             stocks: Stocks::default(),
             slots,
-            agenda: ending::Agenda::default(),
+            expiries: ending::agenda(),
+            retirements: retiring::agenda(),
             slots_here: SLOTS,
             live_orders: 0,
             in_flight: 0,
@@ -87,7 +93,8 @@ impl Ledger {
                 limits: self.limits,
                 stocks: Stocks::default(),
                 slots: (0..SLOTS).map(|_| None).collect(),
-                agenda: ending::Agenda::default(),
+                expiries: ending::agenda(),
+                retirements: retiring::agenda(),
                 slots_here: 0,
                 live_orders: 0,
                 in_flight: 0,
@@ -204,7 +211,7 @@ impl Ledger {
         match value {
             Value::Slot(slot) => {
                 if let Some(due) = slot.next_due() {
-                    self.agenda.note(due);
+                    self.expiries.note(due);
                 }
                 self.slots_here += 1;
                 if !planted::is(Bug::MovedOrdersUncounted) {
@@ -226,7 +233,7 @@ impl Ledger {
 
     /// The earliest moment at which a hold may end, as far as the ledger looked.
     pub fn next_due(&self) -> Timestamp {
-        self.agenda.next_due()
+        self.expiries.next_due()
     }
 
     /// The state digest of these values (I5).

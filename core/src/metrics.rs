@@ -62,6 +62,8 @@ pub struct ShardMetrics {
     pub cancelled: Counter,
     /// Holds that ran out.
     pub expired: Counter,
+    /// Orders that left the ledger.
+    pub retired: Counter,
     /// Orders turned away at the full orders lane.
     pub orders_lane_full: Counter,
     /// Commands turned away at the full vital lane.

@@ -53,11 +53,17 @@ pub enum Bug {
     TailTrusted,
     /// Orders of a slot that came from elsewhere do not count against the ceiling (I6).
     MovedOrdersUncounted,
+    /// A retired order can still be found.
+    RetiredOrderStays,
+    /// Orders leave before their retention is over (I3).
+    RetiredEarly,
+    /// Orders leave although SQL has not stored them.
+    RetiredUnstored,
 }
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 26] = [
         Self::AckBeforeSync,
         Self::RefusalBeforeSync,
         Self::RetryFailedSync,
@@ -81,6 +87,9 @@ impl Bug {
         Self::ViewBeforeSync,
         Self::TailTrusted,
         Self::MovedOrdersUncounted,
+        Self::RetiredOrderStays,
+        Self::RetiredEarly,
+        Self::RetiredUnstored,
     ];
 }
 

@@ -5,7 +5,9 @@ mod moving;
 pub mod parker;
 mod publish;
 pub mod reply;
+mod retention;
 mod step;
 pub mod worker;
 
+pub use retention::Retention;
 pub use step::{Progress, Shard, Surroundings};

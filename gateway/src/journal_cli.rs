@@ -121,6 +121,9 @@ fn line(json: &mut Writer, sequence: u64, meta: &Meta, event: &Event<'_>) {
         Event::OrderPlaced(placed) => order_placed(json, placed),
         Event::OrderCancelled(ended) => order_ended(json, "order_cancelled", ended),
         Event::OrderExpired(ended) => order_ended(json, "order_expired", ended),
+        Event::OrderRetired(retired) => {
+            json.raw("\"order_retired\",\"order_id\":\"").id(retired.order.ascii()).raw("\"");
+        }
     }
     json.raw("}");
 }

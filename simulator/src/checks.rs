@@ -1,5 +1,6 @@
 //! What is checked after every step, at rest and at the end.
 
+use sluice_core::config::RETENTION_US;
 use sluice_core::event::OrderStatus;
 use sluice_core::time::Timestamp;
 
@@ -178,6 +179,8 @@ impl World {
         self.all_is_well()?;
         self.end_all_holds()?;
         self.all_is_well()?;
+        self.retire_all()?;
+        self.all_is_well()?;
         let shards = if self.shards() == 1 { 3 } else { 1 };
         self.restart(shards)?;
         self.rest()?;
@@ -206,6 +209,25 @@ impl World {
         }
         let left = self.model.reserved().count();
         Err(format!("I10 {left} holds do not end"))
+    }
+
+    /// What is stored and old enough leaves: no order stays for ever.
+    fn retire_all(&mut self) -> Verdict {
+        if self.profile.retention_us == RETENTION_US {
+            return Ok(());
+        }
+        // Final within a second, looked at within another.
+        self.advance(self.profile.retention_us + 1_000_001)?;
+        for _ in 0..ROUNDS_MAX {
+            self.rest()?;
+            if self.model.orders.values().all(|order| order.retired.is_some()) {
+                return Ok(());
+            }
+            self.store_all();
+            self.advance(1_000_001)?;
+        }
+        let stays = self.model.orders.iter().find(|(_, order)| order.retired.is_none());
+        Err(format!("LIVENESS {stays:?} never leaves"))
     }
 
     fn none_was_late(&self, began: Timestamp) -> Verdict {

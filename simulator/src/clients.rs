@@ -6,6 +6,7 @@ use smallvec::SmallVec;
 use sluice_core::command::{
     Buyer, Cancel, Command, DefineSku, Key, ListOrders, Place, PlaceLine, ReceiveLot, Withdraw,
 };
+use sluice_core::config::RETENTION_US;
 use sluice_core::event::OrderStatus;
 use sluice_core::id::{HashKey, OrderId, RequestId, SlotId};
 use sluice_core::money::{Amount, Currency};
@@ -211,6 +212,8 @@ impl Clients {
         let key = wish.key.map(|key| Key::new(sight.hash_key, &buyer, &key));
         let taken = sight.model.buyers.get(&*buyer.name).and_then(|orders| orders.first());
         let taken = taken.filter(|_| chance.one_in(40)).copied();
+        // Ids tell the time: no gateway draws one again after its first order has left.
+        let taken = taken.filter(|_| sight.profile.retention_us == RETENTION_US);
         let place = Place {
             order: taken.unwrap_or(OrderId::from_bits(0)),
             fingerprint: Place::fingerprint_of(&wish.lines, false, wish.max_amount),

@@ -100,11 +100,17 @@ pub enum Mark {
     SaidLotExists,
     /// Refused: a withdrawal of that name with another body.
     SaidWithdrawalExists,
+    /// An order left the ledger.
+    OrderRetired,
+    /// A key made an order after its first one had left.
+    KeyUsedAnew,
+    /// The store of SQL was put back to an older copy.
+    StoreRolledBack,
 }
 
 impl Mark {
     /// All marks, in order.
-    pub const ALL: [Self; 48] = [
+    pub const ALL: [Self; 51] = [
         Self::CrashBetweenWriteAndSync,
         Self::CrashWithSeveralInFlight,
         Self::CrashInRecovery,
@@ -153,6 +159,9 @@ impl Mark {
         Self::LiveOrdersFull,
         Self::SaidLotExists,
         Self::SaidWithdrawalExists,
+        Self::OrderRetired,
+        Self::KeyUsedAnew,
+        Self::StoreRolledBack,
     ];
 }
 

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use sluice_core::event::{Draw, Event, Line, Lines, Meta, OrderEnded, OrderPlaced, OrderStatus};
-use sluice_core::event::{LotReceived, SkuDefined, UnitsWithdrawn, record, total};
+use sluice_core::event::{LotReceived, OrderRetired, SkuDefined, UnitsWithdrawn, record, total};
 use sluice_core::id::{HashKey, OrderId};
 use sluice_core::money::{Amount, Currency};
 use sluice_core::name::{LotId, SkuId, WithdrawalId};
@@ -76,6 +76,10 @@ pub struct Order {
     pub expires_at: Timestamp,
     /// Its states over time; the n-th is version n + 1.
     pub states: Past<OrderStatus>,
+    /// When its last state began.
+    pub since: Timestamp,
+    /// The record with which it left the ledger.
+    pub retired: Option<u64>,
 }
 
 /// All of it.
@@ -91,8 +95,12 @@ pub struct Model {
     pub orders: BTreeMap<OrderId, Order>,
     /// The orders of each buyer, oldest first.
     pub buyers: BTreeMap<String, Vec<OrderId>>,
-    /// The order that a buyer's key made.
-    pub keys: BTreeMap<(String, String), OrderId>,
+    /// The orders that a buyer's key made, one after the other.
+    pub keys: BTreeMap<(String, String), Vec<OrderId>>,
+    /// How long a final order stays, in microseconds.
+    pub retention_us: u64,
+    /// The highest sequence that SQL ever had.
+    pub stored: u64,
     /// Units that count against limits, over time.
     pub units: BTreeMap<(String, SkuId), Past<u64>>,
     /// The record that a request made.
@@ -122,6 +130,16 @@ impl Order {
         (version > 0).then(|| (self.states[version - 1].1, version as u32))
     }
 
+    /// Whether it was in the ledger all the time from one sequence to another.
+    pub fn lived(&self, from: u64, to: u64) -> bool {
+        self.states[0].0 <= from && self.retired.is_none_or(|retired| retired > to)
+    }
+
+    /// Whether it was in the ledger at some sequence from one to another.
+    pub fn lived_within(&self, from: u64, to: u64) -> bool {
+        self.states[0].0 <= to && self.retired.is_none_or(|retired| retired > from)
+    }
+
     /// Its state now.
     pub fn status(&self) -> OrderStatus {
         self.states.last().expect("it was placed").1
@@ -132,6 +150,9 @@ impl Order {
         let (_, newest) = self.state_at(to).ok_or_else(|| {
             format!("I2 order {} was shown at sequence {to}, before it was durable", view.order)
         })?;
+        if self.retired.is_some_and(|retired| retired <= from) {
+            return Err(format!("I3 order {} was shown after it had left", view.order));
+        }
         let oldest = self.state_at(from).map_or(1, |(_, version)| version);
         if view.version < oldest || view.version > newest {
             return Err(format!(
@@ -265,6 +286,7 @@ impl Model {
                 self.ended(sequence, &meta, ended, OrderStatus::Cancelled)
             }
             Event::OrderExpired(ended) => self.ended(sequence, &meta, ended, OrderStatus::Expired),
+            Event::OrderRetired(retired) => self.retired(sequence, &meta, retired),
         };
         folded.map_err(|what| format!("record {sequence}: {what}"))
     }
@@ -274,11 +296,17 @@ impl Model {
         self.units.get(&(buyer.to_owned(), sku.clone()))
     }
 
-    /// How many keys of a buyer made an order by this sequence.
-    pub fn keys_at(&self, buyer: &str, sequence: u64) -> usize {
+    /// How many keys of a buyer lived at some sequence from one to another.
+    pub fn keys_within(&self, buyer: &str, from: u64, to: u64) -> usize {
         let orders = self.buyers.get(buyer).into_iter().flatten();
         let orders = orders.map(|order| &self.orders[order]);
-        orders.filter(|order| order.key.is_some() && order.states[0].0 <= sequence).count()
+        orders.filter(|order| order.key.is_some() && order.lived_within(from, to)).count()
+    }
+
+    /// The orders that a buyer's key made, one after the other.
+    pub fn made_by(&self, buyer: &str, key: &str) -> impl Iterator<Item = &Order> {
+        let made = self.keys.get(&(buyer.to_owned(), key.to_owned()));
+        made.into_iter().flatten().map(|order| &self.orders[order])
     }
 
     /// Orders that hold units, and when that ends.
@@ -369,10 +397,13 @@ impl Model {
             let has = past.last().expect("never empty").1;
             past.push((sequence, has + quantity.units()));
         }
-        if let Some((_, key)) = placed.key
-            && let Some(earlier) = self.keys.insert((buyer.clone(), key.to_owned()), placed.order)
-        {
-            return Err(format!("I3 key {key} of {buyer} made {earlier} and {}", placed.order));
+        if let Some((_, key)) = placed.key {
+            let made = self.keys.entry((buyer.clone(), key.to_owned())).or_default();
+            if let Some(earlier) = made.last().filter(|order| self.orders[*order].retired.is_none())
+            {
+                return Err(format!("I3 key {key} of {buyer} made {earlier} and {}", placed.order));
+            }
+            made.push(placed.order);
         }
         self.buyers.entry(buyer.clone()).or_default().push(placed.order);
         let order = Order {
@@ -384,6 +415,8 @@ impl Model {
             created_at: meta.time,
             expires_at: placed.expires_at,
             states: vec![(sequence, OrderStatus::Reserved)],
+            since: meta.time,
+            retired: None,
         };
         match self.orders.insert(placed.order, order) {
             Some(_) => Err(format!("I3 order {} is made twice", placed.order)),
@@ -410,6 +443,7 @@ impl Model {
             return Err(format!("I10 order {} expires early", ended.order));
         }
         order.states.push((sequence, status));
+        order.since = meta.time;
         let buyer = order.buyer.clone();
         for Line { sku, quantity, draws } in &ended.lines {
             let stock = self.sku_mut(sku)?;
@@ -421,6 +455,30 @@ impl Model {
             let left = has.checked_sub(quantity.units());
             past.push((sequence, left.ok_or_else(|| format!("I1 {buyer} has {has} of {sku}"))?));
         }
+        Ok(())
+    }
+
+    fn retired(
+        &mut self,
+        sequence: u64,
+        meta: &Meta,
+        retired: &OrderRetired,
+    ) -> Result<(), String> {
+        let (retention_us, stored) = (self.retention_us, self.stored);
+        let order = self.orders.get_mut(&retired.order);
+        let order = order.ok_or_else(|| format!("I10 order {} does not exist", retired.order))?;
+        let (last, status) = *order.states.last().expect("it was placed");
+        let id = retired.order;
+        if !status.is_final() || order.retired.is_some() {
+            return Err(format!("I10 order {id} leaves twice or while it is {status:?}"));
+        }
+        if meta.time.micros_since(order.since) < retention_us {
+            return Err(format!("I3 order {id} leaves before its retention is over"));
+        }
+        if last > stored {
+            return Err(format!("I8 order {id} leaves at {last}, SQL had {stored} at most"));
+        }
+        order.retired = Some(sequence);
         Ok(())
     }
 }

@@ -16,7 +16,7 @@ use sluice_core::outcome::{Outcome, StateDigest};
 use sluice_core::router::Router;
 use sluice_core::shard::inbox::Inbox;
 use sluice_core::shard::reply::Port;
-use sluice_core::shard::{Progress, Shard, Surroundings};
+use sluice_core::shard::{Progress, Retention, Shard, Surroundings};
 use sluice_core::time::Timestamp;
 use sluice_core::view::Board;
 
@@ -76,6 +76,7 @@ impl Node {
             inboxes: inboxes.clone(),
             ports: vec![Arc::clone(&port)],
             board: Arc::clone(&board),
+            retention: Retention { sql: config.sql.clone(), retention_us: config.retention_us },
             metrics: Arc::clone(&metrics[number]),
         };
         let replayed = ledger.digest();

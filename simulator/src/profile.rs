@@ -1,5 +1,6 @@
 //! What one seed is like: how many shards, how tight the limits, which faults and how often.
 
+use sluice_core::config::RETENTION_US;
 use sluice_core::limits::{Limits, SECTOR_BYTES, TINY};
 
 use crate::chance::Chance;
@@ -27,11 +28,13 @@ pub enum Fault {
     Restart,
     /// Shards are slow between reserving sequences and sending their batch.
     Dawdle,
+    /// What SQL had stored is put back to an older copy.
+    Store,
 }
 
 impl Fault {
     /// All kinds, with the words that regression files use.
-    pub const ALL: [(Self, &'static str); 9] = [
+    pub const ALL: [(Self, &'static str); 10] = [
         (Self::Kill, "kill"),
         (Self::PowerCut, "power_cut"),
         (Self::MidStep, "mid_step"),
@@ -41,8 +44,12 @@ impl Fault {
         (Self::Move, "move"),
         (Self::Restart, "restart"),
         (Self::Dawdle, "dawdle"),
+        (Self::Store, "store"),
     ];
 }
+
+/// A retention that ends while a run lasts, in microseconds.
+const RETENTION_SHORT_US: u64 = 2_000_000;
 
 /// The character of a run.
 #[derive(Clone, Debug)]
@@ -62,7 +69,7 @@ pub struct Profile {
     /// How often the disk fails while a fault window is open.
     pub rates: FaultRates,
     /// Weights of what a tick does; see `World::tick`.
-    pub weights: [u64; 9],
+    pub weights: [u64; 10],
     /// Whether all names are long, so that most frames have several sectors.
     pub bulky: bool,
     /// Most units of a lot.
@@ -71,6 +78,8 @@ pub struct Profile {
     pub hold_seconds_max: u64,
     /// Longest ordinary step of the clock, in microseconds.
     pub advance_us_max: u64,
+    /// How long final orders stay, in microseconds.
+    pub retention_us: u64,
 }
 
 impl Profile {
@@ -140,6 +149,7 @@ impl Profile {
                 chance.between(1, 3)
             },
             chance.between(1, 3),
+            chance.between(1, 8),
         ];
         Self {
             shards,
@@ -154,6 +164,7 @@ impl Profile {
             lot_units_max: if bulky { 12 } else { *chance.pick(&[2, 5, 12]) },
             hold_seconds_max: *chance.pick(&[1, 3, 20]),
             advance_us_max: *chance.pick(&[2_000, 50_000, 400_000]),
+            retention_us: *chance.pick(&[0, RETENTION_SHORT_US, RETENTION_US]),
         }
     }
 }

@@ -8,7 +8,7 @@ use sluice_core::outcome::{Counters, Refusal};
 use sluice_core::time::Timestamp;
 
 use crate::marks::{Mark, Marks};
-use crate::model::{Model, at, within};
+use crate::model::{Model, Order, at, within};
 use crate::requests::{Body, Request};
 
 /// A refusal to be judged.
@@ -93,24 +93,23 @@ impl Case<'_> {
             Refusal::CurrenciesDiffer => (place.lines.len() > 1, Some(Mark::SaidCurrenciesDiffer)),
             Refusal::KeyReused => {
                 let key = place.key.as_ref().map(|key| key.name.to_string()).unwrap_or_default();
-                let order = model.keys.get(&(name.to_owned(), key));
-                let other = order.map(|order| &model.orders[order]).is_some_and(|order| {
-                    order.state_at(to).is_some() && order.fingerprint != place.fingerprint
+                let other = model.made_by(name, &key).any(|order| {
+                    order.lived_within(from, to) && order.fingerprint != place.fingerprint
                 });
                 (other, Some(Mark::SaidKeyReused))
             }
             Refusal::TooManyKeys => {
-                let keys = model.keys_at(name, to);
+                let keys = model.keys_within(name, from, to);
                 (keys >= limits.keys_per_buyer_max, Some(Mark::SaidTooManyKeys))
             }
             Refusal::OrderIdTaken => {
                 let order = model.orders.get(&place.order);
-                let taken = order.is_some_and(|order| order.state_at(to).is_some());
+                let taken = order.is_some_and(|order| order.lived_within(from, to));
                 (taken, Some(Mark::SaidOrderIdTaken))
             }
             Refusal::Capacity { ceiling: "live orders" } => {
                 let orders = model.orders.values();
-                let live = orders.filter(|order| order.state_at(to).is_some()).count();
+                let live = orders.filter(|order| order.lived_within(from, to)).count();
                 // Among several shards each has its share, which moves with the slots.
                 let parts = if request.shards == 1 { 1 } else { 2 * request.shards };
                 (live * parts >= limits.live_orders_max, Some(Mark::LiveOrdersFull))
@@ -199,18 +198,21 @@ impl Case<'_> {
 
     /// Whether what was asked for was durable, and the asker's, when they asked.
     fn is_found(&self) -> bool {
-        let (order, buyer) = match &self.request.body {
-            Body::Cancel(cancel, buyer) => (Some(cancel.order), buyer),
-            Body::ReadOrder(order, buyer) => (Some(order.to_owned()), buyer),
-            Body::ReadByKey(buyer, key) => {
-                (self.model.keys.get(&(buyer.clone(), key.clone())).copied(), buyer)
+        let Self { model, request, to, .. } = self;
+        let found =
+            |order: &Order, buyer: &String| order.buyer == *buyer && order.lived(request.from, *to);
+        match &request.body {
+            Body::Cancel(cancel, buyer) => {
+                model.orders.get(&cancel.order).is_some_and(|order| found(order, buyer))
             }
-            _ => return true,
-        };
-        let order = order.and_then(|order| self.model.orders.get(&order));
-        order.is_some_and(|order| {
-            order.buyer == *buyer && order.state_at(self.request.from).is_some()
-        })
+            Body::ReadOrder(order, buyer) => {
+                model.orders.get(order).is_some_and(|order| found(order, buyer))
+            }
+            Body::ReadByKey(buyer, key) => {
+                model.made_by(buyer, key).any(|order| found(order, buyer))
+            }
+            _ => true,
+        }
     }
 
     /// Whether an order was still held when its buyer asked to cancel it.

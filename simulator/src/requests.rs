@@ -141,6 +141,10 @@ impl Requests {
             | (Event::LotReceived(_), Some((Body::Receive(_), _)))
             | (Event::UnitsWithdrawn(_), Some((Body::Withdraw(_), _)))
             | (Event::OrderExpired(_) | Event::Genesis(_), None) => Ok(()),
+            (Event::OrderRetired(_), None) => {
+                marks.hit(Mark::OrderRetired);
+                Ok(())
+            }
             (event, request) => Err(format!("nobody asked for {event:?}, but {request:?}")),
         }
     }
@@ -168,7 +172,8 @@ impl Requests {
         if draws > self.limits.draws_per_order_max {
             return Err(format!("I6 order {} draws from {draws} lots", placed.order));
         }
-        if alone && model.orders.len() > self.limits.live_orders_max {
+        let live = model.orders.values().filter(|order| order.retired.is_none()).count();
+        if alone && live > self.limits.live_orders_max {
             return Err(format!("I6 order {} is one too many", placed.order));
         }
         let now = model.last_sequence();
@@ -305,6 +310,11 @@ impl Requests {
         if view.order != place.order || view.version != 1 {
             return Err("another order was placed".to_owned());
         }
+        if let Some(key) = &place.key
+            && model.made_by(&place.buyer.name, &key.name).count() > 1
+        {
+            marks.hit(Mark::KeyUsedAnew);
+        }
         if place.key.is_some() && self.was_lost(place, request.run) {
             marks.hit(Mark::OrderMadeAfterLoss);
         }
@@ -388,21 +398,23 @@ fn listed(
     if page.orders.len() > list.limit || !places.windows(2).all(|pair| pair[0] > pair[1]) {
         return Err("the page is too long or out of order".to_owned());
     }
-    if list.status.is_some() {
+    let left = |order: &OrderId| model.orders[order].retired.is_some_and(|retired| retired <= to);
+    if list.status.is_some() || list.after.is_some_and(|after| left(&after)) {
         return Ok(());
     }
-    // Without a filter a page is a run of the buyer's orders, down to the first if none follows.
-    let begins_late = match list.after {
-        Some(after) => places.first().is_some_and(|first| Some(first + 1) != place(&after)),
-        None => {
-            let durable =
-                orders.iter().rposition(|order| model.orders[order].state_at(from).is_some());
-            durable.is_some_and(|newest| places.first().is_none_or(|first| *first < newest))
-        }
-    };
-    let gaps = places.windows(2).any(|pair| pair[0] != pair[1] + 1);
-    let cut = page.next.is_none() && places.last().is_some_and(|last| *last != 0);
-    if begins_late || gaps || cut { Err("the page leaves orders out".to_owned()) } else { Ok(()) }
+    // Without a filter a page is a run of the buyer's orders, down to the first if none follows;
+    // orders may leave from anywhere in it.
+    let before = list.after.and_then(|after| place(&after));
+    let end = before.unwrap_or_else(|| {
+        let durable = |order: &OrderId| model.orders[order].state_at(from).is_some();
+        orders.iter().rposition(durable).map_or(0, |newest| newest + 1)
+    });
+    let begin = if page.next.is_none() { 0 } else { places.last().copied().unwrap_or(end) };
+    let missing = (begin..end).find(|n| !places.contains(n) && !left(&orders[*n]));
+    match missing {
+        Some(n) => Err(format!("the page leaves out order {}", orders[n])),
+        None => Ok(()),
+    }
 }
 
 /// A SKU as an operator sees it. Among several shards units that are held may lag behind.

@@ -23,7 +23,15 @@ impl World {
         for chunk in seed.chunks_exact_mut(8) {
             chunk.copy_from_slice(&chance.next().to_le_bytes());
         }
-        EngineConfig { cell: 9, shards, ports: 1, limits: self.profile.limits, seed, sql: None }
+        EngineConfig {
+            cell: 9,
+            shards,
+            ports: 1,
+            limits: self.profile.limits,
+            seed,
+            sql: Some(self.sql.clone()),
+            retention_us: self.profile.retention_us,
+        }
     }
 
     /// Starts the node; it may well fail while the disk does.

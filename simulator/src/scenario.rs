@@ -111,11 +111,12 @@ pub fn run(text: &str, shards: usize) -> Result<(), String> {
         skus: Vec::new(),
         faults: Vec::new(),
         rates: FaultRates::default(),
-        weights: [0; 9],
+        weights: [0; 10],
         bulky: false,
         lot_units_max: 1,
         hold_seconds_max: 1,
         advance_us_max: 1,
+        retention_us: 10_000_000,
     };
     let mut world = World::with_profile(1, profile, Cuts::default(), false);
     world.listen();
@@ -143,6 +144,10 @@ impl Run {
             "advance" => {
                 self.world.advance(line.number("seconds", 0)? * 1_000_000)?;
                 self.world.advance(line.number("millis", 0)? * 1_000)?;
+                return self.world.rest();
+            }
+            "store" => {
+                self.world.store_all();
                 return self.world.rest();
             }
             _ => {}

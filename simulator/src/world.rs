@@ -10,6 +10,7 @@ use sluice_core::id::HashKey;
 use sluice_core::journal::Fatal;
 use sluice_core::outcome::Outcome;
 use sluice_core::time::Timestamp;
+use sluice_core::watermark::Watermark;
 
 use crate::chance::Chance;
 use crate::clients::{Clients, Question, Sight};
@@ -67,6 +68,8 @@ pub struct World {
     pub(crate) heard: Option<BTreeMap<u128, Outcome>>,
     /// Older contents of segments.
     pub(crate) attic: BTreeMap<String, Vec<u8>>,
+    /// What SQL has stored.
+    pub(crate) sql: Watermark,
 }
 
 impl World {
@@ -82,7 +85,7 @@ impl World {
             seed,
             disk: SimDisk::new(Chance::new(seed, 1)),
             node: None,
-            model: Model::default(),
+            model: Model { retention_us: profile.retention_us, ..Model::default() },
             requests: Requests::new(profile.limits),
             clients: Clients::new(&profile),
             marks: Marks::default(),
@@ -101,6 +104,7 @@ impl World {
             tracing,
             heard: None,
             attic: BTreeMap::new(),
+            sql: Watermark::default(),
             profile,
             cuts,
         }
@@ -181,6 +185,7 @@ impl World {
             5 => self.idle(&mut chance),
             6 => self.draw_crash(&mut chance),
             7 => self.draw_change(&mut chance),
+            8 => self.store(&mut chance),
             _ => self.draw_window(&mut chance),
         }
     }
@@ -350,6 +355,30 @@ impl World {
         let result = node.mark(now);
         self.note("mark", &[], || format!("{result:?}"));
         self.after(result)
+    }
+
+    /// SQL stores more of what is durable, or is put back.
+    fn store(&mut self, chance: &mut Chance) -> Verdict {
+        let (stored, durable) = (self.sql.get(), self.model.last_sequence());
+        if self.has(Fault::Store) && stored > 0 && chance.one_in(8) {
+            self.marks.hit(Mark::StoreRolledBack);
+            self.sql.set(chance.below(stored));
+        } else if stored < durable {
+            self.store_through(chance.between(stored + 1, durable));
+        }
+        let now = self.sql.get();
+        self.note("store", &[now], || format!("{stored} → {now}"));
+        Ok(())
+    }
+
+    /// SQL has stored everything that is durable.
+    pub(crate) fn store_all(&mut self) {
+        self.store_through(self.model.last_sequence());
+    }
+
+    fn store_through(&mut self, sequence: u64) {
+        self.sql.set(sequence);
+        self.model.stored = self.model.stored.max(sequence);
     }
 
     /// Time goes on, for both clocks.

@@ -16,7 +16,7 @@ use crate::router::Router;
 use crate::shard::inbox::Inbox;
 use crate::shard::reply::Port;
 use crate::shard::worker::{self, Ending};
-use crate::shard::{Shard, Surroundings};
+use crate::shard::{Retention, Shard, Surroundings};
 use crate::storage::Storage;
 use crate::time::Timestamp;
 use crate::view::Board;
@@ -78,6 +78,7 @@ pub(super) fn start<S: Storage>(
         ending: Arc::new(Ending::default()),
         at_rest: (0..config.shards).map(|_| Arc::new(AtomicBool::new(false))).collect(),
         on_fatal: Arc::clone(on_fatal),
+        retention: Retention { sql: config.sql.clone(), retention_us: config.retention_us },
     };
     let mut threads = starter.shards_and_journal(ledgers, opened.writer, config);
     threads.push(starter.preparer(opened.preparer));
@@ -96,6 +97,7 @@ struct Starter {
     ending: Arc<Ending>,
     at_rest: Vec<Arc<AtomicBool>>,
     on_fatal: OnFatal,
+    retention: Retention,
 }
 
 impl Starter {
@@ -134,6 +136,7 @@ impl Starter {
             inboxes: self.shared.inboxes.clone(),
             ports: self.shared.ports.clone(),
             board: Arc::clone(&self.shared.board),
+            retention: self.retention.clone(),
             metrics: Arc::clone(&self.shared.shard_metrics[number]),
         };
         let inbox = Arc::clone(&self.shared.inboxes[number]);

@@ -15,6 +15,7 @@ pub(super) const UNITS_WITHDRAWN: u16 = 5;
 pub(super) const ORDER_PLACED: u16 = 6;
 pub(super) const ORDER_CANCELLED: u16 = 7;
 pub(super) const ORDER_EXPIRED: u16 = 8;
+pub(super) const ORDER_RETIRED: u16 = 9;
 
 macro_rules! layout {
     ($(#[$doc:meta])* struct $name:ident { $($field:ident: $type:ty,)* }) => {
@@ -112,6 +113,13 @@ layout! {
         order: U128,
         order_version: U32,
         lines: u8,
+    }
+}
+
+layout! {
+    /// Kind 9, version 1.
+    struct OrderRetiredV1 {
+        order: U128,
     }
 }
 

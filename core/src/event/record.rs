@@ -8,7 +8,7 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 use super::layout::{self, Head};
 use super::{
     Actor, Draw, Draws, Event, FormatRaised, Genesis, Line, Lines, LotReceived, Meta, OrderEnded,
-    OrderPlaced, SkuDefined, UnitsWithdrawn,
+    OrderPlaced, OrderRetired, SkuDefined, UnitsWithdrawn,
 };
 use crate::id::{BuyerDigest, HashKey, KeyDigest, OrderId, RequestId};
 use crate::money::{Amount, Currency};
@@ -52,6 +52,7 @@ pub fn encode(meta: &Meta, event: &Event<'_>, out: &mut Vec<u8>) {
         Event::OrderPlaced(_) => layout::ORDER_PLACED,
         Event::OrderCancelled(_) => layout::ORDER_CANCELLED,
         Event::OrderExpired(_) => layout::ORDER_EXPIRED,
+        Event::OrderRetired(_) => layout::ORDER_RETIRED,
     };
     put(
         out,
@@ -96,6 +97,9 @@ pub fn encode(meta: &Meta, event: &Event<'_>, out: &mut Vec<u8>) {
                 },
             );
             encode_lines(&ended.lines, out);
+        }
+        Event::OrderRetired(retired) => {
+            put(out, &layout::OrderRetiredV1 { order: retired.order.bits().into() });
         }
     }
 }
@@ -154,6 +158,10 @@ pub fn decode_next<'a>(
         layout::ORDER_PLACED => Event::OrderPlaced(decode_order_placed(&mut reader)?),
         layout::ORDER_CANCELLED => Event::OrderCancelled(decode_order_ended(&mut reader)?),
         layout::ORDER_EXPIRED => Event::OrderExpired(decode_order_ended(&mut reader)?),
+        layout::ORDER_RETIRED => {
+            let fixed: layout::OrderRetiredV1 = reader.fixed()?;
+            Event::OrderRetired(OrderRetired { order: OrderId::from_bits(fixed.order.get()) })
+        }
         _ => return Err(RecordError::Unknown { kind, version: head.version }),
     };
     if reader.rest.is_empty() { Ok((meta, event)) } else { Err(reader.wrong_length()) }

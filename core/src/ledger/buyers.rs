@@ -79,6 +79,12 @@ impl Buyers {
         number
     }
 
+    /// Takes out a buyer who has no orders.
+    pub(super) fn remove(&mut self, number: u32) {
+        self.index.remove(hash(self.rows.get(number).digest), |n| n == number);
+        self.rows.vacate(number);
+    }
+
     pub(super) fn row_bytes(&self) -> usize {
         self.rows.bytes()
     }

@@ -51,6 +51,9 @@ pub(super) fn of_slot(slot: &BuyerSlot) -> StateDigest {
         hasher.write_u64(order.fingerprint);
         hasher.write_u64(view.created_at.micros());
         hasher.write_u64(view.expires_at.micros());
+        if view.status.is_final() {
+            hasher.write_u64(order.final_at().micros());
+        }
         hasher.write_u32(view.version);
         hasher.write_u8(view.status as u8);
         hasher.write(&view.currency.bytes());

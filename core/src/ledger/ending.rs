@@ -10,6 +10,7 @@ use crate::planted::{self, Bug};
 use crate::router::Target;
 use crate::time::Timestamp;
 
+use super::agenda::Agenda;
 use super::protocol::Message;
 use super::turn::Turn;
 use super::{BuyerSlot, Ledger};
@@ -18,35 +19,9 @@ use super::{BuyerSlot, Ledger};
 /// ends at most this much late, plus the length of the steps that the ends are sliced into.
 const LOOK_EVERY_US: u64 = 10_000;
 
-/// When to look for holds that are over.
-#[derive(Debug)]
-pub(super) struct Agenda {
-    /// No hold ends before this.
-    next_due: Timestamp,
-    looked_at: Timestamp,
-    /// Where a look that was cut short goes on.
-    resume: Option<usize>,
-}
-
-impl Default for Agenda {
-    fn default() -> Self {
-        Self { next_due: Timestamp::MAX, looked_at: Timestamp::ZERO, resume: None }
-    }
-}
-
-impl Agenda {
-    pub(super) fn next_due(&self) -> Timestamp {
-        if self.resume.is_some() {
-            return Timestamp::ZERO;
-        }
-        self.next_due.max(self.looked_at.plus_micros(LOOK_EVERY_US))
-    }
-
-    /// A hold ends at `due`.
-    #[inline]
-    pub(super) fn note(&mut self, due: Timestamp) {
-        self.next_due = self.next_due.min(due);
-    }
+/// For holds: when one ends is noted.
+pub(super) const fn agenda() -> Agenda {
+    Agenda::new(LOOK_EVERY_US, Timestamp::MAX)
 }
 
 impl Ledger {
@@ -74,30 +49,24 @@ impl Ledger {
     pub fn expire(&mut self, turn: &mut Turn<'_>) -> usize {
         let early = if planted::is(Bug::ExpiresEarly) { 50_000 } else { 0 };
         let now = turn.now.plus_micros(early);
-        if now < self.agenda.next_due() {
-            return 0;
-        }
+        let Some(start) = self.expiries.begin(now) else { return 0 };
         let most = self.limits.expiries_per_step_max;
         let mut ended = 0;
-        let start = self.agenda.resume.take().unwrap_or_else(|| {
-            self.agenda.next_due = Timestamp::MAX;
-            0
-        });
         for index in start..SLOTS {
             let slot = SlotId::new(index as u16).expect("in range");
             while let Some(over) = self.slots[index].as_mut().and_then(|home| home.pop_over(now)) {
                 self.expire_one(turn, slot, over);
                 ended += 1;
                 if ended == most {
-                    self.agenda.resume = Some(index);
+                    self.expiries.cut_short(index);
                     return ended;
                 }
             }
             if let Some(due) = self.slots[index].as_ref().and_then(|home| home.next_due()) {
-                self.agenda.note(due);
+                self.expiries.note(due);
             }
         }
-        self.agenda.looked_at = turn.now;
+        self.expiries.end(turn.now);
         ended
     }
 
@@ -124,7 +93,7 @@ impl Ledger {
             _ => Event::OrderExpired(ended.clone()),
         };
         turn.recorder.record(meta, &event);
-        self.slot_mut(ended.order.slot()).end(&ended, status);
+        self.slot_mut(ended.order.slot()).end(meta, &ended, status);
         if planted::is(Bug::ReturnedTwice) && ended.version == 2 && status == OrderStatus::Cancelled
         {
             self.give_back(turn, ended.lines.clone());

@@ -48,7 +48,7 @@ impl Ledger {
             sum.key_index += key_index;
             sum.buyer_rows += slot.buyers.row_bytes();
             sum.buyer_index += slot.buyers.index_bytes();
-            sum.deadlines += slot.deadlines.bytes();
+            sum.deadlines += slot.deadlines.bytes() + slot.finished.capacity() * size_of::<u32>();
             sum.offers += slot.offers.bytes();
         }
         sum

@@ -5,10 +5,11 @@ use crate::id::{KeyDigest, OrderId};
 use crate::quantity::Quantity;
 use crate::time::Timestamp;
 
+use super::buyers::NO_ORDER;
 use super::index::Index;
 use super::rows::Rows;
 
-/// One order. 88 bytes; what it holds is named by offer numbers of its slot.
+/// One order. 96 bytes; what it holds is named by offer numbers of its slot.
 #[derive(Debug)]
 pub(super) struct Order {
     pub(super) id: OrderId,
@@ -20,6 +21,11 @@ pub(super) struct Order {
     pub(super) buyer: u32,
     /// The buyer's order before this one.
     pub(super) previous: u32,
+    /// The buyer's order after this one.
+    pub(super) newer: u32,
+    /// How long after it was placed it became final, in seconds, rounded up; means nothing before.
+    final_after_s: u32,
+    /// 0 in a row that is vacant.
     pub(super) version: u32,
     pub(super) status: OrderStatus,
     has_key: bool,
@@ -53,6 +59,17 @@ impl Holding {
 impl Order {
     pub(super) fn key(&self) -> Option<KeyDigest> {
         self.has_key.then_some(self.key)
+    }
+
+    /// Notes that nothing will become of it any more.
+    pub(super) fn finish(&mut self, at: Timestamp) {
+        let seconds = at.micros_since(self.created_at).div_ceil(1_000_000);
+        self.final_after_s = u32::try_from(seconds).unwrap_or(u32::MAX);
+    }
+
+    /// When it became final; up to a second later.
+    pub(super) fn final_at(&self) -> Timestamp {
+        self.created_at.plus_seconds(self.final_after_s)
     }
 }
 
@@ -124,6 +141,8 @@ impl Orders {
             holding: new.holding,
             buyer: new.buyer,
             previous: new.previous,
+            newer: NO_ORDER,
+            final_after_s: 0,
             version: 1,
             status: OrderStatus::Reserved,
             has_key: key.is_some(),
@@ -138,8 +157,22 @@ impl Orders {
         number
     }
 
+    /// Takes a row out, out of the indexes too.
+    pub(super) fn remove(&mut self, number: u32) {
+        let rows = &self.rows;
+        let order = rows.get(number);
+        self.by_id.remove(hash_id(order.id), |n| n == number);
+        if let Some(key) = order.key() {
+            self.by_key.remove(hash_key(key), |n| n == number);
+        }
+        let order = self.rows.get_mut(number);
+        order.version = 0;
+        order.holding = Holding::Many(Box::default());
+        self.rows.vacate(number);
+    }
+
     pub(super) fn iter(&self) -> impl Iterator<Item = &Order> {
-        self.rows.iter()
+        self.rows.iter().filter(|order| order.version > 0)
     }
 
     pub(super) fn row_bytes(&self) -> usize {

@@ -252,7 +252,7 @@ impl Ledger {
         placed: &OrderPlaced<'_>,
         buyer: Option<u32>,
     ) {
-        self.agenda.note(placed.expires_at);
+        self.expiries.note(placed.expires_at);
         self.live_orders += 1;
         self.lately_placed = true;
         self.slot_mut(placed.order.slot()).place(meta, placed, buyer);
@@ -263,9 +263,13 @@ impl Ledger {
         let slot = self.slot_mut(reply.order.slot());
         let in_flight =
             slot.flights.remove(&reply.buyer).expect("an answer has its order in flight");
+        // Meanwhile the buyer's other orders may have left, and with them the buyer's number.
+        let buyer = slot.buyers.find(reply.buyer);
         self.in_flight -= 1;
         let InFlight { mut attempt, waiting } = in_flight;
         assert!(attempt.place.order == reply.order, "an answer has its order in flight");
+
+        attempt.buyer = buyer;
         let taken = reply.result.and_then(|grant| attempt.take(grant));
         match taken {
             Ok(()) => self.advance(turn, attempt, waiting),

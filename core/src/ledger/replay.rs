@@ -3,10 +3,11 @@
 //! The two halves share nothing but the events, so that they can be rebuilt at the same time.
 
 use crate::event::{Event, FORMAT, Line, Meta, OrderEnded, OrderPlaced, OrderStatus};
+use crate::id::OrderId;
 use crate::limits::SLOTS;
 
 use super::protocol::Value;
-use super::{Glimpse, Ledger, Stocks};
+use super::{Glimpse, Ledger, Stocks, ending, retiring};
 
 /// What an event does to the home of an order.
 #[derive(Clone, Debug)]
@@ -15,6 +16,8 @@ pub enum HomeEvent {
     Placed(OrderPlaced<'static>),
     /// A hold ended, and how.
     Ended(OrderEnded, OrderStatus),
+    /// An order left.
+    Retired(OrderId),
 }
 
 impl HomeEvent {
@@ -24,6 +27,7 @@ impl HomeEvent {
             Event::OrderPlaced(placed) => Some(Self::Placed(placed.without_names())),
             Event::OrderCancelled(ended) => Some(Self::Ended(ended, OrderStatus::Cancelled)),
             Event::OrderExpired(ended) => Some(Self::Ended(ended, OrderStatus::Expired)),
+            Event::OrderRetired(retired) => Some(Self::Retired(retired.order)),
             _ => None,
         }
     }
@@ -34,7 +38,7 @@ impl HomeEvent {
             Self::Placed(placed) => {
                 Some((placed.order, placed.buyer, placed.key.map(|(digest, _)| digest)))
             }
-            Self::Ended(..) => None,
+            Self::Ended(..) | Self::Retired(_) => None,
         }
     }
 }
@@ -48,7 +52,8 @@ impl Ledger {
             limits: self.limits,
             stocks: Stocks::default(),
             slots: std::mem::replace(&mut self.slots, nothing),
-            agenda: std::mem::take(&mut self.agenda),
+            expiries: ending::agenda(),
+            retirements: retiring::agenda(),
             slots_here: std::mem::take(&mut self.slots_here),
             live_orders: std::mem::take(&mut self.live_orders),
             in_flight: std::mem::take(&mut self.in_flight),
@@ -90,6 +95,8 @@ impl Ledger {
             Event::OrderCancelled(ended) | Event::OrderExpired(ended) => {
                 self.restore_lines(&ended.lines);
             }
+            // What it held went back or was sold before.
+            Event::OrderRetired(_) => {}
         }
         Ok(())
     }
@@ -102,8 +109,9 @@ impl Ledger {
         match event {
             HomeEvent::Placed(placed) => self.apply_placed(meta, placed, None),
             HomeEvent::Ended(ended, status) => {
-                self.slot_mut(ended.order.slot()).end(ended, *status);
+                self.slot_mut(ended.order.slot()).end(meta, ended, *status);
             }
+            HomeEvent::Retired(order) => self.apply_retired(*order),
         }
     }
 

@@ -1,6 +1,6 @@
 //! One buyer slot: its orders, keys, limits, deadlines and orders in flight.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use crate::command::ListOrders;
 use crate::event::{Draw, Line, Lines, Meta, OrderEnded, OrderPlaced, OrderStatus, total};
@@ -28,6 +28,8 @@ pub struct BuyerSlot {
     pub(super) buyers: Buyers,
     pub(super) offers: Offers,
     pub(super) deadlines: Deadlines,
+    /// Orders of which nothing more will become, in the order in which that was so.
+    pub(super) finished: VecDeque<u32>,
     /// Orders that wait for other shards: at most one a buyer.
     pub(super) flights: BTreeMap<BuyerDigest, InFlight>,
 }
@@ -40,6 +42,7 @@ impl BuyerSlot {
             buyers: Buyers::default(),
             offers: Offers::default(),
             deadlines: Deadlines::default(),
+            finished: VecDeque::new(),
             flights: BTreeMap::new(),
         }
     }
@@ -172,8 +175,11 @@ impl BuyerSlot {
             },
             claim_key,
         );
-        row.newest = number;
+        let previous = std::mem::replace(&mut row.newest, number);
         row.keys += u32::from(placed.key.is_some());
+        if previous != NO_ORDER {
+            self.orders.get_mut(previous).newer = number;
+        }
         self.deadlines.push(placed.expires_at, number);
     }
 
@@ -181,7 +187,7 @@ impl BuyerSlot {
     ///
     /// # Panics
     /// If the order is not reserved: a hold ends once (I10).
-    pub(super) fn end(&mut self, ended: &OrderEnded, status: OrderStatus) {
+    pub(super) fn end(&mut self, meta: &Meta, ended: &OrderEnded, status: OrderStatus) {
         let number = self.orders.find(ended.order);
         let number = number.unwrap_or_else(|| panic!("I10 order {} does not exist", ended.order));
         let order = self.orders.get_mut(number);
@@ -193,6 +199,8 @@ impl BuyerSlot {
             order.version
         );
         (order.status, order.version) = (status, ended.version);
+        order.finish(meta.time);
+        self.finished.push_back(number);
         let buyer = order.buyer;
         for line in &ended.lines {
             let sku = self.offers.sku_number(&line.sku);

@@ -26,6 +26,8 @@ pub struct Turn<'a> {
     pub router: &'a Router,
     /// Values that are on their way to another shard; messages about them wait.
     pub away: &'a [Movable],
+    /// Orders that became final no later than this may leave; `None`: none may.
+    pub retires: Option<Timestamp>,
     /// What the shard counts.
     pub metrics: &'a ShardMetrics,
     /// Where events go.

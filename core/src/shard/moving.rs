@@ -164,6 +164,7 @@ impl<L: Log> Shard<L> {
     pub(super) fn arrived(&mut self, value: Value) {
         let moved = value.movable();
         self.ledger.install(value);
+        self.stored.forget();
         self.around.router.set(moved, self.number);
         self.around.metrics.moved_in.add(1);
         self.send_others(|| Parcel::Moved(moved));

@@ -28,6 +28,7 @@ use super::inbox::{Inbox, Parcel};
 use super::moving::Moves;
 use super::publish::{Pages, Publication};
 use super::reply::{Answer, Port};
+use super::retention::{Retention, Stored};
 
 /// New orders that are looked at before the first of them is decided.
 const LOOKAHEAD: usize = 16;
@@ -45,6 +46,8 @@ pub struct Surroundings {
     pub ports: Vec<Arc<Port>>,
     /// The published pages.
     pub board: Arc<Board>,
+    /// Which orders may leave.
+    pub retention: Retention,
     /// What this shard counts.
     pub metrics: Arc<ShardMetrics>,
 }
@@ -67,6 +70,7 @@ pub struct Shard<L: Log> {
     deliveries: Vec<Vec<Answer>>,
     /// The latest time it has seen.
     now: Timestamp,
+    pub(super) stored: Stored,
 }
 
 /// What a step has to say once everything staged when it was decided is durable.
@@ -118,6 +122,7 @@ impl<L: Log> Shard<L> {
             pages: Pages::default(),
             deliveries: (0..ports).map(|_| Vec::new()).collect(),
             now: Timestamp::ZERO,
+            stored: Stored::default(),
         }
     }
 
@@ -127,6 +132,8 @@ impl<L: Log> Shard<L> {
     /// The journal has ended: no answer leaves any more, and the process must end (I12).
     pub fn step(&mut self, now: Timestamp) -> Result<Progress, Fatal> {
         self.now = self.now.max(now);
+        let watermark = self.around.retention.sql.as_ref();
+        self.stored.look(watermark, self.now, self.log.staged().get());
         let mut worked = self.release();
         let room = self.has_room();
         if room {
@@ -210,7 +217,7 @@ impl<L: Log> Shard<L> {
                 }
             }
         }
-        taken += self.turn(|ledger, turn| ledger.expire(turn));
+        taken += self.turn(|ledger, turn| ledger.expire(turn) + ledger.retire(turn));
         let most = self.around.limits.batch_commands_max;
         let mut commands = 0;
         for envelope in std::iter::from_fn(|| inbox.pop_vital()).take(most) {
@@ -282,7 +289,7 @@ impl<L: Log> Shard<L> {
     /// Lets the ledger do something and delivers the messages that stay on this shard, until
     /// there are none.
     pub(super) fn turn<T>(&mut self, act: impl FnOnce(&mut Ledger, &mut Turn<'_>) -> T) -> T {
-        let Self { ledger, records, effects, around, moves, outboxes, .. } = self;
+        let Self { ledger, records, effects, around, moves, outboxes, stored, .. } = self;
         let (away, parked) = moves.parts();
         let mut scribe = Scribe(records);
         let mut turn = Turn {
@@ -290,6 +297,7 @@ impl<L: Log> Shard<L> {
             shard: self.number,
             router: &around.router,
             away,
+            retires: around.retention.retires(stored, self.now),
             metrics: &around.metrics,
             recorder: &mut scribe,
             effects,

@@ -5,7 +5,7 @@ use smallvec::smallvec;
 use super::{RecordError, decode, encode};
 use crate::event::{
     Actor, Draw, Event, FormatRaised, Genesis, Line, Lines, LotReceived, Meta, OrderEnded,
-    OrderPlaced, SkuDefined, UnitsWithdrawn,
+    OrderPlaced, OrderRetired, SkuDefined, UnitsWithdrawn,
 };
 use crate::id::{BuyerDigest, HashKey, KeyDigest, OrderId, RequestId};
 use crate::money::{Amount, Currency};
@@ -122,6 +122,10 @@ fn golden() -> Vec<(Event<'static>, String)> {
         ),
         (Event::OrderCancelled(ended.clone()), format!("0700 {HEAD} {ended_bytes}")),
         (Event::OrderExpired(ended), format!("0800 {HEAD} {ended_bytes}")),
+        (
+            Event::OrderRetired(OrderRetired { order }),
+            format!("0900 {HEAD} 0b000000000000000000000000000000"),
+        ),
     ]
 }
 

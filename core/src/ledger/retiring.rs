@@ -1,0 +1,96 @@
+//! How orders leave the ledger: final, their retention over, and stored by SQL.
+
+use crate::event::{Actor, Event, Meta, OrderRetired};
+use crate::id::{OrderId, RequestId};
+use crate::limits::SLOTS;
+use crate::planted::{self, Bug};
+use crate::time::Timestamp;
+
+use super::agenda::Agenda;
+use super::buyers::NO_ORDER;
+use super::turn::Turn;
+use super::{BuyerSlot, Ledger};
+
+/// How often the slots are looked through for orders that may leave, in microseconds.
+const LOOK_EVERY_US: u64 = 1_000_000;
+
+/// For orders that leave: nobody notes when one may.
+pub(super) const fn agenda() -> Agenda {
+    Agenda::new(LOOK_EVERY_US, Timestamp::ZERO)
+}
+
+impl Ledger {
+    /// Retires orders that became final no later than `turn.retires`: at most as many as holds may
+    /// end in a step. Says how many.
+    pub fn retire(&mut self, turn: &mut Turn<'_>) -> usize {
+        let Some(over) = turn.retires else { return 0 };
+        let Some(start) = self.retirements.begin(turn.now) else { return 0 };
+        // Nobody tells when an order becomes due: the slots are asked each time.
+        self.retirements.note(Timestamp::ZERO);
+        let most = self.limits.expiries_per_step_max;
+        let mut retired = 0;
+        for index in start..SLOTS {
+            while let Some(order) = self.slots[index].as_ref().and_then(|slot| slot.over(over)) {
+                let meta = Meta { time: turn.now, actor: Actor::Engine, request: RequestId::NONE };
+                turn.recorder.record(&meta, &Event::OrderRetired(OrderRetired { order }));
+                turn.metrics.retired.add(1);
+                self.apply_retired(order);
+                retired += 1;
+                if retired == most {
+                    self.retirements.cut_short(index);
+                    return retired;
+                }
+            }
+        }
+        self.retirements.end(turn.now);
+        retired
+    }
+
+    /// Applies the home's part of an order that leaves.
+    pub(super) fn apply_retired(&mut self, order: OrderId) {
+        self.slot_mut(order.slot()).retire(order);
+        self.live_orders -= 1;
+    }
+}
+
+impl BuyerSlot {
+    /// The order that became final first, if that was no later than `by`.
+    fn over(&self, by: Timestamp) -> Option<OrderId> {
+        let order = self.orders.get(*self.finished.front()?);
+        // Its deadline must not be found any more once its row is another's.
+        let forgotten = self.next_due().is_none_or(|due| due > order.expires_at);
+        (order.final_at() <= by && forgotten).then_some(order.id)
+    }
+
+    /// Applies an order's leaving.
+    ///
+    /// # Panics
+    /// If the order is not there, or may still hold units (I10).
+    fn retire(&mut self, id: OrderId) {
+        let number = self.orders.find(id);
+        let number = number.unwrap_or_else(|| panic!("I10 order {id} does not exist"));
+        let place = self.finished.iter().position(|finished| *finished == number);
+        let place = place.unwrap_or_else(|| panic!("I10 order {id} leaves before it is final"));
+        self.finished.remove(place);
+        let Self { deadlines, orders, .. } = self;
+        let order = orders.get(number);
+        // A replay does not take deadlines out as time passes.
+        while deadlines.pop_over(order.expires_at, |n| orders.get(n).expires_at).is_some() {}
+        let (previous, newer, buyer) = (order.previous, order.newer, order.buyer);
+        let row = self.buyers.get_mut(buyer);
+        row.keys -= u32::from(order.key().is_some());
+        match newer {
+            NO_ORDER => row.newest = previous,
+            newer => self.orders.get_mut(newer).previous = previous,
+        }
+        if previous != NO_ORDER {
+            self.orders.get_mut(previous).newer = newer;
+        }
+        if self.buyers.get(buyer).newest == NO_ORDER {
+            self.buyers.remove(buyer);
+        }
+        if !planted::is(Bug::RetiredOrderStays) {
+            self.orders.remove(number);
+        }
+    }
+}
