@@ -90,7 +90,8 @@ fn open(folder: &std::path::Path, shards: usize) -> (Engine, Handle) {
     let config = EngineConfig { shards, limits, ..EngineConfig::new([3; 32]) };
     let directory = Directory::lock(folder).expect("free");
     let on_fatal: OnFatal = Arc::new(|fatal| panic!("{fatal}"));
-    let (engine, handle) = Engine::open(directory, &config, &on_fatal).expect("the engine opens");
+    let (engine, handle) =
+        Engine::open(directory, None, &config, &on_fatal).expect("the engine opens");
     let (sender, receiver) = std::sync::mpsc::sync_channel(64);
     let setup = std::iter::once(define("sku-0")).chain((0..50).map(|lot| receive("sku-0", lot)));
     for command in setup {

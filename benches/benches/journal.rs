@@ -37,7 +37,7 @@ fn config() -> JournalConfig {
 }
 
 fn begin(directory: &Directory) -> Opened<Directory> {
-    open(directory.clone(), config(), BEGIN, &mut |_, _, _| Ok(()), &mut || {})
+    open(directory.clone(), config(), None, BEGIN, &mut |_, _, _| Ok(()), &mut || {})
         .expect("the journal opens")
 }
 
@@ -97,6 +97,7 @@ fn replay(c: &mut Criterion) {
                 let replayed = open(
                     directory.clone(),
                     config(),
+                    None,
                     BEGIN,
                     &mut |sequence, _, bytes| replay.take(sequence, bytes),
                     &mut || {},

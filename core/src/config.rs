@@ -20,6 +20,8 @@ pub struct EngineConfig {
     pub sql: Option<Watermark>,
     /// How long a final order stays in the ledger, and its key with it, in microseconds.
     pub retention_us: u64,
+    /// Bytes of the journal that are kept at least; `None`: all.
+    pub journal_keep_bytes: Option<u64>,
 }
 
 /// How long final orders stay by default: 30 days.
@@ -36,6 +38,7 @@ impl EngineConfig {
             seed,
             sql: None,
             retention_us: RETENTION_US,
+            journal_keep_bytes: None,
         }
     }
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use crate::config::EngineConfig;
 use crate::journal::Recovered;
 use crate::shard::worker::Ending;
+use crate::snapshot::{Retain, Upkeep};
 use crate::storage::Storage;
 
 mod clock;
@@ -41,17 +42,22 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// Opens the journal in `storage`, replays it, and starts the threads. Ready at return.
+    /// Opens the journal in `storage`, replays it, and starts the threads. Ready at return. Segments
+    /// that need not be kept go to `archive`, if there is one.
     ///
     /// # Errors
     /// [`Fatal`]: the journal is damaged or newer than this program, or the disk failed.
     pub fn open<S: Storage + Clone>(
         storage: S,
+        archive: Option<S>,
         config: &EngineConfig,
         on_fatal: &OnFatal,
     ) -> Result<(Self, Handle), Fatal> {
-        let opened = recover(storage, config, Reading::now())?;
-        let engine = threads::start(opened, config, on_fatal);
+        let opened = recover(storage.clone(), config, Reading::now())?;
+        let retain = Retain { bytes: config.journal_keep_bytes, archive, sql: config.sql.clone() };
+        let sealed = opened.opened.sealed.clone();
+        let upkeep = Upkeep::new(storage, config.limits, sealed, retain)?;
+        let engine = threads::start(opened, upkeep, config, on_fatal);
         let handle = engine.handle.clone();
         Ok((engine, handle))
     }

@@ -268,6 +268,19 @@ impl OrderStatus {
         matches!(self, Self::Cancelled | Self::Expired | Self::Delivered | Self::Refunded)
     }
 
+    /// Whether its units count against the limits of its buyer.
+    pub const fn counts_against_limits(self) -> bool {
+        matches!(
+            self,
+            Self::Waiting | Self::Reserved | Self::Paid | Self::Shipped | Self::Delivered
+        )
+    }
+
+    /// The state with this number.
+    pub fn from_number(number: u8) -> Option<Self> {
+        Self::ALL.iter().map(|(status, _)| *status).find(|status| *status as u8 == number)
+    }
+
     /// The contract's word for it.
     pub fn as_str(self) -> &'static str {
         Self::ALL[self as usize - 1].1

@@ -24,6 +24,7 @@ mod deadlines;
 mod digest;
 mod ending;
 mod footprint;
+mod image;
 mod index;
 mod lots;
 mod offers;
@@ -41,6 +42,7 @@ mod turn;
 use agenda::Agenda;
 
 pub use footprint::Footprint;
+pub use image::{LotImage, OfferImage, OrderImage, SlotImage, StockImage};
 pub use protocol::{Message, Value};
 pub use replay::HomeEvent;
 pub use slot::BuyerSlot;

@@ -20,6 +20,7 @@ pub mod planted;
 pub mod quantity;
 pub mod router;
 pub mod shard;
+pub mod snapshot;
 pub mod storage;
 pub mod time;
 pub mod view;

@@ -80,6 +80,10 @@ pub struct Limits {
     pub first_segment_bytes: u64,
     /// Segments that are prepared ahead of need.
     pub segments_ahead: usize,
+    /// Finished segments that make a new snapshot worth its while.
+    pub snapshot_segments: u64,
+    /// Bytes of a snapshot that are written and synced at once.
+    pub snapshot_chunk_bytes: usize,
     /// Batches that shards may have queued at the journal thread.
     pub journal_queue_max: usize,
 }
@@ -115,6 +119,8 @@ pub const DEFAULT: Limits = checked(Limits {
     segment_bytes: 64 << 20,
     first_segment_bytes: 2 << 20,
     segments_ahead: 1,
+    snapshot_segments: 4,
+    snapshot_chunk_bytes: 1 << 20,
     journal_queue_max: 256,
 });
 
@@ -148,6 +154,8 @@ pub const TINY: Limits = checked(Limits {
     segment_bytes: 4_608,
     first_segment_bytes: 4_608,
     segments_ahead: 1,
+    snapshot_segments: 1,
+    snapshot_chunk_bytes: 8 << 10,
     journal_queue_max: 8,
 });
 

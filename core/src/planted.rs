@@ -59,11 +59,21 @@ pub enum Bug {
     RetiredEarly,
     /// Orders leave although SQL has not stored them.
     RetiredUnstored,
+    /// Keys are left out of snapshots (I3).
+    SnapshotWithoutKeys,
+    /// A snapshot gets its name before it is synced.
+    SnapshotUnsynced,
+    /// A snapshot is taken for whole although its last sections are missing.
+    SnapshotUnchecked,
+    /// Segments are trimmed that no snapshot covers.
+    TrimmedPastSnapshots,
+    /// Segments are trimmed that SQL has not stored (I7).
+    TrimmedPastWatermark,
 }
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Self; 26] = [
+    pub const ALL: [Self; 31] = [
         Self::AckBeforeSync,
         Self::RefusalBeforeSync,
         Self::RetryFailedSync,
@@ -90,6 +100,11 @@ impl Bug {
         Self::RetiredOrderStays,
         Self::RetiredEarly,
         Self::RetiredUnstored,
+        Self::SnapshotWithoutKeys,
+        Self::SnapshotUnsynced,
+        Self::SnapshotUnchecked,
+        Self::TrimmedPastSnapshots,
+        Self::TrimmedPastWatermark,
     ];
 }
 

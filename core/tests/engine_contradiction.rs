@@ -18,7 +18,7 @@ fn a_contradiction_is_found_before_the_journal_is_touched() {
     let open = || {
         let directory = Directory::lock(folder.path()).expect("free");
         let on_fatal: OnFatal = Arc::new(|fatal| panic!("{fatal}"));
-        Engine::open(directory, &config, &on_fatal)
+        Engine::open(directory, None, &config, &on_fatal)
     };
     let (engine, _) = open().expect("an empty directory");
     engine.drain();
@@ -30,7 +30,8 @@ fn a_contradiction_is_found_before_the_journal_is_touched() {
         segment_seed: 1,
     };
     let now = Timestamp::from_micros(2_000_000_000_000_000);
-    let opened = journal::open(directory, journal_config, now, &mut |_, _, _| Ok(()), &mut || {});
+    let opened =
+        journal::open(directory, journal_config, None, now, &mut |_, _, _| Ok(()), &mut || {});
     let mut opened = opened.expect("intact");
     let order = OrderId::from_bits(1);
     let ended = OrderEnded { order, version: 2, lines: smallvec![] };

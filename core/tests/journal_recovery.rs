@@ -362,7 +362,7 @@ fn another_cell_an_unknown_version_and_strange_names_are_refused() {
         limits: LIMITS,
         segment_seed: 1,
     };
-    let result = open(storage, config, now(), &mut |_, _, _| Ok(()), &mut || {});
+    let result = open(storage, config, None, now(), &mut |_, _, _| Ok(()), &mut || {});
     let fatal = result.err().expect("another cell");
     assert!(fatal.to_string().contains("cell 1, this is cell 2"), "{fatal}");
 
@@ -405,6 +405,7 @@ fn a_visitor_that_refuses_a_record_stops_the_opening() {
     let result = open(
         storage,
         config,
+        None,
         now(),
         &mut |sequence, _, _| match sequence.get() {
             3 => Err(sluice_core::journal::RecordError::new("kind 99 is unknown")),

@@ -228,6 +228,7 @@ fn time_never_falls_from_frame_to_frame() {
     let opened = open(
         storage,
         config(TINY, 2),
+        None,
         now(0),
         &mut |_, time, _| {
             times.push(time);

@@ -231,7 +231,7 @@ fn open_engine(directory: Directory, settings: &Settings) -> Result<(Engine, Han
         eprintln!("sluice: {fatal}");
         process::exit(i32::from(fatal.exit_code()));
     });
-    let opened = Engine::open(directory, &settings.engine(ids::seed()), &on_fatal);
+    let opened = Engine::open(directory, None, &settings.engine(ids::seed()), &on_fatal);
     let (engine, handle) = opened.map_err(|fatal| Failure::new(fatal.exit_code(), fatal))?;
     let recovered = engine.recovered();
     tracing::info!(

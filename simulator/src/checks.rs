@@ -2,6 +2,8 @@
 
 use sluice_core::config::RETENTION_US;
 use sluice_core::event::OrderStatus;
+use sluice_core::journal::Reader;
+use sluice_core::snapshot::Upkept;
 use sluice_core::time::Timestamp;
 
 use crate::chance::Chance;
@@ -110,6 +112,22 @@ impl World {
         hit.into_iter().for_each(|mark| self.marks.hit(mark));
     }
 
+    /// I7: what SQL has not stored is still there, and what went is in the archive.
+    pub(crate) fn look_at_trimmed(&mut self) -> Verdict {
+        self.marks.hit(Mark::SegmentTrimmed);
+        let Some(node) = &self.node else { return Ok(()) };
+        let (through, stored) = (node.upkeep_metrics().trimmed_through.get(), self.sql.get());
+        if through > stored {
+            return Err(format!("I7 trimmed through {through}, and SQL has {stored}"));
+        }
+        let reader = Reader::open_after(self.disk.clone(), stored);
+        let begins = reader.map_err(|fatal| fatal.to_string())?.next_sequence();
+        if begins > stored + 1 {
+            return Err(format!("I7 the journal begins with {begins}, and SQL has {stored}"));
+        }
+        Ok(())
+    }
+
     /// Steps everything until nothing waits (liveness), then lets everybody be idle.
     pub(crate) fn rest(&mut self) -> Verdict {
         for round in 0..ROUNDS_MAX {
@@ -181,6 +199,7 @@ impl World {
         self.all_is_well()?;
         self.retire_all()?;
         self.all_is_well()?;
+        self.snapshot_and_trim()?;
         let shards = if self.shards() == 1 { 3 } else { 1 };
         self.restart(shards)?;
         self.rest()?;
@@ -228,6 +247,19 @@ impl World {
         }
         let stays = self.model.orders.iter().find(|(_, order)| order.retired.is_none());
         Err(format!("LIVENESS {stays:?} never leaves"))
+    }
+
+    /// With nothing in the way, upkeep comes to its end.
+    fn snapshot_and_trim(&mut self) -> Verdict {
+        for _ in 0..ROUNDS_MAX {
+            let Some(node) = self.node.as_mut() else { return Ok(()) };
+            match node.upkeep() {
+                Ok(Upkept::Idle) => return Ok(()),
+                Ok(Upkept::More { .. }) => {}
+                Err(error) => return Err(format!("UPKEEP {error}")),
+            }
+        }
+        Err("LIVENESS upkeep finds no end".to_owned())
     }
 
     fn none_was_late(&self, began: Timestamp) -> Verdict {

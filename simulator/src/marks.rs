@@ -106,11 +106,21 @@ pub enum Mark {
     KeyUsedAnew,
     /// The store of SQL was put back to an older copy.
     StoreRolledBack,
+    /// A step of upkeep failed.
+    UpkeepFailed,
+    /// A segment was trimmed.
+    SegmentTrimmed,
+    /// A node started from a snapshot.
+    StartedFromSnapshot,
+    /// A crash found a snapshot half made.
+    CrashInSnapshot,
+    /// A rotten snapshot was passed over.
+    RottenSnapshotPassedOver,
 }
 
 impl Mark {
     /// All marks, in order.
-    pub const ALL: [Self; 51] = [
+    pub const ALL: [Self; 56] = [
         Self::CrashBetweenWriteAndSync,
         Self::CrashWithSeveralInFlight,
         Self::CrashInRecovery,
@@ -162,6 +172,11 @@ impl Mark {
         Self::OrderRetired,
         Self::KeyUsedAnew,
         Self::StoreRolledBack,
+        Self::UpkeepFailed,
+        Self::SegmentTrimmed,
+        Self::StartedFromSnapshot,
+        Self::CrashInSnapshot,
+        Self::RottenSnapshotPassedOver,
     ];
 }
 

@@ -17,6 +17,7 @@ use sluice_core::router::Router;
 use sluice_core::shard::inbox::Inbox;
 use sluice_core::shard::reply::Port;
 use sluice_core::shard::{Progress, Retention, Shard, Surroundings};
+use sluice_core::snapshot::{self, Retain, Upkeep, UpkeepMetrics, Upkept};
 use sluice_core::time::Timestamp;
 use sluice_core::view::Board;
 
@@ -36,6 +37,8 @@ enum Parts {
 pub struct Node {
     parts: Parts,
     preparer: Option<Preparer<SimDisk>>,
+    upkeep: Upkeep<SimDisk>,
+    upkeep_metrics: UpkeepMetrics,
     disk: SimDisk,
     clock: EngineClock,
     hash_key: HashKey,
@@ -58,10 +61,18 @@ impl Node {
     /// What recovery refused, or what the disk did.
     pub fn open(
         disk: &SimDisk,
+        archive: Option<&SimDisk>,
         config: &EngineConfig,
         reading: Reading,
     ) -> Result<Self, engine::Fatal> {
         let Replayed { opened, ledger, hash_key, clock } = recover(disk.clone(), config, reading)?;
+        let retain = Retain {
+            bytes: config.journal_keep_bytes,
+            archive: archive.cloned(),
+            sql: config.sql.clone(),
+        };
+        let sealed = opened.sealed.clone();
+        let upkeep = Upkeep::new(disk.clone(), config.limits, sealed, retain)?;
         let shards = config.shards;
         let router = Arc::new(Router::new(shards));
         let board = Arc::new(Board::default());
@@ -97,6 +108,8 @@ impl Node {
         Ok(Self {
             parts,
             preparer: Some(opened.preparer),
+            upkeep,
+            upkeep_metrics: UpkeepMetrics::default(),
             disk: disk.clone(),
             clock,
             hash_key,
@@ -236,6 +249,24 @@ impl Node {
         {
             self.preparer = None;
         }
+    }
+
+    /// One step of the helper that makes snapshots and trims.
+    ///
+    /// # Errors
+    /// What went wrong; a later step begins anew.
+    pub fn upkeep(&mut self) -> Result<Upkept, snapshot::Error> {
+        self.upkeep.step(&self.upkeep_metrics)
+    }
+
+    /// Whether it has a snapshot on its way.
+    pub fn is_building(&self) -> bool {
+        self.upkeep.is_building()
+    }
+
+    /// What that helper counts.
+    pub fn upkeep_metrics(&self) -> &UpkeepMetrics {
+        &self.upkeep_metrics
     }
 
     /// The ledgers of all shards.

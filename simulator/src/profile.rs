@@ -69,7 +69,7 @@ pub struct Profile {
     /// How often the disk fails while a fault window is open.
     pub rates: FaultRates,
     /// Weights of what a tick does; see `World::tick`.
-    pub weights: [u64; 10],
+    pub weights: [u64; 11],
     /// Whether all names are long, so that most frames have several sectors.
     pub bulky: bool,
     /// Most units of a lot.
@@ -80,6 +80,10 @@ pub struct Profile {
     pub advance_us_max: u64,
     /// How long final orders stay, in microseconds.
     pub retention_us: u64,
+    /// Bytes of the journal that are kept at least; `None`: all.
+    pub journal_keep_bytes: Option<u64>,
+    /// Whether trimmed segments go to an archive.
+    pub archives: bool,
 }
 
 impl Profile {
@@ -150,6 +154,7 @@ impl Profile {
             },
             chance.between(1, 3),
             chance.between(1, 8),
+            chance.between(1, 8),
         ];
         Self {
             shards,
@@ -165,6 +170,8 @@ impl Profile {
             hold_seconds_max: *chance.pick(&[1, 3, 20]),
             advance_us_max: *chance.pick(&[2_000, 50_000, 400_000]),
             retention_us: *chance.pick(&[0, RETENTION_SHORT_US, RETENTION_US]),
+            journal_keep_bytes: *chance.pick(&[None, Some(0), Some(30_000)]),
+            archives: chance.one_in(2),
         }
     }
 }

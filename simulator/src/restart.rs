@@ -31,6 +31,7 @@ impl World {
             seed,
             sql: Some(self.sql.clone()),
             retention_us: self.profile.retention_us,
+            journal_keep_bytes: self.profile.journal_keep_bytes,
         }
     }
 
@@ -38,7 +39,7 @@ impl World {
     pub(crate) fn start(&mut self, shards: usize) -> Verdict {
         self.run += 1;
         let config = self.config(shards);
-        let opened = Node::open(&self.disk, &config, self.reading);
+        let opened = Node::open(&self.disk, self.archive.as_ref(), &config, self.reading);
         let words = opened.as_ref().map(|node| node.recovered.clone()).map_err(Fatal::to_string);
         self.note("start", &[shards as u64], || format!("with {shards} shards: {words:?}"));
         self.absorb()?;
@@ -58,6 +59,9 @@ impl World {
         };
         if node.recovered.torn_tail.is_some() {
             self.marks.hit(Mark::TornTailCut);
+        }
+        if node.recovered.records < node.recovered.last_sequence {
+            self.marks.hit(Mark::StartedFromSnapshot);
         }
         if self.run > 1 && self.alone != (shards == 1) {
             self.marks.hit(Mark::Resharded);
@@ -131,7 +135,28 @@ impl World {
         if chance.one_in(2) {
             self.attic.extend(segments);
         }
-        Ok(())
+        self.rot_snapshot(chance)
+    }
+
+    /// Flips bits of the newest snapshot: the one before it, or the journal, has what it held.
+    fn rot_snapshot(&mut self, chance: &mut Chance) -> Verdict {
+        let files = self.disk.files();
+        let newest = files.into_iter().rfind(|(name, _)| name.ends_with(".snapshot"));
+        let Some((name, length)) = newest else { return Ok(()) };
+        let Ok(clean) = self.try_start(&self.disk.fork()) else { return Ok(()) };
+        let mut spoilt = self.disk.content(&name);
+        let at = chance.index(length);
+        spoilt[at] ^= 1 << chance.below(8);
+        let disk = self.disk.fork();
+        disk.spoil(&name, Some(spoilt));
+        match self.try_start(&disk) {
+            Ok(node) if node.replayed == clean.replayed => {
+                self.marks.hit(Mark::RottenSnapshotPassedOver);
+                Ok(())
+            }
+            Ok(_) => Err(format!("I12 rot at {name}, byte {at} passed")),
+            Err(fatal) => Err(format!("I12 rot at {name}, byte {at} made a start fail: {fatal}")),
+        }
     }
 
     /// Flips bits, or loses a sector, of what was synced.
@@ -209,7 +234,7 @@ impl World {
     }
 
     fn try_start(&self, disk: &SimDisk) -> Result<Node, Fatal> {
-        Node::open(disk, &self.config(1), self.reading)
+        Node::open(disk, None, &self.config(1), self.reading)
     }
 }
 

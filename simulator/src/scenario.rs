@@ -111,12 +111,14 @@ pub fn run(text: &str, shards: usize) -> Result<(), String> {
         skus: Vec::new(),
         faults: Vec::new(),
         rates: FaultRates::default(),
-        weights: [0; 10],
+        weights: [0; 11],
         bulky: false,
         lot_units_max: 1,
         hold_seconds_max: 1,
         advance_us_max: 1,
         retention_us: 10_000_000,
+        journal_keep_bytes: None,
+        archives: false,
     };
     let mut world = World::with_profile(1, profile, Cuts::default(), false);
     world.listen();

@@ -21,6 +21,7 @@ use crate::model::Model;
 use crate::node::Node;
 use crate::profile::{Fault, Profile};
 use crate::requests::{Body, Request, Requests};
+use sluice_core::snapshot::Upkept;
 
 /// What broke, in words; the first one is the invariant or the kind of check.
 pub type Verdict = Result<(), String>;
@@ -68,6 +69,8 @@ pub struct World {
     pub(crate) heard: Option<BTreeMap<u128, Outcome>>,
     /// Older contents of segments.
     pub(crate) attic: BTreeMap<String, Vec<u8>>,
+    /// Where trimmed segments go.
+    pub(crate) archive: Option<SimDisk>,
     /// What SQL has stored.
     pub(crate) sql: Watermark,
 }
@@ -104,6 +107,7 @@ impl World {
             tracing,
             heard: None,
             attic: BTreeMap::new(),
+            archive: profile.archives.then(|| SimDisk::new(Chance::new(seed, 1 << 40))),
             sql: Watermark::default(),
             profile,
             cuts,
@@ -186,6 +190,7 @@ impl World {
             6 => self.draw_crash(&mut chance),
             7 => self.draw_change(&mut chance),
             8 => self.store(&mut chance),
+            9 => self.upkeep(chance.between(1, 24)),
             _ => self.draw_window(&mut chance),
         }
     }
@@ -357,6 +362,31 @@ impl World {
         self.after(result)
     }
 
+    /// Snapshots and trimming go on by some steps.
+    pub(crate) fn upkeep(&mut self, steps: u64) -> Verdict {
+        for _ in 0..steps {
+            let Some(node) = self.node.as_mut() else { return Ok(()) };
+            let before = node.upkeep_metrics().segments_trimmed.get();
+            let upkept = node.upkeep();
+            let trimmed = node.upkeep_metrics().segments_trimmed.get() > before;
+            self.note("upkeep", &[u64::from(upkept.is_ok())], || format!("{upkept:?}"));
+            self.after(Ok(()))?;
+            match upkept {
+                Ok(Upkept::Idle) => return Ok(()),
+                Ok(Upkept::More { .. }) => {}
+                Err(error) if error.exit_code() == 74 => {
+                    self.marks.hit(Mark::UpkeepFailed);
+                    return Ok(());
+                }
+                Err(error) => return Err(format!("UPKEEP {error}")),
+            }
+            if trimmed {
+                self.look_at_trimmed()?;
+            }
+        }
+        Ok(())
+    }
+
     /// SQL stores more of what is durable, or is put back.
     fn store(&mut self, chance: &mut Chance) -> Verdict {
         let (stored, durable) = (self.sql.get(), self.model.last_sequence());
@@ -431,6 +461,9 @@ impl World {
             let in_flight = node.ledgers().iter().filter(|ledger| ledger.in_flight() > 0).count();
             if in_flight > 1 {
                 self.marks.hit(Mark::CrashWithSeveralInFlight);
+            }
+            if node.is_building() {
+                self.marks.hit(Mark::CrashInSnapshot);
             }
         }
         self.failed = false;

@@ -1,6 +1,6 @@
 //! Why an engine cannot go on, and what the process exits with.
 
-use crate::journal;
+use crate::{journal, snapshot};
 
 /// The operator's business: the process ends (I12).
 #[derive(Clone, Debug, thiserror::Error)]
@@ -8,6 +8,9 @@ pub enum Fatal {
     /// The journal is damaged, newer than this program, or its disk failed.
     #[error(transparent)]
     Journal(#[from] journal::Fatal),
+    /// A snapshot could not be read, or contradicts what it was made from.
+    #[error(transparent)]
+    Snapshot(#[from] snapshot::Error),
     /// An invariant is broken.
     #[error("broken invariant after sequence {sequence}: {what}")]
     Broken {
@@ -35,6 +38,7 @@ impl Fatal {
     pub const fn exit_code(&self) -> u8 {
         match self {
             Self::Journal(fatal) => fatal.exit_code(),
+            Self::Snapshot(error) => error.exit_code(),
             Self::Unreadable { .. } => 65,
             Self::Broken { .. } => 70,
             Self::Stalled { .. } => 74,

@@ -10,6 +10,7 @@ use crate::metrics::{JournalMetrics, ShardMetrics};
 use crate::router::Router;
 use crate::shard::inbox::{Depths, Inbox};
 use crate::shard::reply::Port;
+use crate::snapshot::UpkeepMetrics;
 use crate::time::Timestamp;
 use crate::view::Board;
 
@@ -27,6 +28,7 @@ pub struct Shared {
     pub(super) board: Arc<Board>,
     pub(super) shard_metrics: Vec<Arc<ShardMetrics>>,
     pub(super) journal_metrics: Arc<JournalMetrics>,
+    pub(super) upkeep_metrics: UpkeepMetrics,
     pub(super) clock: Arc<EngineClock>,
     /// No shutdown has begun.
     pub(super) accepting: AtomicBool,
@@ -150,6 +152,11 @@ impl Handle {
     /// What the journal counts.
     pub fn journal_metrics(&self) -> &JournalMetrics {
         &self.shared.journal_metrics
+    }
+
+    /// What snapshots and trimming count.
+    pub fn upkeep_metrics(&self) -> &UpkeepMetrics {
+        &self.shared.upkeep_metrics
     }
 
     /// How many commands wait in front of one shard.

@@ -10,6 +10,7 @@ use crate::id::{HashKey, RequestId};
 use crate::journal::{self, Batch, JournalConfig, Opened, Writer};
 use crate::ledger::Ledger;
 use crate::quantity::Sequence;
+use crate::snapshot;
 use crate::storage::Storage;
 use crate::time::Timestamp;
 use crate::view::{Board, Terms};
@@ -45,15 +46,22 @@ pub fn recover<S: Storage + Clone>(
         limits: config.limits,
         segment_seed: seed(config, 16),
     };
-    let replay = RefCell::new(Replay::new(config.limits));
+    let read = AssertUnwindSafe(|| snapshot::newest(&storage, config.limits));
+    let loaded = catch_unwind(read).map_err(|panic| broken(&*panic, 0))??;
+    let base = loaded.as_ref().map(|loaded| loaded.base);
+    let replay = RefCell::new(match loaded {
+        Some(loaded) => Replay::behind(loaded, config.limits),
+        None => Replay::new(config.limits),
+    });
     let mut visit =
         |sequence: Sequence, _: Timestamp, bytes: &[u8]| replay.borrow_mut().take(sequence, bytes);
     // Before the first write: a contradiction must find the directory as it was.
     let mut walked = || replay.borrow_mut().settle();
     // Time for frames that recovery writes; the journal's own time wins if it is later.
     let wall = EngineClock::start(Timestamp::ZERO, reading).at(reading.boot_us);
-    let opening =
-        AssertUnwindSafe(|| journal::open(storage, journal_config, wall, &mut visit, &mut walked));
+    let opening = AssertUnwindSafe(|| {
+        journal::open(storage, journal_config, base, wall, &mut visit, &mut walked)
+    });
     let opened = catch_unwind(opening);
     // What is wrong with a record comes before whatever ended the reading behind it.
     let mut replay = replay.into_inner();

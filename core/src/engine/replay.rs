@@ -16,6 +16,7 @@ use crate::journal::RecordError;
 use crate::ledger::{HomeEvent, Ledger};
 use crate::limits::Limits;
 use crate::quantity::Sequence;
+use crate::snapshot::Loaded;
 use crate::time::Timestamp;
 
 /// Orders that are looked up before the first of them is applied.
@@ -64,6 +65,18 @@ impl Replay {
     /// Of a journal that has not begun.
     pub fn new(limits: Limits) -> Self {
         Self::with_thread_after(LONG, limits)
+    }
+
+    /// Of a journal that goes on behind a snapshot.
+    pub fn behind(loaded: Loaded, limits: Limits) -> Self {
+        let Loaded { ledger, genesis, last_time, base, .. } = loaded;
+        Self {
+            ledger,
+            genesis: Some(genesis),
+            last_time,
+            last_sequence: base.next_sequence - 1,
+            ..Self::new(limits)
+        }
     }
 
     fn with_thread_after(long: u64, limits: Limits) -> Self {

@@ -26,7 +26,7 @@ fn open(path: &Path, shards: usize) -> (Engine, Handle) {
     let config = EngineConfig { shards, ..EngineConfig::new([42; 32]) };
     let directory = Directory::lock(path).expect("the directory is free");
     let on_fatal: OnFatal = Arc::new(|fatal| panic!("{fatal}"));
-    Engine::open(directory, &config, &on_fatal).expect("the journal opens")
+    Engine::open(directory, None, &config, &on_fatal).expect("the journal opens")
 }
 
 fn submit(handle: &Handle, command: Command) -> Receiver<Outcome> {

@@ -17,6 +17,7 @@ use crate::shard::inbox::Inbox;
 use crate::shard::reply::Port;
 use crate::shard::worker::{self, Ending};
 use crate::shard::{Retention, Shard, Surroundings};
+use crate::snapshot::{self, Upkeep, UpkeepMetrics, Upkept};
 use crate::storage::Storage;
 use crate::time::Timestamp;
 use crate::view::Board;
@@ -40,12 +41,26 @@ const SYNC_LOST_US: u64 = 30_000_000;
 /// How soon after going idle the journal thread marks its last frame: within 10 ms.
 const MARK_AFTER: Duration = Duration::from_millis(5);
 
+/// How nice the thread of snapshots and trimming is to the others: a tenth of a core's share, when
+/// they want all of it.
+const UPKEEP_NICE: i32 = 10;
+
+/// Most bytes that it writes a second.
+const UPKEEP_BYTES_PER_S: u64 = 64 << 20;
+
+/// How often it looks for something to do.
+const UPKEEP_EVERY: Duration = Duration::from_secs(1);
+
+/// How long it waits after something failed.
+const UPKEEP_AGAIN_AFTER: Duration = Duration::from_secs(10);
+
 /// Longest wait of a thread with nothing to do.
 const WAIT_MAX: Duration = Duration::from_millis(500);
 
 /// Starts all threads over a replayed journal.
-pub(super) fn start<S: Storage>(
+pub(super) fn start<S: Storage + Clone>(
     replayed: Replayed<S>,
+    upkeep: Upkeep<S>,
     config: &EngineConfig,
     on_fatal: &OnFatal,
 ) -> Engine {
@@ -67,6 +82,7 @@ pub(super) fn start<S: Storage>(
         board,
         shard_metrics: (0..config.shards).map(|_| Arc::new(ShardMetrics::default())).collect(),
         journal_metrics: Arc::new(JournalMetrics::default()),
+        upkeep_metrics: UpkeepMetrics::default(),
         clock: Arc::new(clock),
         accepting: AtomicBool::new(true),
         disk_late: AtomicBool::new(false),
@@ -83,6 +99,7 @@ pub(super) fn start<S: Storage>(
     let mut threads = starter.shards_and_journal(ledgers, opened.writer, config);
     threads.push(starter.preparer(opened.preparer));
     threads.push(starter.timekeeper());
+    threads.push(starter.upkeep(upkeep));
     Engine {
         handle: Handle { shared },
         recovered: opened.recovered,
@@ -193,6 +210,37 @@ impl Starter {
                 };
                 if preparing == Preparing::Closed {
                     break;
+                }
+            }
+            Ok(())
+        })
+    }
+
+    /// Snapshots and trimming. What fails there is tried again later: no promise rests on it.
+    fn upkeep<S: Storage + Clone>(&self, mut upkeep: Upkeep<S>) -> JoinHandle<()> {
+        let ending = Arc::clone(&self.ending);
+        let shared = Arc::clone(&self.shared);
+        self.spawn("upkeep".to_owned(), move || {
+            // Of this thread alone. Without the right to it, upkeep takes its full share.
+            let _ = rustix::process::setpriority_process(None, UPKEEP_NICE);
+            let stops = || ending.stop.load(Ordering::Acquire);
+            while !stops() {
+                let pause = match upkeep.step(&shared.upkeep_metrics) {
+                    Ok(Upkept::Idle) => UPKEEP_EVERY,
+                    Ok(Upkept::More { written }) => {
+                        Duration::from_micros(written * 1_000_000 / UPKEEP_BYTES_PER_S)
+                    }
+                    Err(error @ snapshot::Error::Digest { .. }) => return Err(error.into()),
+                    Err(error) => {
+                        shared.upkeep_metrics.failed.add(1);
+                        tracing::error!("no snapshot or no trimming for now: {error}");
+                        UPKEEP_AGAIN_AFTER
+                    }
+                };
+                let until = shared.clock.now().plus_micros(pause.as_micros() as u64);
+                while !stops() && shared.clock.now() < until {
+                    let rest = Duration::from_micros(until.micros_since(shared.clock.now()));
+                    thread::park_timeout(rest.min(TIMEKEEPER_EVERY));
                 }
             }
             Ok(())

@@ -3,13 +3,13 @@
 //! Beside a running server only what is durable is shown: what a later frame proves, or what the
 //! caller knows to be durable. Never writes, removes or repairs.
 
-use super::batch::Records;
+use super::batch::{PREFIX_BYTES, Records};
 use super::error::Fatal;
-use super::layout::Kind;
+use super::layout::{FRAME_HEADER_BYTES, Kind};
 use super::scan::FrameHead;
 use super::segment::FIRST_INDEX;
 use super::verdict::corrupt;
-use super::walk::{Begin, TornTail, Walker, indexes, segment_behind};
+use super::walk::{Base, Begin, TornTail, Walker, indexes, segment_behind};
 use crate::storage::Storage;
 use crate::time::Timestamp;
 
@@ -41,6 +41,18 @@ pub struct Frame<'a> {
     pub durable_up_to: u64,
     /// Its records.
     pub records: Records<'a>,
+}
+
+impl<'a> Frame<'a> {
+    /// Its records, each with the byte of the segment's file where it begins.
+    pub fn located(&self) -> impl Iterator<Item = (u64, &'a [u8])> {
+        let mut at = self.offset + FRAME_HEADER_BYTES as u64;
+        self.records.clone().map(move |record| {
+            let begin = at + PREFIX_BYTES as u64;
+            at = begin + record.len() as u64;
+            (begin, record)
+        })
+    }
 }
 
 /// What a whole journal adds up to.
@@ -96,6 +108,50 @@ impl<S: Storage> Reader<S> {
             walker.advance(&head)?;
         }
         Ok(Self { walker })
+    }
+
+    /// Behind a snapshot.
+    ///
+    /// # Errors
+    /// The segment behind it is missing, damaged or another one; the disk refused.
+    pub fn open_behind(storage: S, base: &Base) -> Result<Self, Fatal> {
+        let begin = Begin::Behind(*base);
+        let (cell, indexes) = (Some(base.cell), indexes(&storage)?);
+        Ok(Self { walker: Walker::open(storage, indexes, cell, true, begin)? })
+    }
+
+    /// At the first record there ever was.
+    ///
+    /// # Errors
+    /// It is no longer kept; the first segment is damaged; the disk refused.
+    pub fn open_first(storage: S) -> Result<Self, Fatal> {
+        let indexes = present(&storage)?;
+        Ok(Self { walker: Walker::open(storage, indexes, None, true, Begin::First)? })
+    }
+
+    /// The next frame of a finished segment up to that index; `None` behind the last one's seal,
+    /// and then [`Reader::base`] says what follows.
+    ///
+    /// # Errors
+    /// The journal is damaged, or the disk refused.
+    pub fn next_sealed(&mut self, through: u64) -> Result<Option<Frame<'_>>, Fatal> {
+        let at_end = self.walker.base().is_some() && self.walker.scan.index == through;
+        if at_end || self.walker.scan.index > through {
+            return Ok(None);
+        }
+        match self.walker.peek()? {
+            Some(head) => self.take(&head).map(Some),
+            None => {
+                let (index, offset) = (self.walker.scan.index, self.walker.offset);
+                let what = format!("the journal ends here, and segment {through:016x} is sealed");
+                Err(corrupt(index, offset, self.walker.chain.next_sequence, what))
+            }
+        }
+    }
+
+    /// What is known where the next segment begins; `None` unless a seal was read last.
+    pub fn base(&self) -> Option<Base> {
+        self.walker.base()
     }
 
     /// The next frame that a later one proves durable; `None` if there is none yet.

@@ -16,8 +16,9 @@
 use super::error::{DiskCall, Fatal};
 use super::layout::{FRAME_BYTES_CEILING, SECTOR};
 use super::preparer::{Plan, Preparer, supply};
+use super::sealed::Sealed;
 use super::segment::{self, FIRST_INDEX, Ready};
-use super::walk::{Begin, TornTail, Visit, Walker, indexes};
+use super::walk::{Base, Begin, TornTail, Visit, Walker, indexes};
 use super::writer::{Tail, Writer};
 use crate::limits::Limits;
 use crate::planted::{self, Bug};
@@ -43,6 +44,8 @@ pub struct Opened<S: Storage> {
     pub writer: Writer<S>,
     /// Makes segments ahead of need; may be dropped, then the writer makes them itself.
     pub preparer: Preparer<S>,
+    /// Which segments are finished.
+    pub sealed: Sealed,
     /// What was found.
     pub recovered: Recovered,
 }
@@ -78,7 +81,8 @@ struct Replayed {
 
 /// Opens the journal in `storage`, or begins one if there is none.
 ///
-/// Calls `visit` with sequence, frame time and bytes of every record, in order. A journal that is
+/// Begins behind `base`, or with the first record without one. Calls `visit` with sequence, frame
+/// time and bytes of every record from there on, in order. A journal that is
 /// damaged is refused only when the damage is met, so what `visit` built must be dropped then. Calls
 /// `walked` behind the last record and before anything is written: whoever panics there finds the
 /// journal as it was.
@@ -93,6 +97,7 @@ struct Replayed {
 pub fn open<S: Storage + Clone>(
     storage: S,
     config: JournalConfig,
+    base: Option<Base>,
     now: Timestamp,
     visit: &mut Visit<'_>,
     walked: &mut dyn FnMut(),
@@ -104,7 +109,7 @@ pub fn open<S: Storage + Clone>(
     assert!(limits.frame_bytes_max as u64 <= FRAME_BYTES_CEILING, "the format's longest frame");
 
     remove_unfinished(&storage)?;
-    let replayed = replay(&storage, cell, visit)?;
+    let replayed = replay(&storage, cell, base, visit)?;
     walked();
     let replayed = match replayed {
         Some(replayed) => replayed,
@@ -126,9 +131,10 @@ pub fn open<S: Storage + Clone>(
     ))?;
     let (supply, preparer) = supply(storage, plan, index + 1);
     let segment = Ready { file, index, id, length };
-    let mut writer = Writer::new(cell, limits, supply, segment, tail);
+    let sealed = Sealed::new(index - 1);
+    let mut writer = Writer::new(cell, limits, supply, segment, tail, sealed.clone());
     writer.mark(now)?;
-    Ok(Opened { writer, preparer, recovered })
+    Ok(Opened { writer, preparer, sealed, recovered })
 }
 
 impl Replayed {
@@ -161,14 +167,15 @@ fn remove_unfinished<S: Storage>(storage: &S) -> Result<(), Fatal> {
 fn replay<S: Storage + Clone>(
     storage: &S,
     cell: u16,
+    base: Option<Base>,
     visit: &mut Visit<'_>,
 ) -> Result<Option<Replayed>, Fatal> {
     let indexes = indexes(storage)?;
-    if indexes.is_empty() {
+    if indexes.is_empty() && base.is_none() {
         return Ok(None);
     }
-    let mut walker =
-        Walker::open(storage.clone(), indexes.clone(), Some(cell), false, Begin::First)?;
+    let begin = base.map_or(Begin::First, Begin::Behind);
+    let mut walker = Walker::open(storage.clone(), indexes.clone(), Some(cell), false, begin)?;
     let mut records = 0;
     while let Some(head) = walker.peek()? {
         walker.visit(&head, visit)?;
@@ -178,7 +185,8 @@ fn replay<S: Storage + Clone>(
     let (offset, torn_tail) =
         walker.end.take().map_or((SECTOR, None), |end| (end.offset, end.torn));
     let last_frame = last_frame(storage, &mut walker)?;
-    let never_used = last_frame.is_none() && torn_tail.is_none();
+    // Behind a snapshot the seal before is durable: a segment is read for one only after that.
+    let never_used = last_frame.is_none() && torn_tail.is_none() && base.is_none();
     let current = walker.scan.index;
     for index in indexes.into_iter().rev().filter(|index| *index > current || never_used) {
         storage.remove(&segment::name(index)).map_err(Fatal::disk(DiskCall::Remove, index, 0))?;

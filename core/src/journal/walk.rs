@@ -41,11 +41,33 @@ pub(super) struct Chain {
     pub(super) frames: u64,
 }
 
+/// What is known of a journal where a segment begins: all that the frames before it added up to.
+/// A snapshot keeps it, so that a replay may begin there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Base {
+    /// The cell.
+    pub cell: u16,
+    /// The segment's index.
+    pub segment: u64,
+    /// The segment's id, as the seal of the one before names it.
+    pub segment_id: u64,
+    /// The sequence of the first record in it.
+    pub next_sequence: u64,
+    /// The highest sequence that a frame before it called durable.
+    pub mark: u64,
+    /// The epoch of the last frame before it.
+    pub epoch: u32,
+    /// The time of the last frame before it.
+    pub time: Timestamp,
+}
+
 /// Where a walk begins.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Begin {
     /// With the first record there ever was.
     First,
+    /// Where a snapshot ends.
+    Behind(Base),
     /// With this segment, whose first frame says what came before it. What that was, nobody checks:
     /// for readers.
     At(u64),
@@ -146,25 +168,37 @@ impl<S: Storage> Walker<S> {
         live: bool,
         begin: Begin,
     ) -> Result<Self, Fatal> {
+        let mut chain =
+            Chain { next_sequence: 1, mark: 0, epoch: 0, time: Timestamp::ZERO, cell, frames: 0 };
         let index = match begin {
             Begin::First => FIRST_INDEX,
             Begin::At(index) => index,
+            Begin::Behind(base) => {
+                let Base { next_sequence, mark, epoch, time, .. } = base;
+                chain = Chain { next_sequence, mark, epoch, time, ..chain };
+                base.segment
+            }
         };
-        if matches!(begin, Begin::First) && indexes.first() != Some(&FIRST_INDEX) {
-            return Err(corrupt(FIRST_INDEX, 0, 1, "the first segment is missing"));
+        if !indexes.contains(&index) {
+            let what = match begin {
+                Begin::Behind(_) => "the segment behind the last snapshot is missing",
+                _ => "the first segment is missing",
+            };
+            return Err(corrupt(index, 0, chain.next_sequence, what));
         }
-        let mut scan = SegmentScan::open(&storage, index, 1)?;
-        check_cell(&scan, cell, 1)?;
-        let mut chain = Chain {
-            next_sequence: 1,
-            mark: 0,
-            epoch: 0,
-            time: Timestamp::ZERO,
-            cell: Some(scan.cell),
-            frames: 0,
-        };
-        if index != FIRST_INDEX {
-            chain.continue_at(scan.look(SECTOR)?, index)?;
+        let mut scan = SegmentScan::open(&storage, index, chain.next_sequence)?;
+        check_cell(&scan, cell, chain.next_sequence)?;
+        chain.cell = Some(scan.cell);
+        match begin {
+            Begin::Behind(base) if base.segment_id != scan.id => {
+                let what = "this is not the segment behind the last snapshot: an old copy, or of \
+                            another journal";
+                return Err(corrupt(index, 0, chain.next_sequence, what));
+            }
+            Begin::At(index) if index != FIRST_INDEX => {
+                chain.continue_at(scan.look(SECTOR)?, index)?;
+            }
+            _ => {}
         }
         Ok(Self {
             storage,
@@ -254,6 +288,16 @@ impl<S: Storage> Walker<S> {
             found = self.scan.look(head.end())?;
         }
         Ok(matches!(found, Found::Frame(next) if next.durable_up_to >= through))
+    }
+
+    /// What is known where the segment begins that the last seal named; `None` unless the frame gone
+    /// past last is a seal.
+    pub(super) fn base(&self) -> Option<Base> {
+        let Chain { next_sequence, mark, epoch, time, .. } = self.chain;
+        let (cell, segment) = (self.scan.cell, self.scan.index + 1);
+        let base =
+            |segment_id| Base { cell, segment, segment_id, next_sequence, mark, epoch, time };
+        self.sealed.map(base)
     }
 
     /// Calls `visit` for each record of the frame that `peek` gave.

@@ -14,6 +14,7 @@ use super::layout::{
     FRAME_HEADER_BYTES, FRAME_MAGIC, FrameHeader, Kind, SECTOR, frame_checksum, padded,
 };
 use super::preparer::Supply;
+use super::sealed::Sealed;
 use super::segment::Ready;
 use crate::limits::Limits;
 use crate::planted::{self, Bug};
@@ -55,6 +56,7 @@ pub struct Writer<S: Storage> {
     frame: Vec<u8>,
     frame_records: usize,
     marked: bool,
+    sealed: Sealed,
     poison: Option<Fatal>,
 }
 
@@ -65,6 +67,7 @@ impl<S: Storage> Writer<S> {
         supply: Supply<S>,
         segment: Ready<S::File>,
         tail: Tail,
+        sealed: Sealed,
     ) -> Self {
         let mut frame = Vec::with_capacity(limits.frame_bytes_max);
         frame.resize(FRAME_HEADER_BYTES, 0);
@@ -77,6 +80,7 @@ impl<S: Storage> Writer<S> {
             frame,
             frame_records: 0,
             marked: false,
+            sealed,
             poison: None,
         }
     }
@@ -204,6 +208,7 @@ impl<S: Storage> Writer<S> {
         seal.extend_from_slice(&next.id.to_le_bytes());
         self.frame = seal;
         self.append(Kind::Seal, now)?;
+        self.sealed.set(self.segment.index);
         self.frame = records;
         self.frame_records = record_count;
         self.segment = next;

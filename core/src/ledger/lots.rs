@@ -90,6 +90,19 @@ impl Lots {
         self.totals.available += units;
     }
 
+    /// Puts the next lot in as it is.
+    pub(super) fn install(&mut self, name: LotId, unit_price: Option<Amount>, counters: Counters) {
+        if counters.available == 0 && self.first == self.lots.len() {
+            self.first += 1;
+        }
+        self.lots.push(Lot { name, unit_price, counters, provisional: 0 });
+        self.totals.received += counters.received;
+        self.totals.available += counters.available;
+        self.totals.held += counters.held;
+        self.totals.sold += counters.sold;
+        self.totals.withdrawn += counters.withdrawn;
+    }
+
     /// available → held.
     pub(super) fn reserve(&mut self, draws: &[Draw]) {
         self.shift(draws, |counters, units| {

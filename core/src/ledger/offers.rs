@@ -40,6 +40,26 @@ impl Offers {
         self.offers.get(offer)
     }
 
+    pub(super) fn len(&self) -> usize {
+        self.offers.len()
+    }
+
+    /// All offers, by number.
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Offer> {
+        self.offers.iter()
+    }
+
+    /// Puts an offer in that is not there, with the next number.
+    pub(super) fn install(&mut self, offer: Offer) {
+        let hash = hash_offer(offer.sku, offer.ordinal, offer.unit_price);
+        let number = self.offers.push(offer);
+        let offers = &self.offers;
+        self.offer_index.insert_unique(hash, number, |n| {
+            let offer = offers.get(*n);
+            hash_offer(offer.sku, offer.ordinal, offer.unit_price)
+        });
+    }
+
     pub(super) fn sku(&self, number: u32) -> &SkuId {
         &self.skus[number as usize]
     }
@@ -83,17 +103,13 @@ impl Offers {
             self.last_offer = *number;
             return *number;
         }
-        let number = self.offers.push(Offer {
+        let number = self.offers.len() as u32;
+        self.install(Offer {
             sku,
             lot: draw.lot.clone(),
             ordinal: draw.ordinal,
             unit_price: draw.unit_price,
             currency,
-        });
-        let offers = &self.offers;
-        self.offer_index.insert_unique(hash, number, |n| {
-            let offer = offers.get(*n);
-            hash_offer(offer.sku, offer.ordinal, offer.unit_price)
         });
         number
     }

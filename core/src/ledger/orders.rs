@@ -24,7 +24,7 @@ pub(super) struct Order {
     /// The buyer's order after this one.
     pub(super) newer: u32,
     /// How long after it was placed it became final, in seconds, rounded up; means nothing before.
-    final_after_s: u32,
+    pub(super) final_after_s: u32,
     /// 0 in a row that is vacant.
     pub(super) version: u32,
     pub(super) status: OrderStatus,

@@ -3,7 +3,7 @@
 //! The two halves share nothing but the events, so that they can be rebuilt at the same time.
 
 use crate::event::{Event, FORMAT, Line, Meta, OrderEnded, OrderPlaced, OrderStatus};
-use crate::id::OrderId;
+use crate::id::{OrderId, SlotId};
 use crate::limits::SLOTS;
 
 use super::protocol::Value;
@@ -28,6 +28,16 @@ impl HomeEvent {
             Event::OrderCancelled(ended) => Some(Self::Ended(ended, OrderStatus::Cancelled)),
             Event::OrderExpired(ended) => Some(Self::Ended(ended, OrderStatus::Expired)),
             Event::OrderRetired(retired) => Some(Self::Retired(retired.order)),
+            _ => None,
+        }
+    }
+
+    /// The slot of the order that an event is about; `None` if it is about none.
+    pub fn slot_of(event: &Event<'_>) -> Option<SlotId> {
+        match event {
+            Event::OrderPlaced(placed) => Some(placed.order.slot()),
+            Event::OrderCancelled(ended) | Event::OrderExpired(ended) => Some(ended.order.slot()),
+            Event::OrderRetired(retired) => Some(retired.order.slot()),
             _ => None,
         }
     }

@@ -17,5 +17,5 @@ pub(crate) fn open_into<S: Storage + Clone>(
         records.push(record.to_vec());
         Ok(())
     };
-    open(storage, config, now, &mut visit, &mut || {})
+    open(storage, config, None, now, &mut visit, &mut || {})
 }

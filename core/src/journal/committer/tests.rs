@@ -22,6 +22,7 @@ fn journal(path: &std::path::Path) -> (Opened<Directory>, Vec<Vec<u8>>) {
     let opened = open(
         storage,
         config,
+        None,
         now(),
         &mut |_, _, record| {
             records.push(record.to_vec());

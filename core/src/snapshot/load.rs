@@ -1,0 +1,87 @@
+//! From a snapshot to a ledger, at a start.
+
+use super::error::Error;
+use super::names;
+use super::read::{Section, SnapshotReader, Title, Totals};
+use crate::event::Genesis;
+use crate::journal::Base;
+use crate::ledger::Ledger;
+use crate::limits::Limits;
+use crate::storage::{Storage, StorageFile};
+use crate::time::Timestamp;
+
+/// A ledger out of a snapshot.
+pub struct Loaded {
+    /// The ledger.
+    pub ledger: Ledger,
+    /// The journal's identity.
+    pub genesis: Genesis,
+    /// The time of the latest record that it holds.
+    pub last_time: Timestamp,
+    /// Where the journal goes on.
+    pub base: Base,
+    /// The file's name.
+    pub name: String,
+}
+
+/// The newest snapshot in `storage` that is whole, if there is one. One that is damaged is said in
+/// the log and passed over: the journal has what it holds, or the snapshot before it.
+///
+/// # Errors
+/// The disk refused.
+///
+/// # Panics
+/// If a snapshot contradicts itself (I3).
+pub fn newest<S: Storage>(storage: &S, limits: Limits) -> Result<Option<Loaded>, Error> {
+    let files = storage.list().map_err(Error::disk("the directory"))?;
+    for name in names(files) {
+        match load(storage, &name, limits) {
+            Ok(loaded) => return Ok(Some(loaded)),
+            Err(error @ Error::Damaged { .. }) => tracing::error!("passed over: {error}"),
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(None)
+}
+
+fn load<S: Storage>(storage: &S, name: &str, limits: Limits) -> Result<Loaded, Error> {
+    let mut reader = SnapshotReader::open(storage, name)?;
+    let Title { genesis, last_time, base } = reader.title;
+    let mut ledger = Ledger::new(limits);
+    let totals = fill(&mut reader, &mut ledger)?;
+    if ledger.live_orders() as u64 != totals.orders {
+        return Err(reader.damaged(0, "the number of orders"));
+    }
+    Ok(Loaded { ledger, genesis, last_time, base, name: name.to_owned() })
+}
+
+/// Installs all sections; gives what the last one says of them.
+fn fill<F: StorageFile>(
+    reader: &mut SnapshotReader<F>,
+    ledger: &mut Ledger,
+) -> Result<Totals, Error> {
+    let (mut stocks, mut slots) = (0, 0);
+    let mut last_slot = None;
+    loop {
+        let installed = match reader.next()? {
+            Section::Stock(_) if slots > 0 => Err("a stock behind the slots"),
+            Section::Stock(stock) => {
+                stocks += 1;
+                ledger.install_stock(&stock)
+            }
+            Section::Slot(slot) if last_slot >= Some(slot.slot.index()) => {
+                Err("the order of the slots")
+            }
+            Section::Slot(slot) => {
+                slots += 1;
+                last_slot = Some(slot.slot.index());
+                ledger.install_slot(&slot)
+            }
+            Section::End(totals) if (totals.stocks, totals.slots) == (stocks, slots) => {
+                return Ok(totals);
+            }
+            Section::End(_) => Err("the number of sections"),
+        };
+        installed.map_err(|what| reader.damaged(0, what))?;
+    }
+}

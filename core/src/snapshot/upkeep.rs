@@ -1,0 +1,130 @@
+//! What keeps a journal at work from growing without end: snapshots, and then trimming.
+//!
+//! A segment goes only if three have what it holds: the older of the two snapshots, the SQL store if
+//! one is attached, and the operator's patience, which says how much is to be kept.
+
+use super::build::{Snapshotter, Snapshotting};
+use super::error::Error;
+use crate::journal::{self, Kept, Sealed};
+use crate::limits::Limits;
+use crate::metrics::Counter;
+use crate::planted::{self, Bug};
+use crate::storage::Storage;
+use crate::watermark::Watermark;
+
+/// How much of a journal is kept.
+#[derive(Clone, Debug, Default)]
+pub struct Retain<S> {
+    /// Bytes of segments that are kept at least; `None`: all.
+    pub bytes: Option<u64>,
+    /// Where segments go that are not kept; `None`: nowhere.
+    pub archive: Option<S>,
+    /// How far SQL has come, if it is attached.
+    pub sql: Option<Watermark>,
+}
+
+/// What upkeep counts.
+#[derive(Debug, Default)]
+pub struct UpkeepMetrics {
+    /// Snapshots made.
+    pub snapshots: Counter,
+    /// The last sequence that the newest one holds.
+    pub snapshot_sequence: Counter,
+    /// The length of the newest one, in bytes.
+    pub snapshot_bytes: Counter,
+    /// Attempts that failed, at a snapshot or at trimming.
+    pub failed: Counter,
+    /// Segments taken away.
+    pub segments_trimmed: Counter,
+    /// The last sequence that was taken away.
+    pub trimmed_through: Counter,
+}
+
+/// The helper that does it, step by step.
+pub struct Upkeep<S: Storage> {
+    storage: S,
+    snapshotter: Snapshotter<S>,
+    retain: Retain<S>,
+}
+
+/// What a step did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Upkept {
+    /// There is nothing to do for now.
+    Idle,
+    /// There is more to do. So many bytes were written and synced.
+    More {
+        /// Bytes.
+        written: u64,
+    },
+}
+
+impl<S: Storage + Clone> Upkeep<S> {
+    /// For the journal in `storage`, of which these segments are finished.
+    ///
+    /// # Errors
+    /// The disk refused.
+    pub fn new(
+        storage: S,
+        limits: Limits,
+        sealed: Sealed,
+        retain: Retain<S>,
+    ) -> Result<Self, Error> {
+        let snapshotter = Snapshotter::new(storage.clone(), limits, sealed)?;
+        Ok(Self { storage, snapshotter, retain })
+    }
+
+    /// Does one bounded piece of work.
+    ///
+    /// # Errors
+    /// What went wrong; what was begun is given up, and a later step begins it anew.
+    ///
+    /// # Panics
+    /// If a record contradicts the state (I1, I3, I10).
+    pub fn step(&mut self, metrics: &UpkeepMetrics) -> Result<Upkept, Error> {
+        match self.snapshotter.step()? {
+            Snapshotting::More { written } => return Ok(Upkept::More { written }),
+            Snapshotting::Done { sequence, bytes } => {
+                tracing::info!(sequence, bytes, "a snapshot is there");
+                metrics.snapshots.add(1);
+                metrics.snapshot_sequence.set(sequence);
+                metrics.snapshot_bytes.set(bytes);
+                return Ok(Upkept::More { written: 0 });
+            }
+            Snapshotting::Idle => {}
+        }
+        self.trim(metrics)
+    }
+
+    /// Whether a snapshot is on its way.
+    pub const fn is_building(&self) -> bool {
+        self.snapshotter.is_building()
+    }
+
+    /// Takes the oldest segment away, if one may go.
+    fn trim(&mut self, metrics: &UpkeepMetrics) -> Result<Upkept, Error> {
+        let Some(most) = self.retain.bytes else { return Ok(Upkept::Idle) };
+        let mut below = self.snapshotter.covered();
+        if planted::is(Bug::TrimmedPastSnapshots) {
+            below = self.snapshotter.sealed();
+        }
+        let Some(Kept { oldest, bytes }) = journal::kept(&self.storage)? else {
+            return Ok(Upkept::Idle);
+        };
+        if oldest >= below || bytes <= most {
+            return Ok(Upkept::Idle);
+        }
+        let mut through = self.retain.sql.as_ref().map_or(u64::MAX, Watermark::get);
+        if planted::is(Bug::TrimmedPastWatermark) {
+            through = u64::MAX;
+        }
+        let archive = self.retain.archive.as_ref();
+        let Some(trimmed) = journal::trim_oldest(&self.storage, archive, below, through)? else {
+            return Ok(Upkept::Idle);
+        };
+        metrics.segments_trimmed.add(1);
+        metrics.trimmed_through.set(trimmed.through);
+        tracing::info!(segment = trimmed.segment, through = trimmed.through, "trimmed");
+        Ok(Upkept::More { written: if archive.is_some() { trimmed.bytes } else { 0 } })
+    }
+}
