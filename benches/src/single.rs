@@ -106,6 +106,7 @@ impl Single {
             router: &self.router,
             away: &[],
             retires: None,
+            disk_reserve: false,
             metrics: &self.metrics,
             recorder,
             effects: &mut self.effects,

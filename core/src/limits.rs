@@ -80,6 +80,8 @@ pub struct Limits {
     pub first_segment_bytes: u64,
     /// Segments that are prepared ahead of need.
     pub segments_ahead: usize,
+    /// Segments beyond these that are kept for endings when the disk is full.
+    pub segments_reserve: usize,
     /// Finished segments that make a new snapshot worth its while.
     pub snapshot_segments: u64,
     /// Bytes of a snapshot that are written and synced at once.
@@ -119,6 +121,7 @@ pub const DEFAULT: Limits = checked(Limits {
     segment_bytes: 64 << 20,
     first_segment_bytes: 2 << 20,
     segments_ahead: 1,
+    segments_reserve: 2,
     snapshot_segments: 4,
     snapshot_chunk_bytes: 1 << 20,
     journal_queue_max: 256,
@@ -154,6 +157,7 @@ pub const TINY: Limits = checked(Limits {
     segment_bytes: 4_608,
     first_segment_bytes: 4_608,
     segments_ahead: 1,
+    segments_reserve: 1,
     snapshot_segments: 1,
     snapshot_chunk_bytes: 8 << 10,
     journal_queue_max: 8,

@@ -201,6 +201,8 @@ pub enum Refusal {
         /// The ceiling.
         ceiling: &'static str,
     },
+    /// The disk has room for endings only; the same request may be sent again.
+    DiskReserve,
     /// A queue is full or the order waited too long in one; the same request may be sent again.
     Overloaded,
     /// There is no such shard.

@@ -69,11 +69,13 @@ pub enum Bug {
     TrimmedPastSnapshots,
     /// Segments are trimmed that SQL has not stored (I7).
     TrimmedPastWatermark,
+    /// New orders take what is kept for endings on a full disk.
+    ReserveTakenByOrders,
 }
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Self; 31] = [
+    pub const ALL: [Self; 32] = [
         Self::AckBeforeSync,
         Self::RefusalBeforeSync,
         Self::RetryFailedSync,
@@ -105,6 +107,7 @@ impl Bug {
         Self::SnapshotUnchecked,
         Self::TrimmedPastSnapshots,
         Self::TrimmedPastWatermark,
+        Self::ReserveTakenByOrders,
     ];
 }
 

@@ -252,8 +252,9 @@ fn a_helper_thread_and_the_writer_make_segments_side_by_side() {
                 // The writer calls at each segment that it takes; nothing is missed meanwhile.
                 Preparing::Idle => match preparer.wait(Duration::from_secs(60)) {
                     Preparing::Closed => break,
-                    Preparing::More | Preparing::Idle => {}
+                    Preparing::More | Preparing::Idle | Preparing::Full => {}
                 },
+                Preparing::Full => panic!("the disk is full"),
                 Preparing::Closed => break,
             }
         }

@@ -37,6 +37,7 @@ pub(crate) enum Code {
     Internal,
     Overloaded,
     Capacity,
+    DiskReserve,
     ShuttingDown,
     UnknownOutcome,
 }
@@ -72,6 +73,7 @@ impl Code {
             Self::Internal => Entry(S::INTERNAL_SERVER_ERROR, "internal", "Something went wrong inside", Some("1")),
             Self::Overloaded => Entry(S::SERVICE_UNAVAILABLE, "overloaded", "Too much is waiting already; nothing happened", Some("1")),
             Self::Capacity => Entry(S::SERVICE_UNAVAILABLE, "capacity", "A ceiling is met; nothing happened", Some("5")),
+            Self::DiskReserve => Entry(S::SERVICE_UNAVAILABLE, "disk_reserve", "The disk is full; nothing happened", Some("5")),
             Self::ShuttingDown => Entry(S::SERVICE_UNAVAILABLE, "shutting_down", "No new orders are taken; nothing happened", Some("2")),
             Self::UnknownOutcome => Entry(S::GATEWAY_TIMEOUT, "unknown_outcome", "It may have happened; ask again with the same key", Some("1")),
         }

@@ -61,6 +61,10 @@ impl From<Refusal> for Problem {
             Refusal::Capacity { ceiling } => {
                 Self::new(Code::Capacity, format!("the ceiling on {ceiling} is met"))
             }
+            Refusal::DiskReserve => Self::new(
+                Code::DiskReserve,
+                "the disk is full: what is left is kept for cancels and expiries",
+            ),
             Refusal::Overloaded => {
                 Self::new(Code::Overloaded, "too much waits in front of it, or it waited too long")
             }
@@ -116,6 +120,7 @@ mod tests {
             (Refusal::RevisionChanged { revision: 1 }, 412, "precondition_failed"),
             (Refusal::CurrencyFixed { currency }, 400, "invalid_request"),
             (Refusal::Capacity { ceiling: "SKUs" }, 503, "capacity"),
+            (Refusal::DiskReserve, 503, "disk_reserve"),
             (Refusal::Overloaded, 503, "overloaded"),
             (Refusal::NoSuchShard, 404, "not_found"),
         ] {

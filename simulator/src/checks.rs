@@ -21,6 +21,9 @@ const LATE_MAX_US: u64 = 1_000_000;
 impl World {
     /// Takes in what has become durable and what was said, and judges both.
     pub(crate) fn absorb(&mut self) -> Verdict {
+        let is_low = self.node.as_ref().is_some_and(crate::node::Node::is_low);
+        let was_full = self.disk.space_refusals() > self.refusals_before;
+        self.requests.set_space(was_full, is_low);
         let marks = self.disk.take_marks();
         self.marks.add(&marks);
         if let Some(complaint) = self.disk.take_complaint() {
@@ -194,6 +197,7 @@ impl World {
             return Err("LIVENESS a healed disk does not open".to_owned());
         }
         self.rest()?;
+        self.find_room()?;
         self.all_is_well()?;
         self.end_all_holds()?;
         self.all_is_well()?;
@@ -247,6 +251,24 @@ impl World {
         }
         let stays = self.model.orders.iter().find(|(_, order)| order.retired.is_none());
         Err(format!("LIVENESS {stays:?} never leaves"))
+    }
+
+    /// With room on the disk, new orders are taken again.
+    fn find_room(&mut self) -> Verdict {
+        for _ in 0..ROUNDS_MAX {
+            match &self.node {
+                Some(node) if !node.is_low() => return Ok(()),
+                Some(node) if node.can_prepare() => self.prepare()?,
+                _ => {
+                    let shards = self.shards().max(1);
+                    let mut chance = Chance::new(self.seed, (7 << 32) + u64::from(self.run));
+                    self.crash(Crash::Kill, &mut chance)?;
+                    self.start(shards)?;
+                    self.rest()?;
+                }
+            }
+        }
+        Err("LIVENESS there is room, and new orders are refused".to_owned())
     }
 
     /// With nothing in the way, upkeep comes to its end.

@@ -76,6 +76,10 @@ struct State {
     /// Whether it goes at the next sync of a frame with records.
     crash_at_sync: bool,
     dead: bool,
+    /// Whether no file can grow.
+    full: bool,
+    /// Calls that were refused for want of space.
+    refusals: u64,
     calls: u64,
     marks: Marks,
     /// Frames written and not synced.
@@ -101,6 +105,8 @@ impl SimDisk {
                 crash_in: None,
                 crash_at_sync: false,
                 dead: false,
+                full: false,
+                refusals: 0,
                 calls: 0,
                 marks: Marks::default(),
                 pending: Vec::new(),
@@ -116,6 +122,7 @@ impl SimDisk {
         let mut state = self.lock().clone();
         state.rates = FaultRates::default();
         (state.crash_in, state.crash_at_sync, state.dead) = (None, false, false);
+        state.full = false;
         Self { state: Arc::new(Mutex::new(state)) }
     }
 
@@ -137,6 +144,25 @@ impl SimDisk {
     /// The machine stops between the write of a frame with records and its sync.
     pub fn crash_at_sync(&self, stops: bool) {
         self.lock().crash_at_sync = stops;
+    }
+
+    /// From now on no file can grow; or files can again.
+    pub fn set_full(&self, full: bool) {
+        let mut state = self.lock();
+        if full {
+            state.marks.hit(Mark::DiskFull);
+        }
+        state.full = full;
+    }
+
+    /// Whether no file can grow.
+    pub fn is_full(&self) -> bool {
+        self.lock().full
+    }
+
+    /// How many calls were refused for want of space.
+    pub fn space_refusals(&self) -> u64 {
+        self.lock().refusals
     }
 
     /// Whether the machine has stopped.
@@ -244,10 +270,6 @@ fn stopped() -> io::Error {
     io::Error::other("the machine has stopped")
 }
 
-fn no_space() -> io::Error {
-    io::Error::from(io::ErrorKind::StorageFull)
-}
-
 impl State {
     /// One more call that changes something; the machine may stop at it.
     fn call(&mut self) -> io::Result<()> {
@@ -263,6 +285,11 @@ impl State {
             *calls -= 1;
         }
         Ok(())
+    }
+
+    fn no_space(&mut self) -> io::Error {
+        self.refusals += 1;
+        io::Error::from(io::ErrorKind::StorageFull)
     }
 
     fn fails(&mut self, rate: u64, mark: Mark) -> io::Result<()> {
@@ -330,7 +357,7 @@ impl Storage for SimDisk {
         let rate = state.rates.space;
         if state.chance.at_rate(rate) {
             state.marks.hit(Mark::NoSpaceInRotation);
-            return Err(no_space());
+            return Err(state.no_space());
         }
         let inode = state.next_inode;
         state.next_inode += 1;
@@ -413,7 +440,8 @@ impl StorageFile for SimFile {
         let mut state = self.disk.lock();
         state.call()?;
         let FaultRates { write, space, .. } = state.rates;
-        let full = state.chance.at_rate(space);
+        let grows = state.files[&self.inode].cached.len() < offset as usize + bytes.len();
+        let full = state.chance.at_rate(space) || (state.full && grows);
         let failed = full || state.chance.at_rate(write);
         let written = if failed { state.chance.index(bytes.len() + 1) } else { bytes.len() };
         let file = state.files.get_mut(&self.inode).expect("an open file stays");
@@ -430,7 +458,7 @@ impl StorageFile for SimFile {
         }
         if failed {
             state.marks.hit(Mark::WriteFailed);
-            return Err(if full { no_space() } else { io::Error::other("simulated EIO") });
+            return Err(if full { state.no_space() } else { io::Error::other("simulated EIO") });
         }
         if let Some(frame) = Frame::parse(bytes) {
             if frame.durable_up_to > state.durable_through {
@@ -447,9 +475,9 @@ impl StorageFile for SimFile {
         let mut state = self.disk.lock();
         state.call()?;
         let rate = state.rates.space;
-        if state.chance.at_rate(rate) {
+        if state.chance.at_rate(rate) || state.full {
             state.marks.hit(Mark::AllocateFailed);
-            return Err(no_space());
+            return Err(state.no_space());
         }
         let file = state.files.get_mut(&self.inode).expect("an open file stays");
         file.resize(length as usize);

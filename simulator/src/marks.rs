@@ -116,11 +116,17 @@ pub enum Mark {
     CrashInSnapshot,
     /// A rotten snapshot was passed over.
     RottenSnapshotPassedOver,
+    /// The disk was full for a while.
+    DiskFull,
+    /// Refused: the disk has room for endings only.
+    SaidDiskReserve,
+    /// A hold ended while the disk was full.
+    EndedOnFullDisk,
 }
 
 impl Mark {
     /// All marks, in order.
-    pub const ALL: [Self; 56] = [
+    pub const ALL: [Self; 59] = [
         Self::CrashBetweenWriteAndSync,
         Self::CrashWithSeveralInFlight,
         Self::CrashInRecovery,
@@ -177,6 +183,9 @@ impl Mark {
         Self::StartedFromSnapshot,
         Self::CrashInSnapshot,
         Self::RottenSnapshotPassedOver,
+        Self::DiskFull,
+        Self::SaidDiskReserve,
+        Self::EndedOnFullDisk,
     ];
 }
 

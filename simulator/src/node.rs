@@ -8,7 +8,7 @@ use sluice_core::config::EngineConfig;
 use sluice_core::engine::{self, EngineClock, Reading, Replayed, publish, recover};
 use sluice_core::id::HashKey;
 use sluice_core::journal::{
-    Committer, Fatal, InlineLog, Preparer, Preparing, QueuedLog, Recovered, queued,
+    Committer, Fatal, InlineLog, Preparer, Preparing, QueuedLog, Recovered, Space, queued,
 };
 use sluice_core::ledger::Ledger;
 use sluice_core::metrics::ShardMetrics;
@@ -37,6 +37,7 @@ enum Parts {
 pub struct Node {
     parts: Parts,
     preparer: Option<Preparer<SimDisk>>,
+    space: Space,
     upkeep: Upkeep<SimDisk>,
     upkeep_metrics: UpkeepMetrics,
     disk: SimDisk,
@@ -81,12 +82,14 @@ impl Node {
             (0..shards).map(|_| Arc::new(Inbox::new(&config.limits, shards))).collect();
         let port = Arc::new(Port::new(config.limits.port_requests_max));
         let metrics: Vec<_> = (0..shards).map(|_| Arc::new(ShardMetrics::default())).collect();
+        let space = opened.space.clone();
         let around = |number: usize| Surroundings {
             limits: config.limits,
             router: Arc::clone(&router),
             inboxes: inboxes.clone(),
             ports: vec![Arc::clone(&port)],
             board: Arc::clone(&board),
+            space: space.clone(),
             retention: Retention { sql: config.sql.clone(), retention_us: config.retention_us },
             metrics: Arc::clone(&metrics[number]),
         };
@@ -108,6 +111,7 @@ impl Node {
         Ok(Self {
             parts,
             preparer: Some(opened.preparer),
+            space: space.clone(),
             upkeep,
             upkeep_metrics: UpkeepMetrics::default(),
             disk: disk.clone(),
@@ -251,12 +255,22 @@ impl Node {
         }
     }
 
+    /// Whether that helper has met no error. Its thread would have ended the process.
+    pub fn can_prepare(&self) -> bool {
+        self.preparer.is_some()
+    }
+
     /// One step of the helper that makes snapshots and trims.
     ///
     /// # Errors
     /// What went wrong; a later step begins anew.
     pub fn upkeep(&mut self) -> Result<Upkept, snapshot::Error> {
         self.upkeep.step(&self.upkeep_metrics)
+    }
+
+    /// Whether the disk is full and what is left is kept for endings.
+    pub fn is_low(&self) -> bool {
+        self.space.is_low()
     }
 
     /// Whether it has a snapshot on its way.

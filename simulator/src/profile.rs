@@ -30,11 +30,13 @@ pub enum Fault {
     Dawdle,
     /// What SQL had stored is put back to an older copy.
     Store,
+    /// The disk is full for a while.
+    Space,
 }
 
 impl Fault {
     /// All kinds, with the words that regression files use.
-    pub const ALL: [(Self, &'static str); 10] = [
+    pub const ALL: [(Self, &'static str); 11] = [
         (Self::Kill, "kill"),
         (Self::PowerCut, "power_cut"),
         (Self::MidStep, "mid_step"),
@@ -45,6 +47,7 @@ impl Fault {
         (Self::Restart, "restart"),
         (Self::Dawdle, "dawdle"),
         (Self::Store, "store"),
+        (Self::Space, "space"),
     ];
 }
 

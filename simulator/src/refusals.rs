@@ -23,6 +23,8 @@ pub struct Case<'a> {
     pub limits: &'a Limits,
     /// When the answer was heard.
     pub now: Timestamp,
+    /// Whether the disk refused for want of space since the node started.
+    pub disk_was_full: bool,
 }
 
 /// Whether there was the reason, and the mark to hit if so.
@@ -119,6 +121,8 @@ impl Case<'_> {
                 let lots: usize = lots.map(|sku| sku.lots.len()).sum();
                 (lots > limits.draws_per_order_max, Some(Mark::SaidCapacity))
             }
+            // Whether it was true when it was decided, the disk has noted.
+            Refusal::DiskReserve => (self.disk_was_full, Some(Mark::SaidDiskReserve)),
             Refusal::Overloaded => {
                 let waited = self.now.micros_since(request.asked_at) > limits.order_patience_us;
                 // On one shard nothing waits for anything but its turn.

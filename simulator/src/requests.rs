@@ -70,6 +70,10 @@ pub struct Requests {
     refused: BTreeSet<u128>,
     open: usize,
     placed: BTreeMap<OrderId, u32>,
+    /// Records of orders that were placed.
+    orders: u64,
+    disk_was_full: bool,
+    is_low: bool,
 }
 
 type Verdict = Result<(), String>;
@@ -78,12 +82,33 @@ impl Requests {
     /// None yet.
     pub fn new(limits: Limits) -> Self {
         let (all, refused, placed) = (BTreeMap::new(), BTreeSet::new(), BTreeMap::new());
-        Self { limits, now: Timestamp::ZERO, all, refused, open: 0, placed }
+        Self {
+            limits,
+            now: Timestamp::ZERO,
+            all,
+            refused,
+            open: 0,
+            placed,
+            orders: 0,
+            disk_was_full: false,
+            is_low: false,
+        }
     }
 
     /// What time it is, before answers are judged.
     pub fn set_time(&mut self, now: Timestamp) {
         self.now = now;
+    }
+
+    /// Whether the disk refused for want of space since the node started, and whether what is left
+    /// of it is kept for endings.
+    pub fn set_space(&mut self, disk_was_full: bool, is_low: bool) {
+        (self.disk_was_full, self.is_low) = (disk_was_full, is_low);
+    }
+
+    /// Records of orders that were placed.
+    pub fn orders(&self) -> u64 {
+        self.orders
     }
 
     /// How many have no answer yet.
@@ -117,12 +142,19 @@ impl Requests {
     ///
     /// # Errors
     /// What is wrong.
-    pub fn recorded(&self, model: &Model, alone: bool, marks: &mut Marks) -> Verdict {
+    pub fn recorded(&mut self, model: &Model, alone: bool, marks: &mut Marks) -> Verdict {
         let bytes = model.records.last().expect("one was folded");
         let (meta, event) = record::decode(bytes).map_err(|error| error.to_string())?;
         let id = meta.request.bits();
         if self.refused.contains(&id) {
             return Err(format!("I4 request {id} was refused and has a record"));
+        }
+        match &event {
+            Event::OrderPlaced(_) => self.orders += 1,
+            Event::OrderCancelled(_) | Event::OrderExpired(_) if self.is_low => {
+                marks.hit(Mark::EndedOnFullDisk);
+            }
+            _ => {}
         }
         match (&event, self.all.get(&id).map(|request| (&request.body, request))) {
             (Event::OrderPlaced(placed), Some((Body::Place(place), request))) => {
@@ -246,7 +278,9 @@ impl Requests {
         match (&request.body, outcome) {
             (_, Outcome::Refused(refusal)) => {
                 let (limits, now) = (&self.limits, self.now);
-                Case { model, request, to, limits, now }.judge(refusal, marks).map(|()| false)
+                let disk_was_full = self.disk_was_full;
+                let case = Case { model, request, to, limits, now, disk_was_full };
+                case.judge(refusal, marks).map(|()| false)
             }
             (Body::Place(place), Outcome::Placed(view)) => {
                 self.made(model, (place, request), view, to, marks).map(|()| true)

@@ -39,6 +39,7 @@ impl World {
     pub(crate) fn start(&mut self, shards: usize) -> Verdict {
         self.run += 1;
         let config = self.config(shards);
+        self.refusals_before = self.disk.space_refusals();
         let opened = Node::open(&self.disk, self.archive.as_ref(), &config, self.reading);
         let words = opened.as_ref().map(|node| node.recovered.clone()).map_err(Fatal::to_string);
         self.note("start", &[shards as u64], || format!("with {shards} shards: {words:?}"));

@@ -56,6 +56,8 @@ pub struct World {
     pub(crate) settled: u64,
     /// Engine time when the node started.
     pub(crate) started_at: Timestamp,
+    /// Calls that the disk had refused for want of space when the node started.
+    pub(crate) refusals_before: u64,
     /// The journal has failed; the process is about to end.
     failed: bool,
     /// Calls to the disk before the step under way.
@@ -98,6 +100,7 @@ impl World {
             alone: profile.shards == 1,
             settled: 0,
             started_at: Timestamp::ZERO,
+            refusals_before: 0,
             failed: false,
             calls: 0,
             window: false,
@@ -307,14 +310,21 @@ impl World {
     pub(crate) fn step(&mut self, shard: usize) -> Verdict {
         let now = self.now();
         self.calls = self.disk.calls();
+        let orders = self.requests.orders();
         let Some(node) = self.node.as_mut() else { return Ok(()) };
+        let was_low = node.is_low();
         let result = node.step(shard, now);
         if self.failed && self.shards() > 1 {
             self.marks.hit(Mark::StepAfterFailure);
         }
         let worked = u64::from(result.as_ref().is_ok_and(|progress| progress.worked));
         self.note("step", &[shard as u64, worked], || format!("{shard} at {now}: {result:?}"));
-        self.after(result.map(|_| ()))
+        self.after(result.map(|_| ()))?;
+        let is_low = was_low && self.node.as_ref().is_some_and(Node::is_low);
+        if is_low && self.alone && self.requests.orders() > orders {
+            return Err("RESERVE an order took what is kept for endings".to_owned());
+        }
+        Ok(())
     }
 
     pub(crate) fn commit(&mut self) -> Verdict {
@@ -521,6 +531,9 @@ impl World {
         } else if self.has(Fault::Clock) {
             self.leap(chance);
         }
+        if self.has(Fault::Space) && chance.one_in(3) {
+            self.disk.set_full(!self.disk.is_full());
+        }
         if self.has(Fault::Dawdle) && chance.one_in(2) {
             sluice_core::planted::dawdle(chance.one_in(2));
         }
@@ -547,6 +560,7 @@ impl World {
     /// No fault from now on.
     pub(crate) fn stop_faults(&mut self) {
         self.disk.set_rates(FaultRates::default());
+        self.disk.set_full(false);
         self.disk.crash_in(None);
         self.disk.crash_at_sync(false);
         self.window = false;

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::command::{Command, Envelope, Lane, ReplyTo};
 use crate::id::HashKey;
+use crate::journal::Space;
 use crate::limits::Limits;
 use crate::metrics::{JournalMetrics, ShardMetrics};
 use crate::router::Router;
@@ -29,6 +30,7 @@ pub struct Shared {
     pub(super) shard_metrics: Vec<Arc<ShardMetrics>>,
     pub(super) journal_metrics: Arc<JournalMetrics>,
     pub(super) upkeep_metrics: UpkeepMetrics,
+    pub(super) space: Space,
     pub(super) clock: Arc<EngineClock>,
     /// No shutdown has begun.
     pub(super) accepting: AtomicBool,
@@ -152,6 +154,11 @@ impl Handle {
     /// What the journal counts.
     pub fn journal_metrics(&self) -> &JournalMetrics {
         &self.shared.journal_metrics
+    }
+
+    /// Whether the disk has room for endings only: new orders are refused.
+    pub fn is_disk_full(&self) -> bool {
+        self.shared.space.is_low()
     }
 
     /// What snapshots and trimming count.

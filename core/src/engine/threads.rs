@@ -83,6 +83,7 @@ pub(super) fn start<S: Storage + Clone>(
         shard_metrics: (0..config.shards).map(|_| Arc::new(ShardMetrics::default())).collect(),
         journal_metrics: Arc::new(JournalMetrics::default()),
         upkeep_metrics: UpkeepMetrics::default(),
+        space: opened.space.clone(),
         clock: Arc::new(clock),
         accepting: AtomicBool::new(true),
         disk_late: AtomicBool::new(false),
@@ -154,6 +155,7 @@ impl Starter {
             ports: self.shared.ports.clone(),
             board: Arc::clone(&self.shared.board),
             retention: self.retention.clone(),
+            space: self.shared.space.clone(),
             metrics: Arc::clone(&self.shared.shard_metrics[number]),
         };
         let inbox = Arc::clone(&self.shared.inboxes[number]);
@@ -205,7 +207,7 @@ impl Starter {
             while !ending.stop.load(Ordering::Acquire) {
                 // A disk that refuses here will refuse the writer as well: no need to wait for it.
                 let preparing = match preparer.step()? {
-                    Preparing::Idle => preparer.wait(WAIT_MAX),
+                    Preparing::Idle | Preparing::Full => preparer.wait(WAIT_MAX),
                     other => other,
                 };
                 if preparing == Preparing::Closed {

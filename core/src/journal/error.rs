@@ -2,7 +2,7 @@
 //!
 //! They can be cloned, because a poisoned writer repeats its first error for ever (I12).
 
-use std::io;
+use std::io::{self, ErrorKind};
 use std::sync::Arc;
 
 /// A name and a place, for the operator: which segment, which byte.
@@ -107,6 +107,12 @@ impl Fatal {
             Self::Corrupt { .. } | Self::Record { .. } => 65,
             Self::Disk { .. } | Self::Closed => 74,
         }
+    }
+
+    /// Whether the disk refused because it is full.
+    pub(super) fn is_no_space(&self) -> bool {
+        let full = [ErrorKind::StorageFull, ErrorKind::QuotaExceeded];
+        matches!(self, Self::Disk { source, .. } if full.contains(&source.kind()))
     }
 
     pub(super) fn disk(

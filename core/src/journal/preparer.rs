@@ -16,6 +16,7 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TrySendError, bounde
 
 use super::error::Fatal;
 use super::segment::{self, Blank, Ready};
+use super::space::Space;
 use crate::storage::Storage;
 
 /// What both sides share.
@@ -32,6 +33,8 @@ pub(super) struct Plan {
     pub(super) seed: u64,
     pub(super) length: u64,
     pub(super) ahead: usize,
+    /// Segments beyond these that are kept for endings when the disk is full.
+    pub(super) reserve: usize,
 }
 
 /// The writer's side: takes segments that are ready, makes one itself if none is.
@@ -41,6 +44,7 @@ pub(super) struct Supply<S: Storage> {
     naming: Arc<Naming>,
     ready: Receiver<Result<Ready<S::File>, Fatal>>,
     taken: Sender<()>,
+    space: Space,
 }
 
 /// The helper thread's side: makes segments until enough are ready.
@@ -52,6 +56,7 @@ pub struct Preparer<S: Storage> {
     taken: Receiver<()>,
     blank: Option<(Blank<S::File>, bool)>,
     zeros: Vec<u8>,
+    space: Space,
     failed: Option<Fatal>,
 }
 
@@ -62,6 +67,8 @@ pub enum Preparing {
     More,
     /// Enough segments are ready: [`Preparer::wait`].
     Idle,
+    /// There is no room for another: wait a little.
+    Full,
     /// The writer is gone: end the thread.
     Closed,
 }
@@ -71,11 +78,12 @@ pub(super) fn supply<S: Storage + Clone>(
     storage: S,
     plan: Plan,
     next_index: u64,
+    space: &Space,
 ) -> (Supply<S>, Preparer<S>) {
     let naming =
         Arc::new(Naming { held: AtomicBool::new(false), next_index: AtomicU64::new(next_index) });
     // One more than can be ready, so that an error always finds room.
-    let (ready_sender, ready) = bounded(plan.ahead + 1);
+    let (ready_sender, ready) = bounded(plan.ahead + plan.reserve + 1);
     let (taken, taken_receiver) = bounded(1);
     let preparer = Preparer {
         storage: storage.clone(),
@@ -85,15 +93,17 @@ pub(super) fn supply<S: Storage + Clone>(
         taken: taken_receiver,
         blank: None,
         zeros: Vec::new(),
+        space: space.clone(),
         failed: None,
     };
-    (Supply { storage, plan, naming, ready, taken }, preparer)
+    (Supply { storage, plan, naming, ready, taken, space: space.clone() }, preparer)
 }
 
 impl<S: Storage> Supply<S> {
     /// The next segment, durable with its name.
     pub(super) fn take(&self) -> Result<Ready<S::File>, Fatal> {
         let segment = self.take_or_make()?;
+        self.space.taken(self.ready.len(), self.plan.reserve);
         // Full means that the preparer has a call waiting already; gone is no concern either.
         let _ = self.taken.try_send(());
         Ok(segment)
@@ -152,24 +162,51 @@ impl<S: Storage> Preparer<S> {
 
     fn step_unfailed(&mut self) -> Result<Preparing, Fatal> {
         match self.blank.take() {
-            None if self.ready.len() >= self.plan.ahead => Ok(Preparing::Idle),
+            None if self.ready.len() >= self.plan.ahead + self.plan.reserve => Ok(Preparing::Idle),
             None => {
                 if self.zeros.is_empty() {
                     self.zeros = segment::zeros(self.plan.length);
                 }
                 let expected = self.naming.next_index.load(Ordering::Relaxed);
-                let blank = Blank::begin(&self.storage, "ahead", expected, self.plan.length)?;
-                self.blank = Some((blank, false));
+                let created = Blank::create(&self.storage, "ahead", expected, self.plan.length);
+                let mut blank = match created {
+                    Ok(blank) => blank,
+                    Err(fatal) => return self.found_no_room(fatal),
+                };
+                match blank.allocate() {
+                    Ok(()) => self.blank = Some((blank, false)),
+                    Err(fatal) => return self.give_up(blank, fatal),
+                }
                 Ok(Preparing::More)
             }
             Some((mut blank, false)) => {
-                let zeroed = blank.zero_chunk(&self.zeros)?;
-                blank.sync_chunk()?;
-                self.blank = Some((blank, zeroed));
+                match blank.zero_chunk(&self.zeros).and_then(|zeroed| {
+                    blank.sync_chunk()?;
+                    Ok(zeroed)
+                }) {
+                    Ok(zeroed) => self.blank = Some((blank, zeroed)),
+                    Err(fatal) => return self.give_up(blank, fatal),
+                }
                 Ok(Preparing::More)
             }
             Some((blank, true)) => self.deliver(blank),
         }
+    }
+
+    /// Lets go of a file for which there is no room. Any other error is final.
+    fn give_up(&mut self, blank: Blank<S::File>, fatal: Fatal) -> Result<Preparing, Fatal> {
+        if fatal.is_no_space() {
+            blank.remove(&self.storage)?;
+        }
+        self.found_no_room(fatal)
+    }
+
+    fn found_no_room(&self, fatal: Fatal) -> Result<Preparing, Fatal> {
+        if !fatal.is_no_space() {
+            return Err(fatal);
+        }
+        self.space.tried(false, self.ready.len(), self.plan.reserve);
+        Ok(Preparing::Full)
     }
 
     fn deliver(&mut self, blank: Blank<S::File>) -> Result<Preparing, Fatal> {
@@ -184,6 +221,7 @@ impl<S: Storage> Preparer<S> {
         let ready = blank.finish(&self.storage, self.plan.cell, index, id)?;
         let sent = self.ready.try_send(Ok(ready));
         self.naming.held.store(false, Ordering::Release);
+        self.space.tried(true, self.ready.len(), self.plan.reserve);
         match sent {
             Ok(()) => Ok(Preparing::More),
             Err(TrySendError::Full(_)) => unreachable!("never more than `ahead` are begun"),

@@ -18,6 +18,7 @@ use super::layout::{FRAME_BYTES_CEILING, SECTOR};
 use super::preparer::{Plan, Preparer, supply};
 use super::sealed::Sealed;
 use super::segment::{self, FIRST_INDEX, Ready};
+use super::space::Space;
 use super::walk::{Base, Begin, TornTail, Visit, Walker, indexes};
 use super::writer::{Tail, Writer};
 use crate::limits::Limits;
@@ -46,6 +47,8 @@ pub struct Opened<S: Storage> {
     pub preparer: Preparer<S>,
     /// Which segments are finished.
     pub sealed: Sealed,
+    /// Whether there is room for more.
+    pub space: Space,
     /// What was found.
     pub recovered: Recovered,
 }
@@ -123,18 +126,25 @@ pub fn open<S: Storage + Clone>(
     let Replayed { index, id, length, tail, recovered, last_frame } = replayed;
     settle(&storage, index, &recovered, last_frame)?;
 
-    let plan = Plan { cell, seed, length: segment_bytes, ahead: limits.segments_ahead };
+    let plan = Plan {
+        cell,
+        seed,
+        length: segment_bytes,
+        ahead: limits.segments_ahead,
+        reserve: limits.segments_reserve,
+    };
+    let space = Space::default();
     let file = storage.open(&segment::name(index)).map_err(Fatal::disk(
         DiskCall::Open,
         index,
         tail.offset,
     ))?;
-    let (supply, preparer) = supply(storage, plan, index + 1);
+    let (supply, preparer) = supply(storage, plan, index + 1, &space);
     let segment = Ready { file, index, id, length };
     let sealed = Sealed::new(index - 1);
     let mut writer = Writer::new(cell, limits, supply, segment, tail, sealed.clone());
     writer.mark(now)?;
-    Ok(Opened { writer, preparer, sealed, recovered })
+    Ok(Opened { writer, preparer, sealed, space, recovered })
 }
 
 impl Replayed {

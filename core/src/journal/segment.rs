@@ -63,19 +63,30 @@ pub(super) struct Blank<F> {
 }
 
 impl<F: StorageFile> Blank<F> {
-    /// Creates the file and reserves its blocks. `maker` keeps two makers' files apart.
-    pub(super) fn begin<S: Storage<File = F>>(
+    /// Creates the file. `maker` keeps two makers' files apart.
+    pub(super) fn create<S: Storage<File = F>>(
         storage: &S,
         maker: &str,
         expected: u64,
         length: u64,
     ) -> Result<Self, Fatal> {
         let temporary = format!("{maker}-{expected:016x}{ENDING_PREPARING}");
-        let mut file =
+        let file =
             storage.create(&temporary).map_err(Fatal::disk(DiskCall::Create, expected, 0))?;
-        file.allocate(length).map_err(Fatal::disk(DiskCall::Allocate, expected, length))?;
         // The header is written last, when the index is certain.
         Ok(Self { file, temporary, expected, length, zeroed: SECTOR })
+    }
+
+    /// Reserves its blocks.
+    pub(super) fn allocate(&mut self) -> Result<(), Fatal> {
+        let allocated = self.file.allocate(self.length);
+        allocated.map_err(Fatal::disk(DiskCall::Allocate, self.expected, self.length))
+    }
+
+    /// Removes the file.
+    pub(super) fn remove<S: Storage<File = F>>(self, storage: &S) -> Result<(), Fatal> {
+        let removed = storage.remove(&self.temporary);
+        removed.map_err(Fatal::disk(DiskCall::Remove, self.expected, 0))
     }
 
     /// Writes one chunk of zeros. Returns whether all of them are written.
@@ -134,7 +145,8 @@ pub(super) fn make<S: Storage>(
     length: u64,
 ) -> Result<Ready<S::File>, Fatal> {
     let zeros = zeros(length);
-    let mut blank = Blank::begin(storage, "inline", index, length)?;
+    let mut blank = Blank::create(storage, "inline", index, length)?;
+    blank.allocate()?;
     while !blank.zero_chunk(&zeros)? {}
     blank.finish(storage, cell, index, id)
 }

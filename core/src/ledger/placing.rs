@@ -113,7 +113,7 @@ impl Ledger {
                 self.in_flight += 1;
                 return;
             }
-            Gathered::All => self.judge(&attempt),
+            Gathered::All => self.judge(turn, &attempt),
             Gathered::Denied(denial) => Err(denial),
         };
         match verdict {
@@ -165,12 +165,15 @@ impl Ledger {
     }
 
     /// Decides on an attempt that holds all its lines: what it costs, or why not. Changes nothing.
-    fn judge(&self, attempt: &Attempt) -> Result<Amount, Denial> {
+    fn judge(&self, turn: &Turn<'_>, attempt: &Attempt) -> Result<Amount, Denial> {
         let Some(amount) = total(&attempt.held) else {
             return Err(Denial::AmountTooLarge);
         };
         if attempt.place.max_amount.is_some_and(|most| amount > most) {
             return Err(Denial::PriceChanged { amount });
+        }
+        if turn.disk_reserve && !planted::is(Bug::ReserveTakenByOrders) {
+            return Err(Denial::DiskReserve);
         }
         let slot = self.slot(attempt.place.buyer.slot);
         if self.live_orders >= self.live_orders_max() {

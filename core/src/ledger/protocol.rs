@@ -112,6 +112,7 @@ pub(super) enum Denial {
     CurrenciesDiffer,
     OrderIdTaken,
     Capacity { ceiling: &'static str },
+    DiskReserve,
     Overloaded,
 }
 
@@ -128,6 +129,7 @@ impl Denial {
             Self::CurrenciesDiffer => Refusal::CurrenciesDiffer,
             Self::OrderIdTaken => Refusal::OrderIdTaken,
             Self::Capacity { ceiling } => Refusal::Capacity { ceiling },
+            Self::DiskReserve => Refusal::DiskReserve,
             Self::Overloaded => Refusal::Overloaded,
         }
     }

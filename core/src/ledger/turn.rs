@@ -28,6 +28,8 @@ pub struct Turn<'a> {
     pub away: &'a [Movable],
     /// Orders that became final no later than this may leave; `None`: none may.
     pub retires: Option<Timestamp>,
+    /// Whether the disk has room for endings only.
+    pub disk_reserve: bool,
     /// What the shard counts.
     pub metrics: &'a ShardMetrics,
     /// Where events go.

@@ -14,7 +14,7 @@ use smallvec::SmallVec;
 
 use crate::command::{Command, Envelope, ReplyTo};
 use crate::event::{Event, Meta, record};
-use crate::journal::{Batch, Fatal, Log, Ticket};
+use crate::journal::{Batch, Fatal, Log, Space, Ticket};
 use crate::ledger::{Effects, Ledger, Message, Recorder, Turn};
 use crate::limits::Limits;
 use crate::metrics::ShardMetrics;
@@ -48,6 +48,8 @@ pub struct Surroundings {
     pub board: Arc<Board>,
     /// Which orders may leave.
     pub retention: Retention,
+    /// Whether the disk has room for more than endings.
+    pub space: Space,
     /// What this shard counts.
     pub metrics: Arc<ShardMetrics>,
 }
@@ -297,6 +299,7 @@ impl<L: Log> Shard<L> {
             shard: self.number,
             router: &around.router,
             away,
+            disk_reserve: around.space.is_low(),
             retires: around.retention.retires(stored, self.now),
             metrics: &around.metrics,
             recorder: &mut scribe,

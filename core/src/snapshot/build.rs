@@ -153,7 +153,21 @@ impl<S: Storage + Clone> Snapshotter<S> {
             Some(Build::Write(write)) => self.write(write),
             Some(Build::Check(check)) => self.check(check),
         };
-        stepped.inspect_err(|_| self.build = None)
+        stepped.inspect_err(|error| {
+            self.build = None;
+            self.set_aside(error);
+        })
+    }
+
+    /// Takes a snapshot out of use that turned out to be damaged: the next build begins with the one
+    /// before it, or with the first segment. The file stays, under a name that nobody looks for.
+    fn set_aside(&mut self, error: &Error) {
+        let Error::Damaged { name, .. } = error else { return };
+        if self.made.first().is_some_and(|made| made.name == *name) {
+            // If that fails, the next start finds it damaged once more.
+            let _ = self.storage.rename(name, &format!("{name}.damaged"));
+            self.made.remove(0);
+        }
     }
 
     /// Begins a build if enough segments are finished, and enough for what it costs to write.
@@ -305,6 +319,10 @@ impl<S: Storage + Clone> Snapshotter<S> {
 }
 
 impl<F: StorageFile> Previous<F> {
+    fn damaged(&self, what: &str) -> Error {
+        self.reader.as_ref().expect("an image came from it").damaged(0, what)
+    }
+
     /// The slot's image, if the last snapshot has one. To be asked in order.
     fn take(&mut self, slot: SlotId) -> Result<Option<SlotImage>, Error> {
         if self.next.as_ref().is_none_or(|next| next.slot != slot) {
@@ -345,11 +363,7 @@ impl<S: Storage> Write<S> {
     ) -> Result<u64, Error> {
         if let Some(image) = image {
             let installed = self.ledger.install_slot(image);
-            installed.map_err(|what| Error::Damaged {
-                name: super::name(self.title.base.segment),
-                offset: 0,
-                what: what.to_owned(),
-            })?;
+            installed.map_err(|what| self.previous.damaged(what))?;
         }
         for location in records {
             let (meta, event) = record::decode(self.excerpts.read(*location)?)
