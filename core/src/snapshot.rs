@@ -17,8 +17,8 @@ mod write;
 
 pub use build::{Snapshotter, Snapshotting};
 pub use error::Error;
-pub use load::{Loaded, newest};
-pub use upkeep::{Retain, Upkeep, UpkeepMetrics, Upkept};
+pub use load::{Loaded, Verified, newest, verify};
+pub use upkeep::{Retain, Upkeep, UpkeepMetrics, Upkept, trim};
 
 /// Ending of a snapshot's file name.
 const ENDING: &str = ".snapshot";

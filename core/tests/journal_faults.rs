@@ -9,10 +9,14 @@ use sluice_core::journal::{
     Batch, Fatal, InlineLog, JournalConfig, Log, Opened, Preparer, Preparing, verify,
 };
 use sluice_core::limits::TINY;
+use sluice_core::storage::Storage;
 use sluice_core::time::Timestamp;
 
 mod journal_disk;
 mod journal_opening;
+
+/// Segments that are made ahead of need, the reserve among them.
+const AHEAD: usize = TINY.segments_ahead + TINY.segments_reserve;
 
 fn now() -> Timestamp {
     Timestamp::from_micros(1_000_000)
@@ -110,7 +114,11 @@ fn one_error(fault: Fault, seed: u64, ahead: bool) {
     let mut preparer = ahead.then_some(preparer);
     let mut log = InlineLog::new(writer);
     disk.set_fault(Some(fault));
-    let fatal = world.work(&mut log, &mut preparer, &mut random, 400).expect("the fault is met");
+    let Some(fatal) = world.work(&mut log, &mut preparer, &mut random, 400) else {
+        // The helper found the disk full, gave up its file, and found room again.
+        let full = matches!(fault, Fault::At(_, _, ErrorKind::StorageFull));
+        return assert!(ahead && full, "the fault is met");
+    };
     assert_eq!(fatal.exit_code(), 74, "{fatal}");
     drop(preparer);
     let calls = disk.calls();
@@ -216,8 +224,8 @@ fn an_error_of_the_helper_reaches_the_writer() {
     let disk = Disk::default();
     let mut world = World::default();
     let Opened { writer, mut preparer, .. } = world.open(&disk, 1).expect("opened");
-    disk.set_fault(Some(Fault::At(Call::Allocate, 1, ErrorKind::StorageFull)));
-    let fatal = preparer.step().expect_err("no space");
+    disk.set_fault(Some(Fault::At(Call::Allocate, 1, ErrorKind::Other)));
+    let fatal = preparer.step().expect_err("no answer");
     assert_eq!(preparer.step().expect_err("for ever"), fatal);
     let mut log = InlineLog::new(writer);
     let met = world.work(&mut log, &mut None, &mut Random(1), 100).expect("it needs a segment");
@@ -226,12 +234,35 @@ fn an_error_of_the_helper_reaches_the_writer() {
 }
 
 #[test]
+fn on_a_full_disk_the_reserve_is_kept_and_used() {
+    let disk = Disk::default();
+    let mut world = World::default();
+    let Opened { writer, mut preparer, space, .. } = world.open(&disk, 1).expect("opened");
+    while preparer.step().expect("made") == Preparing::More {}
+    let files = disk.clone().list().expect("listed");
+    let mut log = InlineLog::new(writer);
+    // The next segment is taken; there is no room for another.
+    while disk.clone().list().expect("listed") == files && !space.is_low() {
+        assert_eq!(world.work(&mut log, &mut None, &mut Random(1), 1), None);
+        disk.set_fault(Some(Fault::At(Call::Allocate, 1, ErrorKind::StorageFull)));
+        while preparer.step().expect("no error") == Preparing::More {}
+    }
+    assert!(space.is_low(), "the reserve is all that is left");
+    assert_eq!(disk.clone().list().expect("listed"), files, "no unfinished file stays");
+    assert_eq!(world.work(&mut log, &mut None, &mut Random(2), 4), None, "the reserve is used");
+    assert!(space.is_low());
+    disk.set_fault(None);
+    while preparer.step().expect("made") == Preparing::More {}
+    assert!(!space.is_low(), "there is room again");
+}
+
+#[test]
 fn as_many_segments_are_made_ahead_as_the_limits_say() {
     let disk = Disk::default();
     let mut world = World::default();
     let Opened { writer, mut preparer, .. } = world.open(&disk, 1).expect("opened");
     while preparer.step().expect("made") == Preparing::More {}
-    assert_eq!(verify(disk.clone()).expect("clean").segments, 1 + TINY.segments_ahead as u64);
+    assert_eq!(verify(disk.clone()).expect("clean").segments, 1 + AHEAD as u64);
     let mut log = InlineLog::new(writer);
     world.work(&mut log, &mut None, &mut Random(1), 4);
     assert_eq!(preparer.step().expect("made"), Preparing::More, "one was taken");

@@ -5,6 +5,8 @@ use std::path::Path;
 
 use sluice_core::event::{Actor, Event, Lines, Meta, OrderEnded, OrderPlaced, record};
 use sluice_core::journal::{self, Reader};
+use sluice_core::limits::DEFAULT;
+use sluice_core::snapshot::{self, Verified};
 use sluice_core::storage::Directory;
 
 use crate::exit::{DAMAGED, DISK, Failure};
@@ -12,7 +14,8 @@ use crate::json::write::Writer;
 
 /// Checks the whole journal and prints what it adds up to.
 pub(crate) fn verify(data_dir: &Path) -> Result<(), Failure> {
-    let summary = journal::verify(open(data_dir)?).map_err(fatal)?;
+    let directory = open(data_dir)?;
+    let summary = journal::verify(directory.clone()).map_err(fatal)?;
     println!(
         "journal of cell {}: {} records up to sequence {}, {} durable, in {} frames and {} segments",
         summary.cell,
@@ -28,7 +31,33 @@ pub(crate) fn verify(data_dir: &Path) -> Result<(), Failure> {
             torn.segment, torn.offset, torn.bytes, torn.what
         );
     }
-    Ok(())
+    let snapshots = snapshot::verify(&directory, DEFAULT)
+        .map_err(|error| Failure::new(error.exit_code(), error))?;
+    let mut covered = 1;
+    for Verified { name, result } in &snapshots {
+        match result {
+            Ok((sequence, segment)) => {
+                println!("snapshot {name}: whole, up to sequence {sequence}");
+                covered = covered.max(*segment);
+            }
+            Err(error) => println!("snapshot {name}: {error}"),
+        }
+    }
+    if summary.oldest_segment > covered {
+        let what = format!(
+            "the journal begins with segment {:016x}, sequence {}, and no snapshot has what came \
+             before it",
+            summary.oldest_segment, summary.first_sequence
+        );
+        return Err(Failure::new(DAMAGED, what));
+    }
+    if summary.oldest_segment > 1 {
+        println!("kept from sequence {} on; what came before was trimmed", summary.first_sequence);
+    }
+    match snapshots.iter().find_map(|snapshot| snapshot.result.as_ref().err()) {
+        Some(error) => Err(Failure::new(error.exit_code(), "a snapshot is damaged")),
+        None => Ok(()),
+    }
 }
 
 /// Prints every durable event as a line of JSON.

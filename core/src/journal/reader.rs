@@ -66,7 +66,9 @@ pub struct Summary {
     pub frames: u64,
     /// Records.
     pub records: u64,
-    /// The first sequence; 0 if there is no record.
+    /// The index of the oldest segment; more than 1 if earlier ones were trimmed.
+    pub oldest_segment: u64,
+    /// The first sequence that is kept; 0 if there is no record.
     pub first_sequence: u64,
     /// The last sequence; 0 if there is no record.
     pub last_sequence: u64,
@@ -221,13 +223,17 @@ fn present<S: Storage>(storage: &S) -> Result<Vec<u64>, Fatal> {
     Ok(indexes)
 }
 
-/// Reads all of the journal in `storage` and checks it as recovery would, changing nothing.
+/// Reads all that is kept of the journal in `storage` and checks it as recovery would, changing
+/// nothing. Whether what came before the oldest segment may be missing is for the caller to say: a
+/// snapshot must have it.
 ///
 /// # Errors
 /// What recovery would refuse; there is no journal; the disk refused.
 pub fn verify<S: Storage>(storage: S) -> Result<Summary, Fatal> {
     let indexes = present(&storage)?;
-    let mut walker = Walker::open(storage, indexes, None, true, Begin::First)?;
+    let oldest_segment = indexes[0];
+    let mut walker = Walker::open(storage, indexes, None, true, Begin::At(oldest_segment))?;
+    let first_sequence = walker.chain.next_sequence;
     let mut records = 0;
     while let Some(head) = walker.peek()? {
         walker.visit(&head, &mut |_, _, _| Ok(()))?;
@@ -240,7 +246,8 @@ pub fn verify<S: Storage>(storage: S) -> Result<Summary, Fatal> {
         segments: walker.segments(),
         frames: chain.frames,
         records,
-        first_sequence: records.min(1),
+        oldest_segment,
+        first_sequence: if records == 0 { 0 } else { first_sequence },
         last_sequence: chain.next_sequence - 1,
         durable_up_to: chain.mark,
         epoch: chain.epoch,

@@ -34,7 +34,7 @@ pub struct Snapshotter<S: Storage> {
 
 /// A snapshot that is there.
 #[derive(Clone, Debug)]
-struct Made {
+pub(super) struct Made {
     name: String,
     title: Title,
     bytes: u64,
@@ -110,23 +110,13 @@ impl<S: Storage + Clone> Snapshotter<S> {
     /// # Errors
     /// The disk refused.
     pub fn new(storage: S, limits: Limits, sealed: Sealed) -> Result<Self, Error> {
-        let files = storage.list().map_err(Error::disk("the directory"))?;
-        let mut made = Vec::new();
-        for name in names(files) {
-            // What is damaged counts for nothing; a start has said so.
-            match SnapshotReader::open(&storage, &name) {
-                Ok(reader) => made.push(Made { name, title: reader.title, bytes: reader.length() }),
-                Err(Error::Damaged { .. }) => {}
-                Err(error) => return Err(error),
-            }
-        }
+        let made = made(&storage)?;
         Ok(Self { storage, limits, sealed, made, build: None })
     }
 
-    /// The segment up to which the journal is not needed for a start, nor if the newest snapshot
-    /// has rotted: all before it may go. 1 if none may.
-    pub fn covered(&self) -> u64 {
-        self.made.get(KEPT - 1).map_or(1, |made| made.title.base.segment)
+    /// As [`covered`].
+    pub(super) fn covered(&self) -> u64 {
+        covered(&self.made)
     }
 
     /// Whether a snapshot is on its way.
@@ -316,6 +306,26 @@ impl<S: Storage + Clone> Snapshotter<S> {
         }
         Ok(Snapshotting::Done { sequence: title.base.next_sequence - 1, bytes })
     }
+}
+
+/// The snapshots in `storage`, newest first. What is damaged counts for nothing; a start says so.
+pub(super) fn made<S: Storage>(storage: &S) -> Result<Vec<Made>, Error> {
+    let files = storage.list().map_err(Error::disk("the directory"))?;
+    let mut made = Vec::new();
+    for name in names(files) {
+        match SnapshotReader::open(storage, &name) {
+            Ok(reader) => made.push(Made { name, title: reader.title, bytes: reader.length() }),
+            Err(Error::Damaged { .. }) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(made)
+}
+
+/// The segment up to which the journal is not needed for a start, not even if the newest snapshot
+/// has rotted: all before it may go. 1 if none may.
+pub(super) fn covered(made: &[Made]) -> u64 {
+    made.get(KEPT - 1).map_or(1, |made| made.title.base.segment)
 }
 
 impl<F: StorageFile> Previous<F> {

@@ -44,6 +44,29 @@ pub fn newest<S: Storage>(storage: &S, limits: Limits) -> Result<Option<Loaded>,
     Ok(None)
 }
 
+/// A snapshot that was read from beginning to end.
+#[derive(Clone, Debug)]
+pub struct Verified {
+    /// The file's name.
+    pub name: String,
+    /// The last sequence that it holds and the segment behind it; or what is wrong.
+    pub result: Result<(u64, u64), Error>,
+}
+
+/// Reads all snapshots in `storage` whole, newest first.
+///
+/// # Errors
+/// The disk refused.
+pub fn verify<S: Storage>(storage: &S, limits: Limits) -> Result<Vec<Verified>, Error> {
+    let files = storage.list().map_err(Error::disk("the directory"))?;
+    let read = |name: String| {
+        let loaded = load(storage, &name, limits);
+        let result = loaded.map(|loaded| (loaded.base.next_sequence - 1, loaded.base.segment));
+        Verified { name, result }
+    };
+    Ok(names(files).into_iter().map(read).collect())
+}
+
 fn load<S: Storage>(storage: &S, name: &str, limits: Limits) -> Result<Loaded, Error> {
     let mut reader = SnapshotReader::open(storage, name)?;
     let Title { genesis, last_time, base } = reader.title;

@@ -3,9 +3,9 @@
 //! A segment goes only if three have what it holds: the older of the two snapshots, the SQL store if
 //! one is attached, and the operator's patience, which says how much is to be kept.
 
-use super::build::{Snapshotter, Snapshotting};
+use super::build::{Snapshotter, Snapshotting, covered, made};
 use super::error::Error;
-use crate::journal::{self, Kept, Sealed};
+use crate::journal::{self, Sealed, Trimmed};
 use crate::limits::Limits;
 use crate::metrics::Counter;
 use crate::planted::{self, Bug};
@@ -103,28 +103,45 @@ impl<S: Storage + Clone> Upkeep<S> {
 
     /// Takes the oldest segment away, if one may go.
     fn trim(&mut self, metrics: &UpkeepMetrics) -> Result<Upkept, Error> {
-        let Some(most) = self.retain.bytes else { return Ok(Upkept::Idle) };
-        let mut below = self.snapshotter.covered();
+        let mut covered = self.snapshotter.covered();
         if planted::is(Bug::TrimmedPastSnapshots) {
-            below = self.snapshotter.sealed();
+            covered = self.snapshotter.sealed();
         }
-        let Some(Kept { oldest, bytes }) = journal::kept(&self.storage)? else {
-            return Ok(Upkept::Idle);
-        };
-        if oldest >= below || bytes <= most {
-            return Ok(Upkept::Idle);
-        }
-        let mut through = self.retain.sql.as_ref().map_or(u64::MAX, Watermark::get);
-        if planted::is(Bug::TrimmedPastWatermark) {
-            through = u64::MAX;
-        }
-        let archive = self.retain.archive.as_ref();
-        let Some(trimmed) = journal::trim_oldest(&self.storage, archive, below, through)? else {
+        let Some(trimmed) = trim_oldest(&self.storage, covered, &self.retain)? else {
             return Ok(Upkept::Idle);
         };
         metrics.segments_trimmed.add(1);
         metrics.trimmed_through.set(trimmed.through);
         tracing::info!(segment = trimmed.segment, through = trimmed.through, "trimmed");
-        Ok(Upkept::More { written: if archive.is_some() { trimmed.bytes } else { 0 } })
+        let copied = self.retain.archive.is_some();
+        Ok(Upkept::More { written: if copied { trimmed.bytes } else { 0 } })
     }
+}
+
+/// Trims a journal that nobody is writing, one segment. `None` if none may go.
+///
+/// # Errors
+/// The disk refused, or what had to be read is damaged.
+pub fn trim<S: Storage + Clone>(storage: &S, retain: &Retain<S>) -> Result<Option<Trimmed>, Error> {
+    trim_oldest(storage, covered(&made(storage)?), retain)
+}
+
+/// Takes the oldest segment away if the snapshots cover it, SQL has it, and more is kept than need
+/// be.
+fn trim_oldest<S: Storage>(
+    storage: &S,
+    covered: u64,
+    retain: &Retain<S>,
+) -> Result<Option<Trimmed>, Error> {
+    let (Some(most), Some(kept)) = (retain.bytes, journal::kept(storage)?) else {
+        return Ok(None);
+    };
+    if kept.oldest >= covered || kept.bytes <= most {
+        return Ok(None);
+    }
+    let mut through = retain.sql.as_ref().map_or(u64::MAX, Watermark::get);
+    if planted::is(Bug::TrimmedPastWatermark) {
+        through = u64::MAX;
+    }
+    Ok(journal::trim_oldest(storage, retain.archive.as_ref(), covered, through)?)
 }
