@@ -1,211 +1,73 @@
-//! A contest over HTTP: servers in turns, the same client, connections and body for each.
+//! A contest over HTTP: entrants in turns within one run, the same client, connections and body
+//! for each.
 
-use std::io::{BufRead as _, BufReader};
-use std::path::Path;
-use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use anyhow::{Context as _, Result, ensure};
+use serde_json::json;
+use signal_hook::consts::{SIGINT, SIGTERM};
+use sluice_loadgen::Stop;
 
-use anyhow::{Context as _, Result, bail, ensure};
-use sluice_loadgen::{
-    Endpoint, Ops, Orders, Plan, Profile, Report, Secret, Secrets, Setup, Silent, Stop, Work,
-};
-
-use crate::peer::Peer;
-
-/// The key of the peers' tokens.
-pub const JWT_SECRET: &str = "a secret of benchmarks, 32 bytes";
-
-/// Units that (b) begins with: more than it can sell.
-const PLENTY: u64 = 20_000_000;
-
-/// Who is measured.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Entrant {
-    /// (a) Bare hyper.
-    Bare,
-    /// (a2) Bare hyper with the token checked and the order decoded.
-    Checked,
-    /// (a3) The same with a cache of checked tokens like Sluice's.
-    Cached,
-    /// (b) Sluice, every order synced before it is answered.
-    Sluice,
-    /// (c) Sluice with nothing left to sell.
-    SoldOut,
-}
+use crate::entrant::Entrant;
+use crate::history;
+use crate::standing::{Figures, Standing};
 
 /// How long and how hard.
-#[derive(Clone, Copy, Debug)]
-pub struct Round {
-    /// How long each turn lasts.
-    pub duration: Duration,
-    /// Connections.
+#[derive(Clone, Copy, Debug, clap::Args)]
+pub struct Terms {
+    /// Turns of each server; the median counts
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=100))]
+    pub rounds: u32,
+    /// Seconds of each turn
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=600))]
+    pub seconds: u64,
+    /// Connections, each with one request under way
+    #[arg(long, default_value_t = 256, value_parser = clap::value_parser!(u32).range(1..=4096))]
     pub connections: u32,
-    /// Buyers who take turns.
+    /// Buyers who take turns
+    #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub buyers: u32,
+    /// Do not append the result to benches/history.jsonl
+    #[arg(long)]
+    pub no_history: bool,
 }
 
-/// A server that is killed when dropped.
-struct Server {
-    child: Child,
-    /// Where buyers call.
-    target: Endpoint,
-    ops: Option<Ops>,
-    jwt_secret: Secret,
-    /// The data directory, which goes with the server.
-    _folder: Option<tempfile::TempDir>,
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        // It may have ended by itself; either way it is gone after the wait.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+/// Lets `entrants` take turns, prints what each did and their `ratios` (ours, theirs), and appends
+/// the result to the trail as `bench`. SIGINT and SIGTERM end it early, with everything that it
+/// started.
+///
+/// # Errors
+/// If an entrant cannot be started or does not do its work, or on a signal.
+pub fn hold(
+    bench: &str,
+    entrants: &[Entrant],
+    ratios: &[(&str, &str)],
+    terms: &Terms,
+) -> Result<()> {
+    let stop = Stop::new();
+    for signal in [SIGINT, SIGTERM] {
+        signal_hook::flag::register(signal, stop.flag()).context("cannot listen for signals")?;
     }
-}
-
-impl Entrant {
-    /// All of them, in the order of their turns.
-    pub const ALL: [Self; 5] =
-        [Self::Bare, Self::Checked, Self::Cached, Self::Sluice, Self::SoldOut];
-
-    /// Its letter in the report.
-    pub const fn letter(self) -> &'static str {
-        match self {
-            Self::Bare => "a",
-            Self::Checked => "a2",
-            Self::Cached => "a3",
-            Self::Sluice => "b",
-            Self::SoldOut => "c",
+    let mut standing = Standing::new(entrants.iter().map(|e| (e.letter(), e.what())));
+    for number in 1..=terms.rounds {
+        for entrant in entrants {
+            let report = entrant.turn(terms, &stop)?;
+            ensure!(!report.run.stopped_early, "stopped by a signal");
+            let figures = Figures::of(&report);
+            println!("round {number}  ({:2}) {figures}", entrant.letter());
+            standing.add(entrant.letter(), figures);
         }
     }
-
-    /// What it is.
-    pub const fn what(self) -> &'static str {
-        match self {
-            Self::Bare => "bare hyper, reads the POST, answers a constant",
-            Self::Checked => "(a) with the token checked and the order decoded",
-            Self::Cached => "(a2) with a cache of checked tokens, as Sluice has one",
-            Self::Sluice => "Sluice, every order synced before its answer",
-            Self::SoldOut => "Sluice, sold out",
-        }
+    print!("\n{standing}\n{}", standing.ratios_text(ratios));
+    if !terms.no_history {
+        let mut figures = standing.summary(ratios);
+        figures.extend([
+            ("rounds".to_owned(), json!(terms.rounds)),
+            ("seconds".to_owned(), json!(terms.seconds)),
+            ("connections".to_owned(), json!(terms.connections)),
+            ("buyers".to_owned(), json!(terms.buyers)),
+        ]);
+        let arguments: Vec<String> = std::env::args().skip(1).collect();
+        let command = format!("scripts/bench {bench} {}", arguments.join(" "));
+        history::append(bench, command.trim_end(), &figures.into())?;
     }
-
-    /// One turn: answers a second, as counted by the client.
-    ///
-    /// # Errors
-    /// If the server cannot be started, or an answer is not what it must be.
-    pub fn turn(self, round: &Round) -> Result<Report> {
-        let server = self.start()?;
-        let setup = server.ops.is_some().then(|| Setup {
-            stock: if self == Self::SoldOut { 1 } else { PLENTY },
-            unit_price: 100,
-            currency: "CNY".to_owned(),
-            hold_seconds: 86_400,
-        });
-        let mut plan = Plan::new(
-            server.target.clone(),
-            Work::Orders(Orders {
-                skus: vec!["hot".to_owned()],
-                quantity: 1,
-                buyers: round.buyers,
-                jwt_secret: server.jwt_secret.clone(),
-                per_buyer_limit: None,
-                ops: server.ops.clone(),
-                setup,
-                audit: false,
-            }),
-        );
-        plan.profile = Profile::ClosedLoop;
-        plan.duration = round.duration;
-        plan.connections = round.connections;
-        let report = sluice_loadgen::run(&plan, &Stop::new(), &mut Silent)?;
-        self.judge(&report)?;
-        Ok(report)
-    }
-
-    fn judge(self, report: &Report) -> Result<()> {
-        let answers = &report.answers;
-        let as_it_must_be = match self {
-            Self::SoldOut => answers.refused,
-            _ => answers.accepted,
-        };
-        ensure!(
-            answers.count > 0 && as_it_must_be + 1 >= answers.count,
-            "({}) answered {} requests, {} of them as it must:\n{report}",
-            self.letter(),
-            answers.count,
-            as_it_must_be
-        );
-        Ok(())
-    }
-
-    fn start(self) -> Result<Server> {
-        match self {
-            Self::Bare => start_peer(Peer::Bare),
-            Self::Checked => start_peer(Peer::Checked),
-            Self::Cached => start_peer(Peer::Cached),
-            Self::Sluice | Self::SoldOut => start_sluice(),
-        }
-    }
-}
-
-fn start_peer(peer: Peer) -> Result<Server> {
-    let name = match peer {
-        Peer::Bare => "bare",
-        Peer::Checked => "checked",
-        Peer::Cached => "cached",
-    };
-    let mut command = Command::new(std::env::current_exe()?);
-    command.args(["--peer", name]);
-    let (child, line) = start(&mut command)?;
-    let address = line.strip_prefix("listening ").context("the peer's address")?;
-    let target = endpoint(address)?;
-    let jwt_secret = Secret::new(JWT_SECRET);
-    Ok(Server { child, target, ops: None, jwt_secret, _folder: None })
-}
-
-/// Starts the server that was built beside this program.
-fn start_sluice() -> Result<Server> {
-    let program = std::env::current_exe()?.with_file_name("sluice");
-    ensure!(program.exists(), "{} is not built: cargo build --release", program.display());
-    // Where a data directory would be: on a disk, not in memory.
-    let folder = tempfile::tempdir_in(Path::new(env!("CARGO_MANIFEST_DIR")).join("../target"))?;
-    let mut command = Command::new(program);
-    command.arg("serve").arg("--data-dir").arg(folder.path());
-    command.args(["--listen", "127.0.0.1:0", "--ops-listen", "127.0.0.1:0"]);
-    let (child, line) = start(&mut command)?;
-    let addresses = line.strip_prefix("listening buyers=").context("the server's addresses")?;
-    let (buyers, operators) = addresses.split_once(" operators=").context("both addresses")?;
-    let secrets = Secrets::read(&folder.path().join("secrets.toml"))?;
-    Ok(Server {
-        child,
-        target: endpoint(buyers)?,
-        ops: Some(Ops {
-            url: endpoint(operators)?,
-            admin_token: secrets.admin.context("the admin token")?,
-        }),
-        jwt_secret: secrets.jwt.context("the tokens' key")?,
-        _folder: Some(folder),
-    })
-}
-
-/// Starts a program and gives its first line.
-fn start(command: &mut Command) -> Result<(Child, String)> {
-    let mut child = command
-        .env("RUST_LOG", "warn")
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .spawn()
-        .with_context(|| format!("{command:?}"))?;
-    let mut line = String::new();
-    let stdout = child.stdout.take().context("its output")?;
-    BufReader::new(stdout).read_line(&mut line)?;
-    if line.is_empty() {
-        bail!("{command:?} did not start: {}", child.wait()?);
-    }
-    Ok((child, line.trim_end().to_owned()))
-}
-
-fn endpoint(address: &str) -> Result<Endpoint> {
-    Ok(Endpoint::parse("target", &format!("http://{address}"))?)
+    Ok(())
 }

@@ -5,9 +5,12 @@
 
 pub mod commands;
 pub mod contest;
+pub mod entrant;
 pub mod history;
 pub mod peer;
+pub mod server;
 pub mod single;
+pub mod standing;
 
 /// The allocator that the server uses, for every benchmark as well.
 #[global_allocator]

@@ -24,6 +24,9 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 use tokio::task::LocalSet;
 
+/// The key of the peers' tokens.
+pub const JWT_SECRET: &str = "a secret of benchmarks, 32 bytes";
+
 /// An order as Sluice answers it, byte for byte as long.
 const ANSWER: &str = r#"{"order_id":"01KA0000000000000000000000","version":1,"status":"reserved","buyer":"00000000-00000","items":[{"sku":"hot","quantity":1,"unit_price":100,"amount":100,"lots":[{"lot":"L1","quantity":1,"unit_price":100}]}],"amount":100,"currency":"CNY","created_at":"2026-11-11T00:00:00.012Z","expires_at":"2026-11-11T00:10:00.012Z"}"#;
 
@@ -52,10 +55,9 @@ struct Desk {
 ///
 /// # Errors
 /// What the system says if it cannot listen.
-pub fn serve(peer: Peer, jwt_secret: &str) -> io::Result<()> {
+pub fn serve(peer: Peer) -> io::Result<()> {
     let (sender, receiver) = mpsc::channel(256);
-    let secret = jwt_secret.as_bytes().to_vec();
-    std::thread::spawn(move || work(peer, &secret, receiver));
+    std::thread::spawn(move || work(peer, receiver));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let listener = TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 0))).await?;
@@ -70,10 +72,10 @@ pub fn serve(peer: Peer, jwt_secret: &str) -> io::Result<()> {
     })
 }
 
-fn work(peer: Peer, secret: &[u8], mut receiver: mpsc::Receiver<std::net::TcpStream>) {
+fn work(peer: Peer, mut receiver: mpsc::Receiver<std::net::TcpStream>) {
     let desk = Rc::new(Desk {
         peer,
-        signer: Signer::new(secret),
+        signer: Signer::new(JWT_SECRET.as_bytes()),
         hash_key: HashKey::new([1; 16]),
         tokens: RefCell::new(TokenCache::new()),
     });

@@ -1,0 +1,135 @@
+//! The HTTP servers of a contest: processes that end with it.
+
+use std::io::{BufRead as _, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail, ensure};
+use sluice_loadgen::{
+    Endpoint, Ops, Orders, Plan, Profile, Report, Secret, Secrets, Setup, Silent, Stop, Work,
+};
+
+use crate::contest::Terms;
+use crate::peer::JWT_SECRET;
+
+/// The SKU that everybody wants.
+pub const SKU: &str = "hot";
+
+/// A server that is killed when dropped.
+pub struct Server {
+    child: Child,
+    /// Where buyers call.
+    target: Endpoint,
+    ops: Option<Ops>,
+    jwt_secret: Secret,
+    /// The data directory, which goes with the server.
+    _folder: Option<tempfile::TempDir>,
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // It may have ended by itself; either way it is gone after the wait.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Server {
+    /// Starts this program again, as the peer that `arguments` name.
+    ///
+    /// # Errors
+    /// If it does not start.
+    pub fn peer<'a>(arguments: impl IntoIterator<Item = &'a str>) -> Result<Self> {
+        let mut command = Command::new(std::env::current_exe()?);
+        command.args(arguments);
+        let (child, line) = start(&mut command)?;
+        let address = line.strip_prefix("listening ").context("the peer's address")?;
+        let target = endpoint(address)?;
+        let jwt_secret = Secret::new(JWT_SECRET);
+        Ok(Self { child, target, ops: None, jwt_secret, _folder: None })
+    }
+
+    /// Starts the server that was built beside this program, on an empty data directory.
+    ///
+    /// # Errors
+    /// If it does not start.
+    pub fn sluice() -> Result<Self> {
+        let program = std::env::current_exe()?.with_file_name("sluice");
+        ensure!(program.exists(), "{} is not built: cargo build --release", program.display());
+        let folder = tempfile::tempdir_in(on_a_disk())?;
+        let mut command = Command::new(program);
+        command.arg("serve").arg("--data-dir").arg(folder.path());
+        command.args(["--listen", "127.0.0.1:0", "--ops-listen", "127.0.0.1:0"]);
+        let (child, line) = start(&mut command)?;
+        let addresses = line.strip_prefix("listening buyers=").context("the server's addresses")?;
+        let (buyers, operators) = addresses.split_once(" operators=").context("both addresses")?;
+        let secrets = Secrets::read(&folder.path().join("secrets.toml"))?;
+        Ok(Self {
+            child,
+            target: endpoint(buyers)?,
+            ops: Some(Ops {
+                url: endpoint(operators)?,
+                admin_token: secrets.admin.context("the admin token")?,
+            }),
+            jwt_secret: secrets.jwt.context("the tokens' key")?,
+            _folder: Some(folder),
+        })
+    }
+
+    /// Drives orders at it. `stock` is how many units an operator receives first.
+    ///
+    /// # Errors
+    /// If it cannot be reached or set up.
+    pub fn drive(&self, terms: &Terms, stock: Option<u64>, stop: &Stop) -> Result<Report> {
+        let setup = stock.map(|stock| Setup {
+            stock,
+            unit_price: 100,
+            currency: "CNY".to_owned(),
+            hold_seconds: 86_400,
+        });
+        let mut plan = Plan::new(
+            self.target.clone(),
+            Work::Orders(Orders {
+                skus: vec![SKU.to_owned()],
+                quantity: 1,
+                buyers: terms.buyers,
+                jwt_secret: self.jwt_secret.clone(),
+                per_buyer_limit: None,
+                ops: self.ops.clone(),
+                setup,
+                audit: false,
+            }),
+        );
+        plan.profile = Profile::ClosedLoop;
+        plan.duration = Duration::from_secs(terms.seconds);
+        plan.connections = terms.connections;
+        Ok(sluice_loadgen::run(&plan, stop, &mut Silent)?)
+    }
+}
+
+/// Where data directories of benchmarks lie: on a disk, not in memory.
+pub fn on_a_disk() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../target")
+}
+
+/// Starts a program and gives its first line.
+fn start(command: &mut Command) -> Result<(Child, String)> {
+    let mut child = command
+        .env("RUST_LOG", "warn")
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .spawn()
+        .with_context(|| format!("{command:?}"))?;
+    let mut line = String::new();
+    let stdout = child.stdout.take().context("its output")?;
+    BufReader::new(stdout).read_line(&mut line)?;
+    if line.is_empty() {
+        bail!("{command:?} did not start: {}", child.wait()?);
+    }
+    Ok((child, line.trim_end().to_owned()))
+}
+
+fn endpoint(address: &str) -> Result<Endpoint> {
+    Ok(Endpoint::parse("target", &format!("http://{address}"))?)
+}
