@@ -49,9 +49,12 @@ pub fn hold(
     let mut standing = Standing::new(entrants.iter().map(|e| (e.letter(), e.what())));
     for number in 1..=terms.rounds {
         for entrant in entrants {
-            let report = entrant.turn(terms, &stop)?;
-            ensure!(!report.run.stopped_early, "stopped by a signal");
-            let figures = Figures::of(&report);
+            let turn = entrant.turn(terms, &stop)?;
+            ensure!(!turn.report.run.stopped_early, "stopped by a signal");
+            if let Some(settings) = turn.settings.as_ref().filter(|_| number == 1) {
+                println!("         ({:2}) {settings}", entrant.letter());
+            }
+            let figures = Figures::of(&turn);
             println!("round {number}  ({:2}) {figures}", entrant.letter());
             standing.add(entrant.letter(), figures);
         }

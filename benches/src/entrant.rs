@@ -1,12 +1,16 @@
 //! Who takes turns in a contest.
 
-use anyhow::{Result, ensure};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
 use sluice_loadgen::{Report, Stop};
 
 use crate::contest::Terms;
-use crate::server::Server;
+use crate::processor;
+use crate::server::{SKU, Server};
+use crate::service::{Fsync, PostgresServer, RedisServer, Service};
 
-/// Units that (b) begins with: more than it can sell.
+/// Units that an entrant begins with: more than it can sell.
 const PLENTY: u64 = 20_000_000;
 
 /// Who is measured.
@@ -22,6 +26,39 @@ pub enum Entrant {
     Sluice,
     /// (c) Sluice with nothing left to sell.
     SoldOut,
+    /// (r1), (r2) The HTTP layer of (a3) in front of Redis.
+    Redis {
+        /// When Redis syncs.
+        fsync: Fsync,
+        /// Connections to Redis.
+        links: u32,
+    },
+    /// (p) The HTTP layer of (a3) in front of PostgreSQL.
+    Postgres {
+        /// Connections to PostgreSQL.
+        links: u32,
+    },
+}
+
+/// What a turn came to.
+pub struct Turn {
+    /// What the client saw.
+    pub report: Report,
+    /// Processor time that was used meanwhile.
+    pub used: Used,
+    /// What the entrant's store says about itself, if it has one.
+    pub settings: Option<String>,
+}
+
+/// Processor time by process.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Used {
+    /// The HTTP server.
+    pub server: Duration,
+    /// Its store; nothing without one.
+    pub store: Duration,
+    /// The client.
+    pub generator: Duration,
 }
 
 impl Entrant {
@@ -33,6 +70,9 @@ impl Entrant {
             Self::Cached => "a3",
             Self::Sluice => "b",
             Self::SoldOut => "c",
+            Self::Redis { fsync: Fsync::Always, .. } => "r1",
+            Self::Redis { fsync: Fsync::EverySecond, .. } => "r2",
+            Self::Postgres { .. } => "p",
         }
     }
 
@@ -44,26 +84,71 @@ impl Entrant {
             Self::Cached => "(a2) with a cache of checked tokens, as Sluice has one",
             Self::Sluice => "Sluice, every order synced before its answer",
             Self::SoldOut => "Sluice, sold out",
+            Self::Redis { fsync: Fsync::Always, .. } => {
+                "(a3) and Redis, a Lua script for each order, appendfsync always"
+            }
+            Self::Redis { fsync: Fsync::EverySecond, .. } => {
+                "(a3) and Redis, a Lua script for each order, appendfsync everysec"
+            }
+            Self::Postgres { .. } => {
+                "(a3) and PostgreSQL, a row update and an insert for each order"
+            }
         }
     }
 
-    /// One turn, as counted by the client. If it was stopped early, nothing is checked.
+    /// One turn. If it was stopped early, nothing is checked.
     ///
     /// # Errors
-    /// If the server cannot be started, or an answer is not what it must be.
-    pub fn turn(self, terms: &Terms, stop: &Stop) -> Result<Report> {
-        let (server, stock) = match self {
-            Self::Bare => (Server::peer(["--peer", "bare"])?, None),
-            Self::Checked => (Server::peer(["--peer", "checked"])?, None),
-            Self::Cached => (Server::peer(["--peer", "cached"])?, None),
-            Self::Sluice => (Server::sluice()?, Some(PLENTY)),
-            Self::SoldOut => (Server::sluice()?, Some(1)),
-        };
+    /// If something cannot be started, an answer is not what it must be, or a store does not have
+    /// what was answered.
+    pub fn turn(self, terms: &Terms, stop: &Stop) -> Result<Turn> {
+        let service = self.service()?;
+        let settings = service.as_ref().map(|service| service.settings()).transpose()?;
+        if let Some(service) = &service {
+            service.receive(SKU, PLENTY)?;
+        }
+        let (server, stock) = self.server(service.as_deref())?;
+        let before = used(&server, service.as_deref())?;
         let report = server.drive(terms, stock, stop)?;
+        let after = used(&server, service.as_deref())?;
+        drop(server);
         if !report.run.stopped_early {
             self.judge(&report)?;
+            if let Some(service) = &service {
+                let books = service.books(SKU)?;
+                let right = books.check(PLENTY, report.answers.accepted);
+                right.with_context(|| format!("({}) after its turn", self.letter()))?;
+            }
         }
-        Ok(report)
+        Ok(Turn { report, used: after.since(&before), settings })
+    }
+
+    /// Starts what its orders are kept in, if it does not keep them itself.
+    fn service(self) -> Result<Option<Box<dyn Service>>> {
+        Ok(match self {
+            Self::Redis { fsync, .. } => Some(Box::new(RedisServer::start(fsync)?)),
+            Self::Postgres { links } => Some(Box::new(PostgresServer::start(links)?)),
+            _ => None,
+        })
+    }
+
+    /// Starts it; and how many units an operator is to receive.
+    fn server(self, service: Option<&dyn Service>) -> Result<(Server, Option<u64>)> {
+        let (peer, links) = match self {
+            Self::Sluice => return Ok((Server::sluice()?, Some(PLENTY))),
+            Self::SoldOut => return Ok((Server::sluice()?, Some(1))),
+            Self::Bare => ("bare", 0),
+            Self::Checked => ("checked", 0),
+            Self::Cached => ("cached", 0),
+            Self::Redis { links, .. } => ("redis", links),
+            Self::Postgres { links } => ("postgres", links),
+        };
+        let (mut arguments, links) = (vec!["--peer", peer], links.to_string());
+        if let Some(service) = service {
+            let path = service.path().to_str().context("a path that is text")?;
+            arguments.extend(["--store", path, "--links", &links]);
+        }
+        Ok((Server::peer(arguments)?, None))
     }
 
     fn judge(self, report: &Report) -> Result<()> {
@@ -81,4 +166,22 @@ impl Entrant {
         );
         Ok(())
     }
+}
+
+impl Used {
+    fn since(&self, earlier: &Self) -> Self {
+        Self {
+            server: self.server.saturating_sub(earlier.server),
+            store: self.store.saturating_sub(earlier.store),
+            generator: self.generator.saturating_sub(earlier.generator),
+        }
+    }
+}
+
+fn used(server: &Server, service: Option<&dyn Service>) -> Result<Used> {
+    // The generator's children are measured on their own.
+    let server = processor::time_of(server.id())?;
+    let store = service.map(|service| processor::time_of(service.id())).transpose()?;
+    let generator = processor::time_of_one(std::process::id())?;
+    Ok(Used { server, store: store.unwrap_or_default(), generator })
 }

@@ -8,7 +8,9 @@ pub mod contest;
 pub mod entrant;
 pub mod history;
 pub mod peer;
+pub mod processor;
 pub mod server;
+pub mod service;
 pub mod single;
 pub mod standing;
 

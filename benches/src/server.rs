@@ -77,6 +77,11 @@ impl Server {
         })
     }
 
+    /// The process.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Drives orders at it. `stock` is how many units an operator receives first.
     ///
     /// # Errors

@@ -1,9 +1,11 @@
 //! What a contest has found so far: the figures of each turn, their medians and ratios.
 
 use std::fmt;
+use std::time::Duration;
 
 use serde_json::{Map, Value, json};
-use sluice_loadgen::Report;
+
+use crate::entrant::Turn;
 
 /// The figures of one turn.
 #[derive(Clone, Debug, PartialEq)]
@@ -16,6 +18,19 @@ pub struct Figures {
     pub p99_us: u64,
     /// The share of time in which the generator had something to do.
     pub generator_busy_percent: f64,
+    /// Processor time for each answer, in microseconds.
+    pub processor_us: ProcessorTime,
+}
+
+/// Processor time for each answer, in microseconds.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct ProcessorTime {
+    /// The HTTP server's.
+    pub server: f64,
+    /// Its store's; 0 without one.
+    pub store: f64,
+    /// The client's.
+    pub generator: f64,
 }
 
 /// The figures of all turns, by entrant.
@@ -33,8 +48,10 @@ struct Row {
 
 impl Figures {
     /// Of the answers that an entrant is there to give.
-    pub fn of(report: &Report) -> Self {
+    pub fn of(turn: &Turn) -> Self {
+        let Turn { report, used, .. } = turn;
         let answers = &report.answers;
+        let each = |used: Duration| used.as_secs_f64() * 1e6 / answers.count as f64;
         let latency = answers.latency_accepted.as_ref().filter(|_| answers.accepted > 1);
         let latency = latency.or(answers.latency_refused.as_ref());
         Self {
@@ -42,6 +59,11 @@ impl Figures {
             p50_us: latency.map_or(0, |latency| latency.p50_us),
             p99_us: latency.map_or(0, |latency| latency.p99_us),
             generator_busy_percent: report.sending.busy_percent,
+            processor_us: ProcessorTime {
+                server: each(used.server),
+                store: each(used.store),
+                generator: each(used.generator),
+            },
         }
     }
 }
@@ -50,9 +72,16 @@ impl fmt::Display for Figures {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "{:>9.0}/s  p50 {:>6} µs  p99 {:>6} µs  generator busy {:>3.0} %",
-            self.per_s, self.p50_us, self.p99_us, self.generator_busy_percent
+            "{:>9.0}/s  p50 {:>6} µs  p99 {:>6} µs  generator busy {:>3.0} %  processor µs: {}",
+            self.per_s, self.p50_us, self.p99_us, self.generator_busy_percent, self.processor_us
         )
+    }
+}
+
+impl fmt::Display for ProcessorTime {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { server, store, generator } = self;
+        write!(f, "server {server:.1}, store {store:.1}, generator {generator:.1}")
     }
 }
 
@@ -98,8 +127,9 @@ impl Standing {
     /// # Panics
     /// As [`Standing::ratio`].
     pub fn summary(&self, ratios: &[(&str, &str)]) -> Map<String, Value> {
+        let tenths = |value: f64| (value * 10.0).round() / 10.0;
         let medians = |figure: fn(&Figures) -> f64| -> Map<String, Value> {
-            let of = |row: &Row| json!(median(row.turns.iter().map(figure)).round());
+            let of = |row: &Row| json!(tenths(median(row.turns.iter().map(figure))));
             self.rows.iter().map(|row| (row.letter.to_owned(), of(row))).collect()
         };
         let ratios: Map<String, Value> = ratios
@@ -110,6 +140,9 @@ impl Standing {
             ("per_s", medians(|turn| turn.per_s)),
             ("p50_us", medians(|turn| turn.p50_us as f64)),
             ("p99_us", medians(|turn| turn.p99_us as f64)),
+            ("server_processor_us", medians(|turn| turn.processor_us.server)),
+            ("store_processor_us", medians(|turn| turn.processor_us.store)),
+            ("generator_processor_us", medians(|turn| turn.processor_us.generator)),
             ("ratios", ratios),
         ]
         .into_iter()
@@ -145,14 +178,21 @@ fn median(values: impl Iterator<Item = f64>) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use super::{Figures, Standing};
+    use super::{Figures, ProcessorTime, Standing};
     use serde_json::json;
 
     fn standing(turns: &[(f64, f64)]) -> Standing {
         let mut standing = Standing::new([("b", "ours"), ("r", "theirs")]);
         for &(ours, theirs) in turns {
             for (letter, per_s) in [("b", ours), ("r", theirs)] {
-                let figures = Figures { per_s, p50_us: 7, p99_us: 9, generator_busy_percent: 50.0 };
+                let processor_us = ProcessorTime { server: 3.0, store: 1.0, generator: 2.0 };
+                let figures = Figures {
+                    per_s,
+                    p50_us: 7,
+                    p99_us: 9,
+                    generator_busy_percent: 50.0,
+                    processor_us,
+                };
                 standing.add(letter, figures);
             }
         }
@@ -179,9 +219,12 @@ mod tests {
         assert_eq!(
             serde_json::Value::from(standing.summary(&[("b", "r")])),
             json!({
-                "per_s": {"b": 100.0, "r": 50.0},
+                "per_s": {"b": 100.4, "r": 50.2},
                 "p50_us": {"b": 7.0, "r": 7.0},
                 "p99_us": {"b": 9.0, "r": 9.0},
+                "server_processor_us": {"b": 3.0, "r": 3.0},
+                "store_processor_us": {"b": 1.0, "r": 1.0},
+                "generator_processor_us": {"b": 2.0, "r": 2.0},
                 "ratios": {"b_per_r": 2.0},
             })
         );

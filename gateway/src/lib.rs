@@ -36,4 +36,4 @@ mod wakes;
 mod wire;
 mod worker;
 
-pub use order::is_order;
+pub use order::one_line;

@@ -224,9 +224,13 @@ fn repeated(id: RequestId, order: &OrderView, buyer: &str) -> Response<Body> {
     response
 }
 
-/// Whether `body` decodes to an order; for benchmarks, which weigh the way to the engine.
-pub fn is_order(body: &[u8]) -> bool {
-    Wanted::read(body).is_ok()
+/// What `body` orders, if it decodes to an order of one line; for benchmarks, which weigh the way
+/// to the engine.
+pub fn one_line(body: &[u8]) -> Option<(SkuId, Quantity)> {
+    match Wanted::read(body).ok()?.lines.as_slice() {
+        [line] => Some((line.sku.clone(), line.quantity)),
+        _ => None,
+    }
 }
 
 impl Wanted {

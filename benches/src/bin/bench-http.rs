@@ -4,7 +4,7 @@ use anyhow::Result;
 use clap::Parser;
 use sluice_benches::contest::{self, Terms};
 use sluice_benches::entrant::Entrant;
-use sluice_benches::peer::{self, Peer};
+use sluice_benches::peer::{self, PeerFlags};
 
 /// Compares Sluice over HTTP with bare servers: same client, connections and body, in turns
 /// within one run. The generator runs on the same cores. Figures of two runs do not compare.
@@ -13,15 +13,14 @@ use sluice_benches::peer::{self, Peer};
 struct Flags {
     #[command(flatten)]
     terms: Terms,
-    /// Serve as one of the yardsticks; what the bench starts
-    #[arg(long, hide = true)]
-    peer: Option<Peer>,
+    #[command(flatten)]
+    peer: PeerFlags,
 }
 
 fn main() -> Result<()> {
     let flags = Flags::parse();
-    if let Some(peer) = flags.peer {
-        return Ok(peer::serve(peer)?);
+    if let Some(peer) = flags.peer.peer {
+        return peer::serve(peer, &flags.peer);
     }
     let entrants =
         [Entrant::Bare, Entrant::Checked, Entrant::Cached, Entrant::Sluice, Entrant::SoldOut];

@@ -1,0 +1,76 @@
+//! Processor time of processes, as the kernel counts it (proc(5), `/proc/PID/stat`).
+
+use std::fs;
+use std::io;
+use std::time::Duration;
+
+/// What the kernel says of one process.
+#[derive(Debug, PartialEq, Eq)]
+struct Process {
+    parent: u32,
+    ticks: u64,
+}
+
+/// Processor time that a process has used so far: in the program and in the kernel for it, to a
+/// hundredth of a second.
+///
+/// # Errors
+/// If the process is not there.
+pub fn time_of_one(pid: u32) -> io::Result<Duration> {
+    let gone = || io::Error::new(io::ErrorKind::NotFound, format!("process {pid}"));
+    Ok(time(process(pid).ok_or_else(gone)?.ticks))
+}
+
+/// The same, with the processes that it has started and that are still there.
+///
+/// # Errors
+/// If the process is not there.
+pub fn time_of(pid: u32) -> io::Result<Duration> {
+    let own = time_of_one(pid)?;
+    let mut ticks = 0;
+    for entry in fs::read_dir("/proc")?.flatten() {
+        let other = entry.file_name().to_str().and_then(|name| name.parse().ok());
+        if let Some(process) = other.and_then(process)
+            && process.parent == pid
+        {
+            ticks += process.ticks;
+        }
+    }
+    Ok(own + time(ticks))
+}
+
+fn time(ticks: u64) -> Duration {
+    Duration::from_secs(ticks) / rustix::param::clock_ticks_per_second() as u32
+}
+
+fn process(pid: u32) -> Option<Process> {
+    parse(&fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)
+}
+
+/// Fields 4, 14 and 15; they are counted behind the name, which may hold anything.
+fn parse(stat: &str) -> Option<Process> {
+    let (_, fields) = stat.rsplit_once(") ")?;
+    let fields: Vec<&str> = fields.split(' ').collect();
+    let number = |field: usize| fields.get(field - 3)?.parse::<u64>().ok();
+    let parent = u32::try_from(number(4)?).ok()?;
+    Some(Process { parent, ticks: number(14)? + number(15)? })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Process, parse, time_of};
+
+    #[test]
+    fn a_name_may_look_like_the_rest() {
+        let stat = "17 (a) R 1 (b) 2) S 5 17 17 0 -1 4194560 900 0 3 0 41 1 7 8 20 0 1 0 99";
+        assert_eq!(parse(stat), Some(Process { parent: 5, ticks: 42 }));
+        assert_eq!(parse("17 (a) S 5 17"), None);
+        assert_eq!(parse(""), None);
+    }
+
+    #[test]
+    fn this_process_is_there_and_process_0_is_not() {
+        assert!(time_of(std::process::id()).is_ok());
+        assert!(time_of(0).is_err());
+    }
+}
