@@ -1,12 +1,18 @@
-//! The journal: `cargo bench -p sluice-benches --bench journal`. Every commit is synced.
+//! The journal: `cargo bench -p sluice-benches --bench journal`, in folders under `target/`.
 //!
-//! `commit/N` writes and syncs N records of an order's size; `fdatasync` beside it is what one
-//! bare 4 KiB write and sync costs in the same run, on the same file system. `replay` reads,
-//! checks, decodes and applies placed orders, as a start does.
+//! `synced/N` writes N records of an order's size as one batch and syncs it; `unsynced/N` does the
+//! same on a storage that does not sync, which leaves what the journal itself and the write cost.
+//! No segment is made ahead: the writer makes each when it needs it, and that counts.
+//! `fdatasync` beside them is what one bare 4 KiB write and sync costs in the same run, on the same
+//! file system. `replay` reads, checks, decodes and applies placed orders, as a start does.
+
+use std::io;
+use std::time::Duration;
 
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use sluice_benches::commands::{BEGIN, HASH_KEY, buyer, define, place, receive, sku};
-use sluice_benches::single::Single;
+use sluice_benches::server::on_a_disk;
+use sluice_benches::single::{Nowhere, Single};
 use sluice_core::engine::Replay;
 use sluice_core::event::{Actor, Event, FORMAT, Genesis, Meta, record};
 use sluice_core::id::RequestId;
@@ -14,9 +20,13 @@ use sluice_core::journal::{Batch, JournalConfig, Opened, open};
 use sluice_core::ledger::Recorder;
 use sluice_core::limits::{DEFAULT, Limits};
 use sluice_core::storage::{Directory, Storage, StorageFile};
+use tempfile::TempDir;
 
 /// Records that `replay` reads.
 const REPLAYED: u64 = 1_000_000;
+
+/// Records of one batch.
+const BATCHES: [u64; 4] = [1, 16, 256, 4096];
 
 /// Collects records as a step does.
 struct Collected(Batch);
@@ -36,60 +46,145 @@ fn config() -> JournalConfig {
     }
 }
 
-fn begin(directory: &Directory) -> Opened<Directory> {
-    open(directory.clone(), config(), None, BEGIN, &mut |_, _, _| Ok(()), &mut || {})
+fn begin<S: Storage + Clone>(storage: S) -> Opened<S> {
+    open(storage, config(), None, BEGIN, &mut |_, _, _| Ok(()), &mut || {})
         .expect("the journal opens")
 }
 
-/// `count` placed orders of one SKU by as many buyers, with the records that come before them.
-fn records(count: u64) -> Batch {
+/// A directory in which nothing is synced.
+#[derive(Clone)]
+struct Unsynced(Directory);
+
+struct UnsyncedFile(<Directory as Storage>::File);
+
+impl Storage for Unsynced {
+    type File = UnsyncedFile;
+
+    fn create(&self, name: &str) -> io::Result<UnsyncedFile> {
+        self.0.create(name).map(UnsyncedFile)
+    }
+
+    fn open(&self, name: &str) -> io::Result<UnsyncedFile> {
+        self.0.open(name).map(UnsyncedFile)
+    }
+
+    fn open_read(&self, name: &str) -> io::Result<UnsyncedFile> {
+        self.0.open_read(name).map(UnsyncedFile)
+    }
+
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        self.0.rename(from, to)
+    }
+
+    fn remove(&self, name: &str) -> io::Result<()> {
+        self.0.remove(name)
+    }
+
+    fn list(&self) -> io::Result<Vec<String>> {
+        self.0.list()
+    }
+
+    fn sync_directory(&self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl StorageFile for UnsyncedFile {
+    fn length(&self) -> io::Result<u64> {
+        self.0.length()
+    }
+
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        self.0.read_at(buffer, offset)
+    }
+
+    fn write_at(&mut self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        self.0.write_at(bytes, offset)
+    }
+
+    fn allocate(&mut self, length: u64) -> io::Result<()> {
+        self.0.allocate(length)
+    }
+
+    fn sync_data(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// A folder on a disk: what lies in memory is synced for nothing.
+fn folder() -> TempDir {
+    tempfile::tempdir_in(on_a_disk()).expect("a folder under target/")
+}
+
+/// `count` placed orders of one SKU by as many buyers.
+fn orders(count: u64, before: &mut dyn Recorder) -> Batch {
     let mut single = Single::new(usize::MAX);
+    single.command(define("sku-0"), before);
+    single.command(receive("sku-0", 0), before);
     let mut collected = Collected(Batch::new());
-    let meta = Meta { time: BEGIN, actor: Actor::Engine, request: RequestId::NONE };
-    let genesis = Genesis { cell: 1, hash_key: HASH_KEY, format: FORMAT };
-    collected.record(&meta, &Event::Genesis(genesis));
-    single.command(define("sku-0"), &mut collected);
-    single.command(receive("sku-0", 0), &mut collected);
     for n in 0..count {
         single.place(place(&buyer(n), sku("sku-0"), n), &mut collected);
     }
     collected.0
 }
 
-fn commit(c: &mut Criterion) {
-    let folder = tempfile::tempdir().expect("temporary folder");
+/// What a new journal begins with.
+fn genesis() -> Collected {
+    let mut collected = Collected(Batch::new());
+    let meta = Meta { time: BEGIN, actor: Actor::Engine, request: RequestId::NONE };
+    let genesis = Genesis { cell: 1, hash_key: HASH_KEY, format: FORMAT };
+    collected.record(&meta, &Event::Genesis(genesis));
+    collected
+}
+
+fn fdatasync(c: &mut Criterion) {
+    let folder = folder();
     let directory = Directory::lock(folder.path()).expect("free");
-    let mut group = c.benchmark_group("journal");
     let mut bare = directory.create("bare").expect("created");
     bare.write_at(&[1; 4096], 0).expect("written");
-    group.bench_function("fdatasync", |b| {
+    c.benchmark_group("journal").bench_function("fdatasync", |b| {
         b.iter(|| {
             bare.write_at(&[2; 4096], 0).expect("written");
             bare.sync_data().expect("synced");
         });
     });
-    let mut writer = begin(&directory).writer;
-    for count in [1, 16, 256, 4096] {
-        let batch = records(count);
+}
+
+fn commit(c: &mut Criterion) {
+    let mut group = c.benchmark_group("journal");
+    // Short, for a journal grows by some hundred megabytes a second; each has a folder of its own.
+    group.warm_up_time(Duration::from_millis(500)).measurement_time(Duration::from_secs(2));
+    for count in BATCHES {
+        let batch = orders(count, &mut Nowhere);
         group.throughput(Throughput::Elements(batch.len() as u64));
-        group.bench_function(BenchmarkId::new("commit", count), |b| {
+        let (synced, unsynced) = (folder(), folder());
+        let directory = Directory::lock(synced.path()).expect("free");
+        let mut writer = begin(directory).writer;
+        group.bench_function(BenchmarkId::new("synced", count), |b| {
             b.iter(|| writer.commit(&mut std::iter::once(&batch), BEGIN).expect("durable"));
+        });
+        let directory = Unsynced(Directory::lock(unsynced.path()).expect("free"));
+        let mut writer = begin(directory).writer;
+        group.bench_function(BenchmarkId::new("unsynced", count), |b| {
+            b.iter(|| writer.commit(&mut std::iter::once(&batch), BEGIN).expect("written"));
         });
     }
     group.finish();
 }
 
 fn replay(c: &mut Criterion) {
-    let folder = tempfile::tempdir().expect("temporary folder");
+    let folder = folder();
     let directory = Directory::lock(folder.path()).expect("free");
-    let batch = records(REPLAYED);
-    let mut opened = begin(&directory);
-    let through = opened.writer.commit(&mut std::iter::once(&batch), BEGIN).expect("durable");
-    assert_eq!(through.through(), batch.len() as u64);
+    let mut before = genesis();
+    let placed = orders(REPLAYED, &mut before);
+    let records = (before.0.len() + placed.len()) as u64;
+    let mut opened = begin(directory.clone());
+    let through = opened.writer.commit(&mut [&before.0, &placed].into_iter(), BEGIN);
+    assert_eq!(through.expect("durable").through(), records);
     drop(opened);
     let limits = Limits { live_orders_max: usize::MAX, ..DEFAULT };
     let mut group = c.benchmark_group("journal");
-    group.throughput(Throughput::Elements(batch.len() as u64)).sample_size(10);
+    group.throughput(Throughput::Elements(records)).sample_size(10);
     group.bench_function("replay", |b| {
         b.iter_batched(
             || Replay::new(limits),
@@ -102,7 +197,7 @@ fn replay(c: &mut Criterion) {
                     &mut |sequence, _, bytes| replay.take(sequence, bytes),
                     &mut || {},
                 );
-                assert_eq!(replayed.expect("intact").recovered.records, batch.len() as u64);
+                assert_eq!(replayed.expect("intact").recovered.records, records);
                 replay.finish()
             },
             BatchSize::PerIteration,
@@ -111,5 +206,5 @@ fn replay(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, commit, replay);
+criterion_group!(benches, fdatasync, commit, replay);
 criterion_main!(benches);
