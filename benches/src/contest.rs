@@ -47,13 +47,15 @@ pub fn hold(
         signal_hook::flag::register(signal, stop.flag()).context("cannot listen for signals")?;
     }
     let mut standing = Standing::new(entrants.iter().map(|e| (e.letter(), e.what())));
+    for entrant in entrants {
+        if let Some(settings) = entrant.rehearse()? {
+            println!("({:2}) {settings}", entrant.letter());
+        }
+    }
     for number in 1..=terms.rounds {
         for entrant in entrants {
             let turn = entrant.turn(terms, &stop)?;
             ensure!(!turn.report.run.stopped_early, "stopped by a signal");
-            if let Some(settings) = turn.settings.as_ref().filter(|_| number == 1) {
-                println!("         ({:2}) {settings}", entrant.letter());
-            }
             let figures = Figures::of(&turn);
             println!("round {number}  ({:2}) {figures}", entrant.letter());
             standing.add(entrant.letter(), figures);

@@ -6,6 +6,7 @@ use anyhow::{Context as _, Result, ensure};
 use sluice_loadgen::{Report, Stop};
 
 use crate::contest::Terms;
+use crate::peer::{self, Peer};
 use crate::processor;
 use crate::server::{SKU, Server};
 use crate::service::{Fsync, PostgresServer, RedisServer, Service};
@@ -46,8 +47,6 @@ pub struct Turn {
     pub report: Report,
     /// Processor time that was used meanwhile.
     pub used: Used,
-    /// What the entrant's store says about itself, if it has one.
-    pub settings: Option<String>,
 }
 
 /// Processor time by process.
@@ -96,6 +95,22 @@ impl Entrant {
         }
     }
 
+    /// Sees that its store, if it has one, keeps the rules of an order; gives what the store says
+    /// about itself.
+    ///
+    /// # Errors
+    /// If the store cannot be started or does not keep them.
+    pub fn rehearse(self) -> Result<Option<String>> {
+        let Some(service) = self.service()? else { return Ok(None) };
+        let peer = match self {
+            Self::Postgres { .. } => Peer::Postgres,
+            _ => Peer::Redis,
+        };
+        let kept = peer::rehearse(peer, service.as_ref());
+        kept.with_context(|| format!("({}) in its rehearsal", self.letter()))?;
+        Ok(Some(service.settings()?))
+    }
+
     /// One turn. If it was stopped early, nothing is checked.
     ///
     /// # Errors
@@ -103,7 +118,6 @@ impl Entrant {
     /// what was answered.
     pub fn turn(self, terms: &Terms, stop: &Stop) -> Result<Turn> {
         let service = self.service()?;
-        let settings = service.as_ref().map(|service| service.settings()).transpose()?;
         if let Some(service) = &service {
             service.receive(SKU, PLENTY)?;
         }
@@ -120,7 +134,7 @@ impl Entrant {
                 right.with_context(|| format!("({}) after its turn", self.letter()))?;
             }
         }
-        Ok(Turn { report, used: after.since(&before), settings })
+        Ok(Turn { report, used: after.since(&before) })
     }
 
     /// Starts what its orders are kept in, if it does not keep them itself.

@@ -38,7 +38,7 @@ use store::{NewOrder, Placed, Store};
 
 pub use postgres::options as postgres_options;
 pub use redis::address as redis_address;
-pub use store::{AVAILABLE_PREFIX, ORDER_PREFIX, SCHEMA};
+pub use store::{AVAILABLE_PREFIX, ORDER_PREFIX, SCHEMA, rehearse};
 
 /// The key of the peers' tokens.
 pub const JWT_SECRET: &str = "a secret of benchmarks, 32 bytes";
@@ -75,7 +75,7 @@ pub struct PeerFlags {
     #[arg(long, hide = true)]
     pub peer: Option<Peer>,
     /// Redis' socket, or the folder of PostgreSQL's
-    #[arg(long, hide = true, default_value = "")]
+    #[arg(long, hide = true, default_value = "/nonexistent")]
     pub store: PathBuf,
     /// Connections to the store
     #[arg(long, hide = true, default_value_t = 1)]

@@ -111,7 +111,7 @@ impl Standing {
         median(ours.iter().zip(theirs).map(|(ours, theirs)| ours.per_s / theirs.per_s))
     }
 
-    /// A line for each ratio.
+    /// A line for each ratio, if there are any.
     ///
     /// # Panics
     /// As [`Standing::ratio`].
@@ -119,6 +119,9 @@ impl Standing {
         let lines = ratios.iter().map(|(ours, theirs)| {
             format!("  {:8} {:.3}\n", name(ours, theirs), self.ratio(ours, theirs))
         });
+        if ratios.is_empty() {
+            return String::new();
+        }
         std::iter::once("medians of the rounds' ratios:\n".to_owned()).chain(lines).collect()
     }
 
@@ -229,6 +232,7 @@ mod tests {
             })
         );
         assert!(standing.ratios_text(&[("b", "r")]).contains("b_per_r  2.000\n"));
+        assert_eq!(standing.ratios_text(&[]), "");
         assert!(standing.to_string().contains("(r )        50/s  theirs\n"));
     }
 }

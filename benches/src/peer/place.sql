@@ -1,5 +1,5 @@
 -- Places one order in one statement, which is a transaction: no row if too little is available, an
--- error if the key is known.
+-- error if there was enough and the key is known.
 WITH taken AS (
     UPDATE stock SET available = available - $5::bigint
     WHERE sku = $4::text AND available >= $5::bigint

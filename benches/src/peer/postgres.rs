@@ -55,14 +55,15 @@ impl Orders {
             .execute(&self.pool)
             .await;
         match placed {
-            Ok(done) if done.rows_affected() == 1 => Ok(Placed::New),
-            Ok(_) => Ok(Placed::SoldOut),
-            Err(sqlx::Error::Database(error)) if error.is_unique_violation() => {
-                let earlier = sqlx::query_scalar(EARLIER).bind(buyer).bind(key);
-                Ok(Placed::Earlier(earlier.fetch_one(&self.pool).await?))
-            }
-            Err(error) => Err(error.into()),
+            Ok(done) if done.rows_affected() == 1 => return Ok(Placed::New),
+            // A known key counts for more than what is left.
+            Ok(_) => {}
+            Err(sqlx::Error::Database(error)) if error.is_unique_violation() => {}
+            Err(error) => return Err(error.into()),
         }
+        let earlier = sqlx::query_scalar(EARLIER).bind(buyer).bind(key);
+        let earlier = earlier.fetch_optional(&self.pool).await?;
+        Ok(earlier.map_or(Placed::SoldOut, Placed::Earlier))
     }
 }
 
