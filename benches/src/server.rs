@@ -41,7 +41,7 @@ impl Server {
     /// # Errors
     /// If it does not start.
     pub fn peer<'a>(arguments: impl IntoIterator<Item = &'a str>) -> Result<Self> {
-        let mut command = Command::new(std::env::current_exe()?);
+        let mut command = bound(&std::env::current_exe()?);
         command.args(arguments);
         let (child, line) = start(&mut command)?;
         let address = line.strip_prefix("listening ").context("the peer's address")?;
@@ -58,7 +58,7 @@ impl Server {
         let program = std::env::current_exe()?.with_file_name("sluice");
         ensure!(program.exists(), "{} is not built: cargo build --release", program.display());
         let folder = tempfile::tempdir_in(on_a_disk())?;
-        let mut command = Command::new(program);
+        let mut command = bound(&program);
         command.arg("serve").arg("--data-dir").arg(folder.path());
         command.args(["--listen", "127.0.0.1:0", "--ops-listen", "127.0.0.1:0"]);
         let (child, line) = start(&mut command)?;
@@ -116,6 +116,13 @@ impl Server {
 /// Where data directories of benchmarks lie: on a disk, not in memory.
 pub fn on_a_disk() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../target")
+}
+
+/// `setpriv` runs the program, so that the kernel ends it if the contest is killed.
+fn bound(program: &Path) -> Command {
+    let mut command = Command::new("setpriv");
+    command.args(["--pdeathsig", "KILL"]).arg(program);
+    command
 }
 
 /// Starts a program and gives its first line.
