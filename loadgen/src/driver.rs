@@ -17,6 +17,7 @@ use rustix::time::{
 use crate::clock::{Clock, nanos};
 use crate::connection::{Arrived, Connection, State};
 use crate::error::{Error, Result};
+use crate::expiry::Waiting;
 use crate::http::{self, Answer};
 use crate::progress::{Phase, Progress, Tick};
 use crate::stop::Stop;
@@ -119,6 +120,11 @@ impl Driver {
         })
     }
 
+    /// The clock of all its times.
+    pub(crate) fn clock(&self) -> Clock {
+        self.clock
+    }
+
     /// Connections that are open.
     pub(crate) fn open_count(&self) -> usize {
         self.idle.len() + self.in_flight
@@ -142,6 +148,12 @@ impl Driver {
         watch: &mut Watch<'_>,
     ) -> Result<Drive> {
         self.drive_while(work, watch, |_, _| true)
+    }
+
+    /// Lets time pass, while idle connections are watched.
+    pub(crate) fn wait(&mut self, waiting: &mut Waiting, watch: &mut Watch<'_>) -> Result<()> {
+        self.drive_while(waiting, watch, |driver, waiting| !waiting.is_over(driver.clock.now_ns()))
+            .map(|_| ())
     }
 
     fn drive_while<W: Workload>(
@@ -176,7 +188,7 @@ impl Driver {
                 wake_ns = wake_ns.min(due_ns);
             }
             let before_ns = self.clock.now_ns();
-            self.wait(wake_ns, before_ns, &mut events)?;
+            self.sleep(wake_ns, before_ns, &mut events)?;
             waited_ns += self.clock.now_ns() - before_ns;
             for event in events.drain(..) {
                 self.on_event(event, work);
@@ -213,7 +225,7 @@ impl Driver {
         }
     }
 
-    fn wait(&mut self, wake_ns: u64, now_ns: u64, events: &mut Vec<epoll::Event>) -> Result<()> {
+    fn sleep(&mut self, wake_ns: u64, now_ns: u64, events: &mut Vec<epoll::Event>) -> Result<()> {
         let zero = Timespec { tv_sec: 0, tv_nsec: 0 };
         let poll = wake_ns <= now_ns;
         if !poll && self.armed_ns != wake_ns {
@@ -268,7 +280,7 @@ impl Driver {
                 Arrived::Nothing => return,
                 Arrived::End => return self.lose(index, Failure::Cut, work),
             };
-            let State::Busy { ticket, .. } = connection.state else {
+            let State::Busy { ticket, sent_ns } = connection.state else {
                 // Bytes that nobody asked for: the connection cannot be trusted.
                 return self.lose(index, Failure::BadAnswer, work);
             };
@@ -281,7 +293,7 @@ impl Driver {
                 Ok(Some((answer, length))) => {
                     let close = answer.close || length < bytes.len();
                     let now_ns = self.clock.now_ns();
-                    work.answered(Sent { ticket, now_ns }, &answer);
+                    work.answered(Sent { ticket, sent_ns, now_ns }, &answer);
                     self.in_flight -= 1;
                     if close {
                         connection.close(now_ns, false);
@@ -309,9 +321,9 @@ impl Driver {
         let now_ns = self.clock.now_ns();
         let connection = &mut self.connections[index as usize];
         match connection.state {
-            State::Busy { ticket, .. } => {
+            State::Busy { ticket, sent_ns } => {
                 self.in_flight -= 1;
-                work.failed(Sent { ticket, now_ns }, failure);
+                work.failed(Sent { ticket, sent_ns, now_ns }, failure);
             }
             State::Idle { .. } => self.idle.retain(|&other| other != index),
             State::Connecting { .. } => self.cost.connect_failures += 1,

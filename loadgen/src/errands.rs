@@ -32,7 +32,7 @@ pub(crate) trait Errand {
     /// Writes one.
     fn write(&self, item: usize, request: &mut Vec<u8>);
     /// Judges an answer.
-    fn judge(&mut self, item: usize, answer: &Answer<'_>) -> Verdict;
+    fn judge(&mut self, item: usize, sent: &Sent, answer: &Answer<'_>) -> Verdict;
     /// No final answer came.
     fn give_up(&mut self, item: usize);
 }
@@ -123,13 +123,13 @@ impl<E: Errand> Workload for Errands<'_, E> {
         };
         self.in_flight += 1;
         self.errand.write(item, request);
-        Ticket { number: item as u64, due_ns: now_ns }
+        Ticket { number: item as u64, due_ns: now_ns, follows: false }
     }
 
     fn answered(&mut self, sent: Sent, answer: &Answer<'_>) {
         self.in_flight -= 1;
         let item = sent.ticket.number as usize;
-        if self.errand.judge(item, answer) == Verdict::Again {
+        if self.errand.judge(item, &sent, answer) == Verdict::Again {
             let asked_ns = answer.retry_after_s.unwrap_or(0).saturating_mul(1_000_000_000);
             self.again(item, sent.now_ns, asked_ns);
         }
@@ -176,7 +176,7 @@ mod tests {
 
         fn write(&self, _item: usize, _request: &mut Vec<u8>) {}
 
-        fn judge(&mut self, item: usize, answer: &Answer<'_>) -> Verdict {
+        fn judge(&mut self, item: usize, _sent: &Sent, answer: &Answer<'_>) -> Verdict {
             if answer.status == 503 {
                 return Verdict::Again;
             }
@@ -213,7 +213,7 @@ mod tests {
     }
 
     fn at(number: u64) -> Sent {
-        Sent { ticket: Ticket { number, due_ns: 0 }, now_ns: 0 }
+        Sent { ticket: Ticket { number, due_ns: 0, follows: false }, sent_ns: 0, now_ns: 0 }
     }
 
     #[test]

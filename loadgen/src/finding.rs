@@ -26,6 +26,18 @@ pub enum Kind {
     RepeatNotMarked,
     /// A key never sent before, answered as a repeat.
     FreshKeyReplayed,
+    /// An order whose cancel was acknowledged and that is not cancelled.
+    CancelUndone,
+    /// A cancel refused although the order was, and stayed, reserved.
+    CancelRefused,
+    /// A cancelled order that nobody cancelled.
+    CancelledUnasked,
+    /// An order expired before its `expires_at`.
+    ExpiredEarly,
+    /// An order still reserved more than a second after its `expires_at`.
+    HeldTooLong,
+    /// Units of cancelled or expired orders that did not come back.
+    UnitsNotReturned,
     /// More units acknowledged than there were.
     Oversold,
     /// A buyer with more units than the limit.
@@ -55,6 +67,12 @@ impl Kind {
             Kind::KeyForgotten => "repeat of an accepted key refused",
             Kind::RepeatNotMarked => "repeat not marked as one",
             Kind::FreshKeyReplayed => "fresh key answered as a repeat",
+            Kind::CancelUndone => "acknowledged cancel not in force",
+            Kind::CancelRefused => "cancel of a reserved order refused",
+            Kind::CancelledUnasked => "order cancelled by nobody",
+            Kind::ExpiredEarly => "order expired before its time",
+            Kind::HeldTooLong => "order held beyond its time",
+            Kind::UnitsNotReturned => "units of ended orders did not come back",
             Kind::Oversold => "more units acknowledged than there were",
             Kind::BuyerOverLimit => "buyer over the limit",
             Kind::Unbalanced => "stock counters do not add up",

@@ -1,13 +1,14 @@
 //! The command line: flags and environment, made into a plan.
 
 use std::path::PathBuf;
-use std::str::FromStr;
-use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use sluice_loadgen::{
-    Arrivals, Endpoint, Error, Ops, Orders, Plan, Profile, Result, Secret, Secrets, Setup, Work,
+    Arrivals, Endpoint, Ops, Orders, Plan, Profile, Result, Secret, Secrets, Setup, Threshold,
+    Traffic, Work,
 };
+
+use crate::values::{number, percent, setting, spike, time};
 
 /// Drives load at a Sluice server and audits from outside what it acknowledged.
 #[derive(Debug, Parser)]
@@ -21,8 +22,11 @@ pub(crate) struct Flags {
 pub(crate) enum Command {
     /// Sends orders as planned, prints a report, and checks every acknowledged order
     ///
-    /// Exit codes: 0 done and nothing wrong; 1 the audit failed; 64 wrong flags; 69 the server cannot be
-    /// reached or is not ready for the run; 70 the system failed.
+    /// Exit codes: 0 done and nothing wrong; 1 the audit failed, or a --fail-if came true; 3 the result is not
+    /// valid, because the generator itself sent too late (--lag-max); 64 wrong flags; 69 the server cannot be
+    /// reached or is not ready for the run; 70 the system failed, or a result could not be written. A failed
+    /// audit counts before a result that is not valid (1), and that before a --fail-if (3): figures of a
+    /// late generator prove nothing, orders that are lost do.
     Run(Box<RunFlags>),
 }
 
@@ -45,7 +49,14 @@ pub(crate) struct RunFlags {
     /// How long orders are planned for: 500ms, 10s, 2m, 1h
     #[arg(long, value_name = "TIME", default_value = "10s", help_heading = "Load")]
     duration: String,
-    /// End the plan after this many orders
+    /// Traffic at the plain rate before the measured span: audited, but in no latency and no rate
+    #[arg(long, value_name = "TIME", default_value = "0s", help_heading = "Load")]
+    warm_up: String,
+    /// A crowd: quiet=10s,factor=20,decay=5s is 10 s at --rate, then 20 times as many at once, and what
+    /// is above --rate down to 1/e of it after each 5 s
+    #[arg(long, value_name = "SPIKE", help_heading = "Load")]
+    spike: Option<String>,
+    /// End the plan after this many orders, those of the warm-up included
     #[arg(long, value_parser = number::<u64>("1…1000000000"), value_name = "N", help_heading = "Load")]
     requests: Option<u64>,
     /// Connections kept open, one order at a time on each (1 … 20000)
@@ -78,6 +89,23 @@ pub(crate) struct RunFlags {
         help_heading = "Orders"
     )]
     buyers: u32,
+
+    /// Popularity of SKUs: draw them in proportion to 1 / rank^S (0 … 10); 0 draws all alike
+    #[arg(long, value_parser = number::<f64>("0…10"), allow_negative_numbers = true, value_name = "S", default_value_t = 0.0, help_heading = "Orders")]
+    zipf: f64,
+    /// Percent of orders that repeat the order before, with its key, right behind it: they must get the
+    /// same order
+    #[arg(long, value_parser = percent, allow_negative_numbers = true, value_name = "P", default_value_t = 0.0, help_heading = "Orders")]
+    retries: f64,
+    /// Percent of orders by the buyer of the order before, with another key: they must stay under the limit
+    #[arg(long, value_parser = percent, allow_negative_numbers = true, value_name = "P", default_value_t = 0.0, help_heading = "Orders")]
+    duplicates: f64,
+    /// Percent of accepted orders that are cancelled within a second, in addition to --rate
+    #[arg(long, value_parser = percent, allow_negative_numbers = true, value_name = "P", default_value_t = 0.0, help_heading = "Orders")]
+    cancels: f64,
+    /// Percent of accepted orders that are left to expire; the audit waits for them (--expiry-patience)
+    #[arg(long, value_parser = percent, allow_negative_numbers = true, value_name = "P", default_value_t = 0.0, help_heading = "Orders")]
+    abandons: f64,
 
     /// The key that the server checks buyers' tokens with
     #[arg(
@@ -151,6 +179,31 @@ pub(crate) struct RunFlags {
     #[arg(long, value_parser = number::<u32>("1…1000"), value_name = "N", default_value_t = 12, help_heading = "Audit")]
     attempts: u32,
 
+    /// How long to wait for abandoned orders to expire; if their holds last longer, they are read as they are
+    #[arg(long, value_name = "TIME", default_value = "30s", help_heading = "Audit")]
+    expiry_patience: String,
+
+    /// Fail (exit 1) if this comes true; may be repeated. p50 p90 p99 p99.9 max, also raw. and accepted.
+    /// replayed. refused. cancelled. before them, and lag (p99.9) in us, ms, s; rate and goodput in /s;
+    /// accepted refused failed errors in %; oversold and lost as numbers. With > >= < <=, as in 'p99>50ms'
+    #[arg(long, value_name = "CONDITION", help_heading = "Verdict")]
+    fail_if: Vec<String>,
+    /// The result is not valid (exit 3) if p99.9 of the lateness that is the generator's own fault reaches this
+    #[arg(long, value_name = "TIME", default_value = "1ms", help_heading = "Verdict")]
+    lag_max: String,
+
+    /// Write the whole report as JSON; `-`: to standard output, instead of the text
+    #[arg(long, value_name = "FILE", help_heading = "Results")]
+    pub(crate) json: Option<PathBuf>,
+    /// Write the distribution of latencies for HdrHistogram's plotters, in ms
+    #[arg(long, value_name = "FILE", help_heading = "Results")]
+    pub(crate) hgrm: Option<PathBuf>,
+    /// The same of raw latencies
+    #[arg(long, value_name = "FILE", help_heading = "Results")]
+    pub(crate) hgrm_raw: Option<PathBuf>,
+    /// How often stock is looked at during the run, for --json (100ms … 1h)
+    #[arg(long, value_name = "TIME", default_value = "1s", help_heading = "Results")]
+    stock_every: String,
     /// Show no progress
     #[arg(long)]
     pub(crate) quiet: bool,
@@ -170,15 +223,36 @@ impl RunFlags {
         let mut plan = Plan::new(target, Work::Orders(self.orders(secrets)?));
         plan.allow_remote = self.allow_remote;
         plan.profile = self.profile()?;
+        plan.warm_up = time("warm-up", &self.warm_up)?;
         plan.duration = time("duration", &self.duration)?;
+        plan.spike = self.spike.as_deref().map(spike).transpose()?;
         plan.requests_max = self.requests;
         plan.connections = self.connections;
         plan.patience.answer = time("timeout", &self.timeout)?;
         plan.patience.reach = time("settle-patience", &self.settle_patience)?;
+        plan.patience.expiry = time("expiry-patience", &self.expiry_patience)?;
         plan.patience.attempts_max = self.attempts;
+        plan.traffic = Traffic {
+            zipf: self.zipf,
+            retries_percent: self.retries,
+            duplicates_percent: self.duplicates,
+            cancels_percent: self.cancels,
+            abandons_percent: self.abandons,
+        };
+        plan.lag_max = time("lag-max", &self.lag_max)?;
+        if self.json.is_some() {
+            plan.stock_every = Some(time("stock-every", &self.stock_every)?);
+        }
+        plan.thresholds = self.thresholds()?;
         plan.seed = self.seed.unwrap_or(plan.seed);
         plan.check()?;
         Ok(plan)
+    }
+
+    fn thresholds(&self) -> Result<Vec<Threshold>> {
+        let read =
+            |text: &String| text.parse().map_err(|why: String| setting("fail-if", text, why));
+        self.fail_if.iter().map(read).collect()
     }
 
     fn profile(&self) -> Result<Profile> {
@@ -234,38 +308,11 @@ impl RunFlags {
     }
 }
 
-/// A whole number; what is none is told the range, which the plan checks.
-fn number<T: FromStr>(
-    range: &'static str,
-) -> impl Fn(&str) -> std::result::Result<T, String> + Clone + Send + Sync + 'static {
-    move |text| text.parse().map_err(|_| format!("must be {range}"))
-}
-
-/// A number with its unit: `500ms`, `10s`, `2m`, `1h`.
-fn time(key: &'static str, text: &str) -> Result<Duration> {
-    let bad = || setting(key, text, "must be a number with its unit: 500ms, 10s, 2m, 1h");
-    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
-    let (number, unit) = text.split_at(digits);
-    let number: u64 = number.parse().map_err(|_| bad())?;
-    let millis_each = match unit {
-        "ms" => 1,
-        "s" => 1_000,
-        "m" => 60_000,
-        "h" => 3_600_000,
-        _ => return Err(bad()),
-    };
-    number.checked_mul(millis_each).map(Duration::from_millis).ok_or_else(bad)
-}
-
-fn setting(key: &'static str, value: &(impl ToString + ?Sized), range: &str) -> Error {
-    Error::Setting { key, value: value.to_string(), range: range.to_owned() }
-}
-
 #[cfg(test)]
 mod tests {
-    use super::{Command, Flags, time};
+    use super::{Command, Flags};
     use clap::{CommandFactory as _, Parser as _};
-    use sluice_loadgen::{Error, Plan, Profile, Result, Work};
+    use sluice_loadgen::{Error, Plan, Profile, Result, Traffic, Work};
     use std::time::Duration;
 
     fn plan(flags: &[&str]) -> Result<Plan> {
@@ -281,17 +328,6 @@ mod tests {
     }
 
     #[test]
-    fn times_have_units() {
-        assert_eq!(time("duration", "500ms").unwrap(), Duration::from_millis(500));
-        assert_eq!(time("duration", "2m").unwrap(), Duration::from_secs(120));
-        for text in
-            ["", "10", "s", "-1s", "1.5s", "1d", "99999999999999999999s", "18446744073709551615h"]
-        {
-            assert!(time("duration", text).is_err(), "{text}");
-        }
-    }
-
-    #[test]
     fn flags_become_a_plan() {
         let plan =
             plan(&["--rate", "max", "--skus", "3", "--quantity", "2", "--seed", "7", "--no-audit"])
@@ -300,6 +336,37 @@ mod tests {
         assert_eq!((plan.profile, plan.seed), (Profile::ClosedLoop, 7));
         assert_eq!(orders.skus, ["sku-1", "sku-2", "sku-3"]);
         assert!(orders.quantity == 2 && !orders.audit);
+    }
+
+    #[test]
+    fn kinds_of_traffic_become_a_plan() {
+        let plan = plan(&[
+            "--warm-up=2s",
+            "--spike=quiet=3s,factor=20,decay=1s",
+            "--zipf=1.2",
+            "--retries=5%",
+            "--duplicates=2.5",
+            "--cancels=10",
+            "--abandons=20",
+            "--fail-if=p99>50ms",
+            "--fail-if=lost>0",
+            "--lag-max=500us",
+            "--json=report.json",
+        ])
+        .unwrap();
+        assert_eq!(plan.warm_up, Duration::from_secs(2));
+        assert_eq!(plan.spike.unwrap().factor, 20.0);
+        let expected = Traffic {
+            zipf: 1.2,
+            retries_percent: 5.0,
+            duplicates_percent: 2.5,
+            cancels_percent: 10.0,
+            abandons_percent: 20.0,
+        };
+        assert_eq!(plan.traffic, expected);
+        assert_eq!(plan.thresholds.len(), 2);
+        assert_eq!(plan.lag_max, Duration::from_micros(500));
+        assert_eq!(plan.stock_every, Some(Duration::from_secs(1)));
     }
 
     #[test]
@@ -317,6 +384,15 @@ mod tests {
             (["--target", "https://a"], "target"),
             (["--secrets", "/nonexistent/secrets.toml"], "secrets"),
             (["--stock", "0"], "stock"),
+            (["--warm-up", "1"], "warm-up"),
+            (["--spike", "20"], "spike"),
+            (["--zipf", "11"], "zipf"),
+            (["--retries", "101"], "retries"),
+            (["--duplicates", "-1"], "duplicates"),
+            (["--cancels", "100.1%"], "cancels"),
+            (["--fail-if", "p99"], "fail-if"),
+            (["--lag-max", "1"], "lag-max"),
+            (["--expiry-patience", "soon"], "expiry-patience"),
         ] {
             match plan(
                 &[&flags[..], &["--admin-token", "0123456789abcdef0123456789abcdef"]].concat(),

@@ -12,6 +12,30 @@ pub(crate) const DURATION: RangeInclusive<Duration> =
     Duration::from_millis(1)..=Duration::from_secs(86_400);
 /// Arrivals that one run may plan.
 pub(crate) const ARRIVALS_MAX: u64 = 1_000_000_000;
+/// How many times the plain rate a spike may come with.
+pub(crate) const SPIKE_FACTOR: RangeInclusive<f64> = 1.0..=1_000_000.0;
+/// How long a spike may take to decay to 1/e.
+pub(crate) const SPIKE_DECAY: RangeInclusive<Duration> =
+    Duration::from_millis(1)..=Duration::from_secs(86_400);
+/// How long a spike may let the plain rate last before it comes.
+pub(crate) const SPIKE_QUIET: RangeInclusive<Duration> =
+    Duration::ZERO..=Duration::from_secs(86_400);
+/// How long traffic may run before it is measured.
+pub(crate) const WARM_UP: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_secs(3_600);
+/// The exponent of the popularity of SKUs.
+pub(crate) const ZIPF: RangeInclusive<f64> = 0.0..=10.0;
+/// Shares of the traffic.
+pub(crate) const PERCENT: RangeInclusive<f64> = 0.0..=100.0;
+/// How many orders back the order before a retry or a duplicate is looked for.
+pub(crate) const LOOK_BACK_MAX: u64 = 1_024;
+/// The lateness of sending that a run may bear.
+pub(crate) const LAG_MAX: RangeInclusive<Duration> =
+    Duration::from_micros(1)..=Duration::from_secs(3_600);
+/// How often stock may be looked at during a run.
+pub(crate) const STOCK_EVERY: RangeInclusive<Duration> =
+    Duration::from_millis(100)..=Duration::from_secs(3_600);
+/// Thresholds of one run.
+pub(crate) const THRESHOLDS_MAX: usize = 100;
 /// Connections kept open.
 pub(crate) const CONNECTIONS: RangeInclusive<u32> = 1..=20_000;
 /// Buyers, each with a token in memory.
@@ -36,8 +60,6 @@ pub(crate) const JWT_SECRET_BYTES_MIN: usize = 32;
 pub(crate) const HEADERS_MAX: usize = 64;
 /// Bytes of one order id.
 pub(crate) const ORDER_ID_BYTES_MAX: usize = 31;
-/// The lateness of sending (p99.9) from which a run counts as late.
-pub(crate) const LAG_P999_US_MAX: u64 = 1_000;
 /// The share of time the generator may be busy before it counts as overloaded.
 pub(crate) const BUSY_PERCENT_MAX: f64 = 95.0;
 

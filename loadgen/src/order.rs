@@ -26,6 +26,8 @@ pub(crate) struct Order<'a> {
     currency: Cow<'a, str>,
     #[serde(borrow)]
     created_at: Cow<'a, str>,
+    #[serde(borrow, default)]
+    expires_at: Option<Cow<'a, str>>,
 }
 
 #[derive(Debug, Deserialize, Hash)]
@@ -58,6 +60,16 @@ impl<'a> Order<'a> {
         OrderId::new(&self.order_id)
     }
 
+    /// When it was made, in microseconds since 1970 of the server's time.
+    pub(crate) fn created_us(&self) -> Result<i64, String> {
+        read_time("created_at", &self.created_at)
+    }
+
+    /// When its hold ends, in microseconds since 1970 of the server's time; `None` unless it is reserved.
+    pub(crate) fn expires_us(&self) -> Result<Option<i64>, String> {
+        self.expires_at.as_deref().map(|text| read_time("expires_at", text)).transpose()
+    }
+
     /// What of the order is not what was asked for.
     pub(crate) fn differs_from_request(
         &self,
@@ -88,6 +100,12 @@ impl<'a> Order<'a> {
     pub(crate) fn takes_units(&self) -> bool {
         !matches!(&*self.status, "waiting" | "expired" | "cancelled" | "refunding" | "refunded")
     }
+}
+
+/// Reads a time as RFC 3339 writes it.
+fn read_time(field: &str, text: &str) -> Result<i64, String> {
+    let time: Result<jiff::Timestamp, _> = text.parse();
+    time.map(jiff::Timestamp::as_microsecond).map_err(|_| format!("{field} is no time"))
 }
 
 /// Hashes of the parts of an order that may never change.
@@ -127,7 +145,8 @@ pub(crate) struct OrderId {
 }
 
 impl OrderId {
-    fn new(text: &str) -> Option<OrderId> {
+    /// Reads an id that can be put into a path.
+    pub(crate) fn new(text: &str) -> Option<OrderId> {
         let fits = !text.is_empty() && text.len() <= ORDER_ID_BYTES_MAX;
         if !fits || !text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
         {
@@ -204,6 +223,18 @@ mod tests {
         assert_eq!(order.differs_from_request("bob", "iphone", 1), Some("buyer"));
         assert_eq!(order.differs_from_request("alice", "iphone", 2), Some("items"));
         assert_eq!(order.differs_from_request("alice", "case", 1), Some("items"));
+    }
+
+    #[test]
+    fn times_are_read_in_microseconds() {
+        let order = Order::read(ORDER.as_bytes()).unwrap();
+        let created = order.created_us().unwrap();
+        assert_eq!(created % 1_000_000, 12_000);
+        assert_eq!(order.expires_us(), Ok(Some(created + 600_000_000)));
+        let waiting = ORDER.replace(r#","expires_at":"2026-11-11T00:10:00.012Z""#, "");
+        assert_eq!(Order::read(waiting.as_bytes()).unwrap().expires_us(), Ok(None));
+        let broken = ORDER.replace("2026-11-11T00:10", "soon");
+        assert!(Order::read(broken.as_bytes()).unwrap().expires_us().is_err());
     }
 
     #[test]

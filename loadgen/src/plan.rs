@@ -4,11 +4,15 @@ use std::fmt::Display;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
+use crate::clock::nanos;
 use crate::endpoint::Endpoint;
 use crate::error::{Error, Result};
+use crate::intensity::{Intensity, Spike};
 use crate::limits::{self, Limits};
 use crate::schedule::Arrivals;
 use crate::secret::Secret;
+use crate::threshold::Threshold;
+use crate::traffic::Traffic;
 
 /// One run.
 #[derive(Clone, Debug)]
@@ -19,9 +23,13 @@ pub struct Plan {
     pub allow_remote: bool,
     /// When requests are sent.
     pub profile: Profile,
-    /// For how long requests are planned.
+    /// Traffic at the plain rate before the measured span: audited, but in no latency and no rate.
+    pub warm_up: Duration,
+    /// For how long requests are planned and measured.
     pub duration: Duration,
-    /// How many requests are planned at most.
+    /// A crowd that comes at one moment of the measured span; open loops only.
+    pub spike: Option<Spike>,
+    /// How many requests are planned at most, those of the warm-up included.
     pub requests_max: Option<u64>,
     /// Connections kept open; one request at a time on each.
     pub connections: u32,
@@ -29,6 +37,14 @@ pub struct Plan {
     pub patience: Patience,
     /// What is sent.
     pub work: Work,
+    /// Who sends it: shares of buyers who do more than order once.
+    pub traffic: Traffic,
+    /// The lateness of sending (p99.9, by the generator's own fault) from which the result is not valid.
+    pub lag_max: Duration,
+    /// How often stock is looked at while orders are sent, over a connection of its own; `None` is never.
+    pub stock_every: Option<Duration>,
+    /// What the run is to be failed for.
+    pub thresholds: Vec<Threshold>,
     /// Decides arrivals and the choice of SKU; the same seed plans the same run.
     pub seed: u64,
     /// Letters and digits that set this run's buyers, keys and lots apart from every other run's.
@@ -58,6 +74,8 @@ pub struct Patience {
     pub answer: Duration,
     /// For a server that cannot be reached, while outcomes are settled and orders audited.
     pub reach: Duration,
+    /// For the deadlines of abandoned orders, before the audit reads them; later ones are not waited for.
+    pub expiry: Duration,
     /// How often one request is sent at most until its outcome is known.
     pub attempts_max: u32,
 }
@@ -137,15 +155,22 @@ impl Plan {
             target,
             allow_remote: false,
             profile: Profile::OpenLoop { rate_per_s: 1_000.0, arrivals: Arrivals::Poisson },
+            warm_up: Duration::ZERO,
             duration: Duration::from_secs(10),
+            spike: None,
             requests_max: None,
             connections: 256,
             patience: Patience {
                 answer: Duration::from_secs(5),
                 reach: Duration::from_secs(30),
+                expiry: Duration::from_secs(30),
                 attempts_max: 12,
             },
             work,
+            traffic: Traffic::default(),
+            lag_max: Duration::from_millis(1),
+            stock_every: None,
+            thresholds: Vec::new(),
             seed: random,
             run_id: crate::run_id::name(random),
             limits: Limits::DEFAULT,
@@ -154,16 +179,16 @@ impl Plan {
 
     /// Names the first setting that is not allowed.
     pub fn check(&self) -> Result<()> {
-        if let Profile::OpenLoop { rate_per_s, .. } = self.profile {
-            within("rate", &rate_per_s, &limits::RATE_PER_S, "requests a second (or max)")?;
-            let planned = (rate_per_s * self.duration.as_secs_f64()) as u64;
-            if planned.min(self.requests_max.unwrap_or(u64::MAX)) > limits::ARRIVALS_MAX {
-                let range =
-                    format!("rate × duration must be at most {} requests", limits::ARRIVALS_MAX);
-                return Err(Error::setting("duration", &format!("{:?}", self.duration), range));
-            }
-        }
+        within_time("warm-up", self.warm_up, &limits::WARM_UP)?;
         within_time("duration", self.duration, &limits::DURATION)?;
+        self.check_rate()?;
+        within_time("lag-max", self.lag_max, &limits::LAG_MAX)?;
+        if let Some(every) = self.stock_every {
+            within_time("stock-every", every, &limits::STOCK_EVERY)?;
+        }
+        within_time("expiry-patience", self.patience.expiry, &limits::PATIENCE)?;
+        self.traffic.check()?;
+        self.check_audited()?;
         within_time("timeout", self.patience.answer, &limits::PATIENCE)?;
         within_time("settle-patience", self.patience.reach, &limits::PATIENCE)?;
         within("attempts", &self.patience.attempts_max, &limits::ATTEMPTS, "")?;
@@ -185,6 +210,77 @@ impl Plan {
             Work::Orders(orders) => orders.check(),
             Work::Fixed(fixed) => fixed.check(),
         }
+    }
+}
+
+impl Plan {
+    fn check_rate(&self) -> Result<()> {
+        let Profile::OpenLoop { rate_per_s, .. } = self.profile else {
+            return match self.spike {
+                None => Ok(()),
+                Some(_) => {
+                    Err(Error::setting("spike", "given", "needs a rate to multiply, not max"))
+                }
+            };
+        };
+        within("rate", &rate_per_s, &limits::RATE_PER_S, "requests a second (or max)")?;
+        if let Some(spike) = self.spike {
+            within("spike factor", &spike.factor, &limits::SPIKE_FACTOR, "times the rate")?;
+            within_time("spike quiet", spike.quiet, &limits::SPIKE_QUIET)?;
+            within_time("spike decay", spike.decay, &limits::SPIKE_DECAY)?;
+            if !limits::RATE_PER_S.contains(&(rate_per_s * spike.factor)) {
+                let range = format!(
+                    "rate × factor must be at most {} requests a second",
+                    limits::RATE_PER_S.end()
+                );
+                return Err(Error::setting("spike factor", &spike.factor, range));
+            }
+            if spike.quiet >= self.duration {
+                let range = "must be shorter than the duration, or the crowd never comes";
+                return Err(Error::setting("spike quiet", &format!("{:?}", spike.quiet), range));
+            }
+        }
+        let end_ns = nanos(self.warm_up.saturating_add(self.duration)) as f64;
+        let planned = self.intensity(rate_per_s).expected(end_ns) as u64;
+        if planned.min(self.requests_max.unwrap_or(u64::MAX)) > limits::ARRIVALS_MAX {
+            let range =
+                format!("rate × duration must be at most {} requests", limits::ARRIVALS_MAX);
+            return Err(Error::setting("duration", &format!("{:?}", self.duration), range));
+        }
+        Ok(())
+    }
+
+    /// What only an audit, or only a plan of arrivals, can tell needs one.
+    fn check_audited(&self) -> Result<()> {
+        if self.thresholds.len() > limits::THRESHOLDS_MAX {
+            let range = format!("may be given {} times", limits::THRESHOLDS_MAX);
+            return Err(Error::setting("fail-if", &self.thresholds.len(), range));
+        }
+        for threshold in &self.thresholds {
+            if threshold.needs_plan() && self.profile == Profile::ClosedLoop {
+                return Err(Error::setting("fail-if", threshold, "needs a rate, not max"));
+            }
+        }
+        let audits = matches!(&self.work, Work::Orders(orders) if orders.audit);
+        if audits {
+            return Ok(());
+        }
+        for (key, percent) in
+            [("cancels", self.traffic.cancels_percent), ("abandons", self.traffic.abandons_percent)]
+        {
+            if percent > 0.0 {
+                return Err(Error::setting(key, &percent, "needs the audit"));
+            }
+        }
+        match self.thresholds.iter().find(|threshold| threshold.needs_audit()) {
+            Some(threshold) => Err(Error::setting("fail-if", threshold, "needs the audit")),
+            None => Ok(()),
+        }
+    }
+
+    /// The rate over time, from the beginning of the warm-up.
+    pub(crate) fn intensity(&self, rate_per_s: f64) -> Intensity {
+        Intensity::new(rate_per_s, self.spike, self.warm_up)
     }
 }
 
@@ -271,7 +367,8 @@ fn range_text<T: Display>(range: &RangeInclusive<T>, unit: &str) -> String {
     format!("must be {}…{}{space}{unit}", range.start(), range.end())
 }
 
-fn within<T: PartialOrd + Display>(
+/// Names a setting that is outside its range.
+pub(crate) fn within<T: PartialOrd + Display>(
     key: &'static str,
     value: &T,
     range: &RangeInclusive<T>,
@@ -297,11 +394,15 @@ mod tests {
     use super::{Fixed, Ops, Orders, Plan, Profile, Setup, Work};
     use crate::endpoint::Endpoint;
     use crate::error::Error;
+    use crate::intensity::Spike;
     use crate::schedule::Arrivals;
     use crate::secret::Secret;
     use std::time::Duration;
 
     type Spoil = fn(&mut Plan);
+
+    const SPIKE: Spike =
+        Spike { quiet: Duration::from_secs(1), factor: 20.0, decay: Duration::from_secs(5) };
 
     fn plan() -> Plan {
         let orders = Orders {
@@ -340,7 +441,7 @@ mod tests {
 
     #[test]
     fn each_wrong_setting_is_named_with_its_range() {
-        let wrong: [(&str, Spoil); 18] = [
+        let wrong: [(&str, Spoil); 31] = [
             ("rate", |plan| {
                 plan.profile = Profile::OpenLoop { rate_per_s: 0.0, arrivals: Arrivals::Even }
             }),
@@ -351,6 +452,33 @@ mod tests {
             ("duration", |plan| {
                 plan.profile = Profile::OpenLoop { rate_per_s: 1e6, arrivals: Arrivals::Even };
                 plan.duration = Duration::from_secs(86_400);
+            }),
+            ("warm-up", |plan| plan.warm_up = Duration::from_secs(3_601)),
+            ("spike", |plan| {
+                plan.profile = Profile::ClosedLoop;
+                plan.spike = Some(SPIKE);
+            }),
+            ("spike factor", |plan| plan.spike = Some(Spike { factor: 0.5, ..SPIKE })),
+            ("spike factor", |plan| plan.spike = Some(Spike { factor: 1_001.0, ..SPIKE })),
+            ("spike quiet", |plan| {
+                plan.spike = Some(Spike { quiet: Duration::from_secs(10), ..SPIKE });
+            }),
+            ("spike decay", |plan| plan.spike = Some(Spike { decay: Duration::ZERO, ..SPIKE })),
+            ("lag-max", |plan| plan.lag_max = Duration::ZERO),
+            ("stock-every", |plan| plan.stock_every = Some(Duration::ZERO)),
+            ("expiry-patience", |plan| plan.patience.expiry = Duration::ZERO),
+            ("retries", |plan| plan.traffic.retries_percent = 101.0),
+            ("cancels", |plan| {
+                plan.traffic.cancels_percent = 1.0;
+                orders(plan).audit = false;
+            }),
+            ("fail-if", |plan| {
+                plan.thresholds.push("lost>0".parse().unwrap());
+                orders(plan).audit = false;
+            }),
+            ("fail-if", |plan| {
+                plan.thresholds.push("lag>1ms".parse().unwrap());
+                plan.profile = Profile::ClosedLoop;
             }),
             ("timeout", |plan| plan.patience.answer = Duration::ZERO),
             ("settle-patience", |plan| {

@@ -1,22 +1,26 @@
-//! How a run tells that it goes on: the trait, and the bar on a terminal.
+//! How a run tells that it goes on: the trait, and what is told.
 //!
 //! Progress is for people; nothing is decided by it.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
-use indicatif::{ProgressBar, ProgressStyle};
-
 use crate::clock::seconds;
+use crate::series::Second;
 
 /// What a run is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {
     /// Opening connections.
     Connect,
+    /// Sending what is not measured yet.
+    WarmUp,
     /// Sending what was planned.
     Rush,
     /// Asking again for outcomes that are unknown.
     Settle,
+    /// Waiting for the deadlines of abandoned orders.
+    Expiry,
     /// Reading acknowledged orders back.
     ReadBack,
     /// Repeating acknowledged requests with the same key.
@@ -28,8 +32,10 @@ impl Phase {
     pub fn name(self) -> &'static str {
         match self {
             Phase::Connect => "connecting",
+            Phase::WarmUp => "warming up",
             Phase::Rush => "rush",
             Phase::Settle => "settling",
+            Phase::Expiry => "holds end",
             Phase::ReadBack => "reading back",
             Phase::Repeat => "repeating",
         }
@@ -37,7 +43,7 @@ impl Phase {
 }
 
 /// How far a phase has come.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Tick {
     /// The phase.
     pub phase: Phase,
@@ -45,19 +51,47 @@ pub struct Tick {
     pub done: u64,
     /// Of how many, where that is known.
     pub total: Option<u64>,
-    /// Time since the phase began.
+    /// Time since the phase began; a rush begins with its warm-up.
     pub elapsed: Duration,
+    /// How long the phase lasts, where time ends it.
+    pub whole: Option<Duration>,
     /// Orders accepted so far.
     pub accepted: u64,
     /// Orders refused so far.
     pub refused: u64,
     /// Outcomes not known so far.
     pub unknown: u64,
+    /// Refusals so far, by code.
+    pub refusals: BTreeMap<String, u64>,
+    /// The last second of the rush that is over.
+    pub last_second: Option<Second>,
 }
 
 impl Tick {
     pub(crate) fn at(phase: Phase, done: u64, total: Option<u64>) -> Tick {
-        Tick { phase, done, total, elapsed: Duration::ZERO, accepted: 0, refused: 0, unknown: 0 }
+        Tick {
+            phase,
+            done,
+            total,
+            elapsed: Duration::ZERO,
+            whole: None,
+            accepted: 0,
+            refused: 0,
+            unknown: 0,
+            refusals: BTreeMap::new(),
+            last_second: None,
+        }
+    }
+
+    /// How much of the phase is over, from 0 to 1, where that is known.
+    pub fn share(&self) -> Option<f64> {
+        let by_count = self.total.map(|total| self.done as f64 / total.max(1) as f64);
+        let by_time = self
+            .whole
+            .map(|whole| self.elapsed.as_secs_f64() / whole.as_secs_f64().max(f64::MIN_POSITIVE));
+        // Whichever ends the phase first.
+        let share = by_count.into_iter().chain(by_time).reduce(f64::max)?;
+        Some(share.clamp(0.0, 1.0))
     }
 }
 
@@ -73,61 +107,6 @@ pub struct Silent;
 
 impl Progress for Silent {
     fn tick(&mut self, _tick: &Tick) {}
-}
-
-/// A line on the terminal, taken away when dropped; nothing where standard error is no terminal.
-pub struct Bar {
-    bar: ProgressBar,
-    last_done: (Phase, u64, Duration),
-}
-
-impl Bar {
-    /// A bar on standard error.
-    pub fn new() -> Bar {
-        let bar = ProgressBar::new(0);
-        if let Ok(style) = ProgressStyle::with_template("{prefix:>12} [{bar:30}] {msg}") {
-            bar.set_style(style.progress_chars("=> "));
-        }
-        Bar { bar, last_done: (Phase::Connect, 0, Duration::ZERO) }
-    }
-}
-
-impl Drop for Bar {
-    fn drop(&mut self) {
-        self.bar.finish_and_clear();
-    }
-}
-
-impl Default for Bar {
-    fn default() -> Bar {
-        Bar::new()
-    }
-}
-
-impl Progress for Bar {
-    fn tick(&mut self, tick: &Tick) {
-        let (phase, done, at) = self.last_done;
-        let (done, at) = if phase == tick.phase { (done, at) } else { (0, Duration::ZERO) };
-        let passed_s = tick.elapsed.saturating_sub(at).as_secs_f64();
-        let rate =
-            if passed_s > 0.0 { tick.done.saturating_sub(done) as f64 / passed_s } else { 0.0 };
-        self.last_done = (tick.phase, tick.done, tick.elapsed);
-        self.bar.set_prefix(tick.phase.name());
-        self.bar.set_length(tick.total.unwrap_or(0).max(1));
-        self.bar.set_position(tick.done);
-        let message = match tick.phase {
-            Phase::Rush => format!(
-                "{:.0} s  {} answered ({rate:.0}/s)  {} accepted  {} refused  {} unknown",
-                tick.elapsed.as_secs_f64(),
-                tick.done,
-                tick.accepted,
-                tick.refused,
-                tick.unknown
-            ),
-            _ => format!("{} of {}", tick.done, tick.total.unwrap_or(0)),
-        };
-        self.bar.set_message(message);
-    }
 }
 
 /// The time between two readings of the clock.

@@ -7,15 +7,20 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::clock::seconds;
+use crate::distribution::Distribution;
 use crate::driver::Drive;
 use crate::finding::{Finding, Kind};
 use crate::limits;
 use crate::plan::{Plan, Profile, Work};
 use crate::rush::Rushed;
+use crate::sampler::StockSamples;
 use crate::schedule::Arrivals;
+use crate::series::Second;
 use crate::settle::Settled;
 use crate::stock::SkuStock;
-use crate::tally::Quantiles;
+use crate::tally::{Latencies, Latency, Quantiles, Tally};
+use crate::threshold::Judged;
+use crate::traffic::Traffic;
 use crate::workload::Failure;
 
 /// What a run found out.
@@ -27,6 +32,16 @@ pub struct Report {
     pub sending: Sending,
     /// What came back.
     pub answers: Answers,
+    /// What the warm-up sent and got; in none of the figures above, but in the audit. Absent without a warm-up.
+    pub warm_up: Option<WarmUp>,
+    /// How long answers to orders took, point by point, from when each was due; absent where none came.
+    pub distribution: Option<Distribution>,
+    /// The same from when each was sent.
+    pub raw_distribution: Option<Distribution>,
+    /// The rush second by second, the warm-up included.
+    pub seconds: Vec<Second>,
+    /// Stock while the rush was on, if it was looked at.
+    pub stock_samples: Option<StockSamples>,
     /// Buyers with at least one order; absent where no orders were sent.
     pub buyers_served: Option<u64>,
     /// What became of unknown outcomes; absent where they were not asked for again.
@@ -35,6 +50,8 @@ pub struct Report {
     pub stock: Vec<SkuStock>,
     /// The audit from outside, if it was asked for.
     pub audit: Option<Audit>,
+    /// What the run was to be failed for, each with its verdict.
+    pub thresholds: Vec<Judged>,
 }
 
 /// What was asked for.
@@ -48,7 +65,11 @@ pub struct Run {
     pub rate_asked_per_s: Option<f64>,
     /// How arrivals were drawn; absent in a closed loop.
     pub arrivals: Option<Arrivals>,
-    /// For how long requests were planned.
+    /// A crowd that came at one moment, if one was planned.
+    pub spike: Option<SpikeAsked>,
+    /// Seconds of traffic before the measured span.
+    pub warm_up_s: f64,
+    /// For how long requests were planned and measured.
     pub duration_s: f64,
     /// How many requests were planned at most.
     pub requests_max: Option<u64>,
@@ -58,8 +79,21 @@ pub struct Run {
     pub seed: u64,
     /// What was sent.
     pub work: WorkSent,
+    /// Shares of buyers who did more than order once.
+    pub traffic: Traffic,
     /// The rush was ended early by request.
     pub stopped_early: bool,
+}
+
+/// A crowd that came at one moment.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SpikeAsked {
+    /// Seconds of the measured span before it.
+    pub quiet_s: f64,
+    /// How many times the plain rate it came with.
+    pub factor: f64,
+    /// Seconds after which what it added was down to 1/e.
+    pub decay_s: f64,
 }
 
 /// What was sent.
@@ -88,7 +122,7 @@ pub enum WorkSent {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Timeliness {
-    /// They were: all of them, and p99.9 of the lateness was below a millisecond.
+    /// They were: all of them, and p99.9 of the lateness was within the bound.
     OnTime,
     /// They were not: every connection was waiting for its answer.
     ConnectionsBusy,
@@ -114,6 +148,10 @@ pub struct Sending {
     pub window_s: f64,
     /// Requests sent, over that time.
     pub offered_per_s: f64,
+    /// Cancels sent because an order was accepted; not among the requests above.
+    pub cancels_sent: u64,
+    /// The lateness (p99.9, by the generator's own fault) from which the result is not valid, in microseconds.
+    pub lag_max_us: u64,
     /// How late requests were sent after they were due; absent in a closed loop.
     pub lag: Option<Quantiles>,
     /// The part of it that passed while a connection was free: the generator's own fault.
@@ -143,6 +181,10 @@ pub struct Answers {
     pub accepted: u64,
     /// Those, over that time.
     pub goodput_per_s: f64,
+    /// Retries answered with the order that their key had made.
+    pub replayed: u64,
+    /// Orders cancelled as asked.
+    pub cancelled: u64,
     /// Refusals: 4xx and 503, nothing happened.
     pub refused: u64,
     /// 500, 502, 504, and requests without an answer: something may have happened.
@@ -155,16 +197,53 @@ pub struct Answers {
     pub refusals: BTreeMap<String, u64>,
     /// Requests without an answer, by kind.
     pub errors: BTreeMap<Failure, u64>,
+    /// From due to answered, of all answers to orders.
+    pub latency_all: Option<Quantiles>,
     /// From due to answered, of what was accepted.
     pub latency_accepted: Option<Quantiles>,
+    /// From due to answered, of retries that got the order of their key.
+    pub latency_replayed: Option<Quantiles>,
     /// From due to answered, of what was refused.
     pub latency_refused: Option<Quantiles>,
+    /// From due to answered, of cancels.
+    pub latency_cancelled: Option<Quantiles>,
     /// From due to answered, of the other answers.
     pub latency_other: Option<Quantiles>,
+    /// From sent to answered, of all answers to orders.
+    pub raw_latency_all: Option<Quantiles>,
+    /// From sent to answered, of what was accepted.
+    pub raw_latency_accepted: Option<Quantiles>,
+    /// From sent to answered, of retries that got the order of their key.
+    pub raw_latency_replayed: Option<Quantiles>,
+    /// From sent to answered, of what was refused.
+    pub raw_latency_refused: Option<Quantiles>,
+    /// From sent to answered, of cancels.
+    pub raw_latency_cancelled: Option<Quantiles>,
+    /// From sent to answered, of the other answers.
+    pub raw_latency_other: Option<Quantiles>,
+}
+
+/// What a warm-up sent and got.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WarmUp {
+    /// Requests sent.
+    pub sent: u64,
+    /// Orders accepted.
+    pub accepted: u64,
+    /// Retries answered with the order that their key had made.
+    pub replayed: u64,
+    /// Orders cancelled as asked.
+    pub cancelled: u64,
+    /// Orders refused.
+    pub refused: u64,
+    /// Outcomes that were not known.
+    pub unknown: u64,
+    /// Answers that the contract does not know.
+    pub unexpected: u64,
 }
 
 /// What the audit from outside found.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Audit {
     /// Nothing was found wrong, and nothing stayed unchecked.
     pub passed: bool,
@@ -178,6 +257,16 @@ pub struct Audit {
     pub by_status: BTreeMap<String, u64>,
     /// The most units of one SKU that one buyer has.
     pub units_per_buyer_max: u64,
+    /// Cancels acknowledged, those of the warm-up included.
+    pub cancels: u64,
+    /// Of those orders, found cancelled.
+    pub cancelled_found: u64,
+    /// Cancels whose outcome is not known; their orders may be either.
+    pub cancels_unknown: u64,
+    /// Orders left to expire.
+    pub abandoned: u64,
+    /// Of those, found expired, none before its time unless that is among the findings.
+    pub abandoned_expired: u64,
     /// What is wrong.
     pub findings: BTreeMap<Kind, Finding>,
     /// What the audit could not see.
@@ -190,6 +279,19 @@ impl Report {
         self.audit.as_ref().is_some_and(|audit| !audit.passed)
     }
 
+    /// Whether the generator itself sent too late, so that its latencies are not the server's.
+    pub fn is_invalid(&self) -> bool {
+        matches!(
+            self.sending.timeliness,
+            Timeliness::GeneratorOverloaded | Timeliness::GeneratorHeldUp
+        )
+    }
+
+    /// Whether something came true that the run was to be failed for.
+    pub fn threshold_failed(&self) -> bool {
+        self.thresholds.iter().any(|judged| judged.failed)
+    }
+
     pub(crate) fn new(
         plan: &Plan,
         rushed: Rushed,
@@ -197,14 +299,21 @@ impl Report {
         connections_at_start: usize,
         stopped: bool,
     ) -> Report {
+        let orders = rushed.tally.latencies.orders();
         Report {
             run: Run::new(plan, stopped),
             sending: Sending::new(plan, &rushed, drive, connections_at_start),
-            answers: Answers::new(rushed),
+            warm_up: (!plan.warm_up.is_zero()).then(|| WarmUp::new(rushed.warm_sent, &rushed.warm)),
+            distribution: Distribution::of(&orders.corrected),
+            raw_distribution: Distribution::of(&orders.raw),
+            answers: Answers::new(rushed.tally, &orders, seconds(rushed.answering_ns)),
+            seconds: rushed.seconds,
+            stock_samples: None,
             buyers_served: None,
             settled: None,
             stock: Vec::new(),
             audit: None,
+            thresholds: Vec::new(),
         }
     }
 }
@@ -230,11 +339,18 @@ impl Run {
             target: plan.target.to_string(),
             rate_asked_per_s,
             arrivals,
+            spike: plan.spike.map(|spike| SpikeAsked {
+                quiet_s: spike.quiet.as_secs_f64(),
+                factor: spike.factor,
+                decay_s: spike.decay.as_secs_f64(),
+            }),
+            warm_up_s: plan.warm_up.as_secs_f64(),
             duration_s: plan.duration.as_secs_f64(),
             requests_max: plan.requests_max,
             connections: plan.connections,
             seed: plan.seed,
             work,
+            traffic: plan.traffic,
             stopped_early,
         }
     }
@@ -246,9 +362,10 @@ impl Sending {
         let (lag, own_lag) = (rushed.lag.quantiles(), rushed.own_lag.quantiles());
         let busy_percent = 100.0 * per(drive.busy_ns as f64, drive.elapsed_ns as f64);
         let window_s = seconds(rushed.sending_ns);
+        let lag_max_us = plan.lag_max.as_micros() as u64;
         let timeliness = match plan.profile {
             Profile::ClosedLoop => Timeliness::NotPlanned,
-            Profile::OpenLoop { .. } => judge(never_sent, lag, own_lag, busy_percent),
+            Profile::OpenLoop { .. } => judge(never_sent, lag, own_lag, busy_percent, lag_max_us),
         };
         Sending {
             planned: rushed.planned,
@@ -256,6 +373,8 @@ impl Sending {
             never_sent,
             window_s,
             offered_per_s: per(rushed.sent as f64, window_s),
+            cancels_sent: rushed.follow_ups,
+            lag_max_us,
             lag,
             own_lag,
             busy_percent,
@@ -272,10 +391,9 @@ fn judge(
     lag: Option<Quantiles>,
     own_lag: Option<Quantiles>,
     busy_percent: f64,
+    lag_max_us: u64,
 ) -> Timeliness {
-    let late = |times: Option<Quantiles>| {
-        times.is_some_and(|times| times.p999_us >= limits::LAG_P999_US_MAX)
-    };
+    let late = |times: Option<Quantiles>| times.is_some_and(|times| times.p999_us >= lag_max_us);
     if never_sent == 0 && !late(lag) {
         Timeliness::OnTime
     } else if busy_percent >= limits::BUSY_PERCENT_MAX {
@@ -288,24 +406,65 @@ fn judge(
 }
 
 impl Answers {
-    fn new(rushed: Rushed) -> Answers {
-        let window_s = seconds(rushed.answering_ns);
-        let tally = rushed.tally;
+    fn new(tally: Tally, orders: &Latency, window_s: f64) -> Answers {
+        let Latencies { accepted, replayed, refused, cancelled, other } = &tally.latencies;
         Answers {
             count: tally.answers,
             window_s,
             answered_per_s: per(tally.answers as f64, window_s),
             accepted: tally.accepted,
             goodput_per_s: per(tally.accepted as f64, window_s),
+            replayed: tally.replayed,
+            cancelled: tally.cancelled,
             refused: tally.refused,
             unknown: tally.unknown,
             unexpected: tally.unexpected,
-            latency_accepted: tally.accepted_times.quantiles(),
-            latency_refused: tally.refused_times.quantiles(),
-            latency_other: tally.other_times.quantiles(),
+            latency_all: orders.corrected.quantiles(),
+            latency_accepted: accepted.corrected.quantiles(),
+            latency_replayed: replayed.corrected.quantiles(),
+            latency_refused: refused.corrected.quantiles(),
+            latency_cancelled: cancelled.corrected.quantiles(),
+            latency_other: other.corrected.quantiles(),
+            raw_latency_all: orders.raw.quantiles(),
+            raw_latency_accepted: accepted.raw.quantiles(),
+            raw_latency_replayed: replayed.raw.quantiles(),
+            raw_latency_refused: refused.raw.quantiles(),
+            raw_latency_cancelled: cancelled.raw.quantiles(),
+            raw_latency_other: other.raw.quantiles(),
             by_status: tally.by_status,
             refusals: tally.refusals,
             errors: tally.errors,
+        }
+    }
+
+    /// Each kind of answer with its latencies: from when it was due, and from when it was sent.
+    pub fn latencies(&self) -> [(&'static str, Option<Quantiles>, Option<Quantiles>); 6] {
+        [
+            ("all orders", self.latency_all, self.raw_latency_all),
+            ("accepted", self.latency_accepted, self.raw_latency_accepted),
+            ("replayed", self.latency_replayed, self.raw_latency_replayed),
+            ("refused", self.latency_refused, self.raw_latency_refused),
+            ("cancelled", self.latency_cancelled, self.raw_latency_cancelled),
+            ("other", self.latency_other, self.raw_latency_other),
+        ]
+    }
+
+    /// Requests whose end is known here: answered, or given up.
+    pub(crate) fn ended(&self) -> u64 {
+        self.count + self.errors.values().sum::<u64>()
+    }
+}
+
+impl WarmUp {
+    fn new(sent: u64, tally: &Tally) -> WarmUp {
+        WarmUp {
+            sent,
+            accepted: tally.accepted,
+            replayed: tally.replayed,
+            cancelled: tally.cancelled,
+            refused: tally.refused,
+            unknown: tally.unknown,
+            unexpected: tally.unexpected,
         }
     }
 }
@@ -315,9 +474,33 @@ fn per(amount: f64, whole: f64) -> f64 {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::{Timeliness, judge};
+pub(crate) mod tests {
+    use super::{Audit, Report, Timeliness, judge};
+    use crate::driver::Drive;
+    use crate::endpoint::Endpoint;
+    use crate::plan::{Fixed, Plan, Work};
+    use crate::rush::Rush;
+    use crate::subject::Repeating;
     use crate::tally::Quantiles;
+
+    /// A report of a run that sent nothing, with an audit that passed.
+    pub(crate) fn report() -> Report {
+        let fixed = Fixed {
+            method: "GET".to_owned(),
+            path: "/".to_owned(),
+            headers: Vec::new(),
+            body: Vec::new(),
+            expected: vec![200],
+        };
+        let target = Endpoint::parse("target", "http://127.0.0.1:1").unwrap();
+        let mut plan = Plan::new(target, Work::Fixed(fixed.clone()));
+        (plan.seed, plan.run_id) = (1, "run".to_owned());
+        let mut subject = Repeating::new(&plan, &fixed);
+        let rushed = Rush::new(&plan, &mut subject).finish();
+        let mut report = Report::new(&plan, rushed, Drive::default(), 1, false);
+        report.audit = Some(Audit { passed: true, ..Audit::default() });
+        report
+    }
 
     fn p999(p999_us: u64) -> Option<Quantiles> {
         Some(Quantiles { count: 1, p50_us: 1, p90_us: 1, p99_us: 1, p999_us, max_us: p999_us })
@@ -325,11 +508,12 @@ mod tests {
 
     #[test]
     fn lateness_is_laid_at_the_right_door() {
-        assert_eq!(judge(0, p999(999), p999(999), 50.0), Timeliness::OnTime);
-        assert_eq!(judge(0, p999(5_000), p999(20), 50.0), Timeliness::ConnectionsBusy);
-        assert_eq!(judge(9, p999(20), p999(20), 50.0), Timeliness::ConnectionsBusy);
-        assert_eq!(judge(0, p999(5_000), p999(5_000), 50.0), Timeliness::GeneratorHeldUp);
-        assert_eq!(judge(9, p999(5_000), p999(20), 99.0), Timeliness::GeneratorOverloaded);
-        assert_eq!(judge(3, None, None, 1.0), Timeliness::ConnectionsBusy);
+        assert_eq!(judge(0, p999(999), p999(999), 50.0, 1_000), Timeliness::OnTime);
+        assert_eq!(judge(0, p999(5_000), p999(20), 50.0, 1_000), Timeliness::ConnectionsBusy);
+        assert_eq!(judge(9, p999(20), p999(20), 50.0, 1_000), Timeliness::ConnectionsBusy);
+        assert_eq!(judge(0, p999(5_000), p999(5_000), 50.0, 1_000), Timeliness::GeneratorHeldUp);
+        assert_eq!(judge(9, p999(5_000), p999(20), 99.0, 1_000), Timeliness::GeneratorOverloaded);
+        assert_eq!(judge(0, p999(5_000), p999(5_000), 50.0, 6_000), Timeliness::OnTime);
+        assert_eq!(judge(3, None, None, 1.0, 1_000), Timeliness::ConnectionsBusy);
     }
 }

@@ -1,21 +1,24 @@
 //! One run from beginning to end: set up, rush, settle, audit.
 
 use crate::audit::{ReadBack, Repeat, Seen};
-use crate::book::Book;
+use crate::book::{Book, Course};
 use crate::call::Caller;
-use crate::clock::unix_seconds;
+use crate::clock::{nanos, unix_seconds};
 use crate::driver::{Bounds, Driver, Watch};
 use crate::errands;
 use crate::error::{Error, Result};
-use crate::finding::Kind;
+use crate::expiry::{self, Waiting};
+use crate::finding::{Findings, Kind};
+use crate::holds::Peaks;
 use crate::operator;
 use crate::plan::{Fixed, Orders, Plan, Work};
 use crate::progress::Progress;
 use crate::report::{Audit, Report};
 use crate::rush::{Rush, Rushed, Subject};
+use crate::sampler::Sampler;
 use crate::script::Script;
 use crate::settle::{Settled, Settling};
-use crate::stock::{Looker, Moments, View};
+use crate::stock::{Case, Looker, Moments, View};
 use crate::stop::Stop;
 use crate::subject::{Ordering, Repeating};
 
@@ -25,10 +28,12 @@ const TOKEN_SPARE_S: u64 = 86_400;
 /// Makes one run and reports on it. Blocks the calling thread, which does all the work.
 pub fn run(plan: &Plan, stop: &Stop, progress: &mut dyn Progress) -> Result<Report> {
     plan.check()?;
-    match &plan.work {
-        Work::Fixed(fixed) => run_fixed(plan, fixed, stop, progress),
-        Work::Orders(orders) => run_orders(plan, orders, stop, progress),
-    }
+    let mut report = match &plan.work {
+        Work::Fixed(fixed) => run_fixed(plan, fixed, stop, progress)?,
+        Work::Orders(orders) => run_orders(plan, orders, stop, progress)?,
+    };
+    report.thresholds = plan.thresholds.iter().map(|threshold| threshold.judge(&report)).collect();
+    Ok(report)
 }
 
 fn run_fixed(
@@ -40,7 +45,7 @@ fn run_fixed(
     let mut subject = Repeating::new(plan, fixed);
     let mut watch = Watch { stop, progress, unreachable_after: None };
     let mut driver = open(plan, &mut watch)?;
-    rush(plan, &mut driver, &mut subject, &mut watch)
+    rush(plan, &mut driver, &mut subject, &mut watch).map(|(report, _)| report)
 }
 
 fn run_orders(
@@ -53,24 +58,29 @@ fn run_orders(
     if let (Some(ops), Some(setup)) = (&callers.ops, &orders.setup) {
         operator::set_up(ops, orders, setup, &plan.run_id)?;
     }
-    let script =
-        Script::new(plan, orders, unix_seconds() + plan.duration.as_secs() + TOKEN_SPARE_S);
+    let planned_s = plan.warm_up.as_secs() + plan.duration.as_secs();
+    let script = Script::new(plan, orders, unix_seconds() + planned_s + TOKEN_SPARE_S);
     let start = if orders.audit { callers.looker().look(&script)? } else { Vec::new() };
     let mut book = Book::new(&script, &plan.limits, orders.audit);
 
     let mut watch = Watch { stop, progress, unreachable_after: None };
     let mut driver = open(plan, &mut watch)?;
     let unsettled_max = if orders.audit { plan.limits.unknown_max } else { 0 };
-    let mut ordering =
-        Ordering { script: &script, book: &mut book, unsettled: Vec::new(), unsettled_max };
-    let mut report = rush(plan, &mut driver, &mut ordering, &mut watch)?;
-    let unsettled = ordering.unsettled;
+    let sampler = plan.stock_every.map(|every| {
+        let (caller, is_operator) = callers.looked_at_by(plan, orders)?;
+        Sampler::start(caller, is_operator, &orders.skus, every, driver.clock())
+    });
+    let sampler = sampler.transpose()?;
+    let mut ordering = Ordering::new(&script, &mut book, unsettled_max);
+    let (mut report, zero_ns) = rush(plan, &mut driver, &mut ordering, &mut watch)?;
+    report.stock_samples = sampler.map(|sampler| sampler.finish(zero_ns));
+    let unsettled = ordering.into_unsettled();
 
     if orders.audit {
         watch.unreachable_after = Some(plan.patience.reach);
         let mut checking = Checking { plan, orders, callers, script, book, driver, watch };
-        report.settled = Some(checking.settle(unsettled)?);
-        checking.audit(start, &mut report)?;
+        let settled = checking.settle(unsettled)?;
+        checking.audit(start, settled, &mut report)?;
         book = checking.book;
     }
     report.buyers_served = Some(book.buyers_served());
@@ -95,12 +105,13 @@ fn open(plan: &Plan, watch: &mut Watch<'_>) -> Result<Driver> {
     Ok(driver)
 }
 
+/// The rush and its report, and the moment at which its measured span began.
 fn rush<S: Subject>(
     plan: &Plan,
     driver: &mut Driver,
     subject: &mut S,
     watch: &mut Watch<'_>,
-) -> Result<Report> {
+) -> Result<(Report, u64)> {
     let connections_at_start = driver.open_count();
     let mut rush = Rush::new(plan, subject);
     let drive = driver.drive(&mut rush, watch)?;
@@ -110,7 +121,8 @@ fn rush<S: Subject>(
         // The next asking ends what follows.
         watch.stop.take();
     }
-    Ok(Report::new(plan, rushed, drive, connections_at_start, stopped))
+    let zero_ns = rushed.start_ns + nanos(plan.warm_up);
+    Ok((Report::new(plan, rushed, drive, connections_at_start, stopped), zero_ns))
 }
 
 /// Who is called for single answers.
@@ -130,6 +142,15 @@ impl Callers {
             Ok(Caller::new(&ops.url, address, Some(ops.admin_token.clone()), patience, bytes_max))
         });
         Ok(Callers { public, ops: ops.transpose()? })
+    }
+
+    /// Who looks at stock during the rush, and whether that is an operator.
+    fn looked_at_by(&self, plan: &Plan, orders: &Orders) -> Result<(Caller, bool)> {
+        let Callers { public, ops } = Callers::new(plan, orders)?;
+        Ok(match ops {
+            Some(ops) => (ops, true),
+            None => (public, false),
+        })
     }
 
     fn looker(&self) -> Looker<'_> {
@@ -162,9 +183,29 @@ impl Checking<'_> {
         Ok(settling.settled)
     }
 
-    fn audit(&mut self, start: Vec<View>, report: &mut Report) -> Result<()> {
+    /// Waits for the deadlines of abandoned orders, if the patience reaches as far.
+    fn wait_for_expiry(&mut self, notes: &mut Vec<String>) -> Result<()> {
+        let Some(until_ns) = expiry::all_over_ns(&self.book) else {
+            return Ok(());
+        };
+        let now_ns = self.driver.clock().now_ns();
+        let patience = self.plan.patience.expiry;
+        match Waiting::new(now_ns, until_ns, patience) {
+            Some(mut waiting) => {
+                self.driver.wait(&mut waiting, &mut self.watch)?;
+                self.watch.stop.take();
+            }
+            None => notes.push(format!(
+                "holds of abandoned orders end later than {patience:?} after the rush (--expiry-patience): not waited for"
+            )),
+        }
+        Ok(())
+    }
+
+    fn audit(&mut self, start: Vec<View>, settled: Settled, report: &mut Report) -> Result<()> {
         let mut notes = Vec::new();
         let attempts_max = self.plan.patience.attempts_max;
+        self.wait_for_expiry(&mut notes)?;
         let mut moments = Moments { start, settled: self.look(), end: None };
 
         let mut read = ReadBack::new(&self.script, &mut self.book);
@@ -182,14 +223,50 @@ impl Checking<'_> {
             format!("orders after the first {kept} were not kept")
         });
         self.book.check_ids(&self.script);
-        moments.check(&self.script, &seen, self.orders.per_buyer_limit, &mut self.book.findings);
+        self.check_stock(&moments, &seen, settled, report);
+        self.note_what_was_not_seen(&moments, &seen, &mut notes);
+        report.settled = Some(settled);
+        report.audit = Some(self.verdict(seen, repeats_same, notes));
+        Ok(())
+    }
+
+    /// Holds stock against what was acknowledged and read back.
+    fn check_stock(
+        &mut self,
+        moments: &Moments,
+        seen: &Seen,
+        settled: Settled,
+        report: &mut Report,
+    ) {
+        let limits = moments.limits(self.orders.per_buyer_limit);
+        let peaks = Peaks::of(&self.script, &self.book.orders, &limits);
+        let empty = Findings::new(self.plan.limits.examples_max);
+        let mut findings = std::mem::replace(&mut self.book.findings, empty);
+        let case = Case {
+            script: &self.script,
+            book: &self.book,
+            seen,
+            peaks: &peaks,
+            alone: self.orders.setup.is_some() && settled.unsettled == 0,
+        };
+        moments.check(&case, &limits, &mut findings);
+        report.stock = moments.report(&case);
+        self.book.findings = findings;
+    }
+
+    fn note_what_was_not_seen(&self, moments: &Moments, seen: &Seen, notes: &mut Vec<String>) {
         if moments.limit_unknown(self.orders.per_buyer_limit) {
             notes.push(
                 "the limit per buyer is not known (--per-buyer-limit): not checked".to_owned(),
             );
         }
+        if self.book.clock.jumped() {
+            notes.push(
+                "the server's clock jumped during the run: deadlines were not checked".to_owned(),
+            );
+        }
         for sku in moments
-            .more_left_than_expected(&self.script, &seen)
+            .more_left_than_expected(&self.script, seen)
             .iter()
             .take(self.plan.limits.examples_max)
         {
@@ -197,9 +274,6 @@ impl Checking<'_> {
                 "{sku}: more is left than the acknowledged orders should have: units came back or were added during the run, or were not counted"
             ));
         }
-        report.stock = moments.report(&self.script, &self.book, &seen);
-        report.audit = Some(self.verdict(seen, repeats_same, notes));
-        Ok(())
     }
 
     /// Looks at stock; the report is made even when the server has gone away.
@@ -232,8 +306,11 @@ impl Checking<'_> {
     }
 
     fn verdict(&mut self, seen: Seen, repeats_same: u64, notes: Vec<String>) -> Audit {
-        let empty = crate::finding::Findings::new(self.plan.limits.examples_max);
+        let empty = Findings::new(self.plan.limits.examples_max);
         let findings = std::mem::replace(&mut self.book.findings, empty).into_found();
+        let on_course = |course: Course| {
+            self.book.orders.iter().filter(|order| order.course == course).count() as u64
+        };
         Audit {
             passed: findings.is_empty(),
             orders: self.book.orders.len() as u64 + self.book.not_kept,
@@ -241,6 +318,11 @@ impl Checking<'_> {
             repeats_same,
             by_status: seen.by_status,
             units_per_buyer_max: seen.units_by_buyer.values().copied().max().unwrap_or(0),
+            cancels: on_course(Course::Cancelled),
+            cancelled_found: seen.cancelled,
+            cancels_unknown: on_course(Course::CancelSent),
+            abandoned: on_course(Course::Abandoned),
+            abandoned_expired: seen.abandoned_expired,
             findings,
             notes,
         }

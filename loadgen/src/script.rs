@@ -7,8 +7,10 @@ use std::io::Write as _;
 use crate::http;
 use crate::order::OrderId;
 use crate::plan::{Orders, Plan};
-use crate::random::{below, mix};
+use crate::random::mix;
 use crate::token::Signer;
+use crate::traffic::{Choices, Fate};
+use crate::zipf::Zipf;
 
 /// What one request orders.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,6 +26,8 @@ pub(crate) struct Script {
     run_id: String,
     authority: String,
     seed: u64,
+    choices: Choices,
+    popularity: Zipf,
     skus: Vec<String>,
     quantity: u32,
     buyers: u32,
@@ -40,6 +44,8 @@ impl Script {
             run_id: plan.run_id.clone(),
             authority: plan.target.authority().to_owned(),
             seed: plan.seed,
+            choices: Choices::new(&plan.traffic, plan.seed),
+            popularity: Zipf::new(orders.skus.len(), plan.traffic.zipf),
             skus: orders.skus.clone(),
             quantity: orders.quantity,
             buyers: orders.buyers,
@@ -67,12 +73,28 @@ impl Script {
         script
     }
 
-    /// What request `number` orders: buyers take turns, SKUs are drawn.
+    /// What request `number` orders: buyers take turns, SKUs are drawn; retries and duplicates follow another order.
     pub(crate) fn wanted(&self, number: u64) -> Wanted {
+        let number = self.choices.buyer_of(number);
         Wanted {
             buyer: (number % u64::from(self.buyers)) as u32,
-            sku: below(mix(self.seed ^ mix(number)), self.skus.len() as u64) as u32,
+            sku: self.popularity.draw(mix(self.seed ^ mix(number))) as u32,
         }
+    }
+
+    /// The request whose key request `number` carries: itself, unless it is a retry.
+    pub(crate) fn key_of(&self, number: u64) -> u64 {
+        self.choices.key_of(number)
+    }
+
+    /// Whether a key is sent more than once.
+    pub(crate) fn is_retried(&self, key: u64) -> bool {
+        self.choices.is_retried(key)
+    }
+
+    /// What the buyer does with the order of a key once it is accepted.
+    pub(crate) fn fate(&self, key: u64) -> Fate {
+        self.choices.fate(key)
     }
 
     /// The name of a SKU.
@@ -102,11 +124,12 @@ impl Script {
 
     /// The idempotency key of a request.
     pub(crate) fn key(&self, number: u64) -> String {
-        format!("{}-{number}", self.run_id)
+        format!("{}-{}", self.run_id, self.key_of(number))
     }
 
-    /// Writes `POST /v1/orders`; always the same bytes for the same number.
+    /// Writes `POST /v1/orders`; always the same bytes for the same number, and for all that carry one key.
     pub(crate) fn write_order(&self, number: u64, out: &mut Vec<u8>) {
+        let number = self.key_of(number);
         let wanted = self.wanted(number);
         let (head, body) = &self.parts[wanted.sku as usize];
         out.extend_from_slice(head);
@@ -131,6 +154,15 @@ impl Script {
         ));
     }
 
+    /// Writes `POST /v1/orders/{id}/cancel` as the buyer of request `number`.
+    pub(crate) fn write_cancel(&self, number: u64, id: &OrderId, out: &mut Vec<u8>) {
+        let (authority, id) = (&self.authority, id.as_str());
+        let _ = write!(out, "POST /v1/orders/{id}/cancel HTTP/1.1\r\nhost: {authority}\r\n");
+        out.extend_from_slice(b"content-length: 0\r\nauthorization: Bearer ");
+        out.extend_from_slice(self.token(self.wanted(number).buyer));
+        out.extend_from_slice(b"\r\n\r\n");
+    }
+
     /// Request `number` in words, for findings.
     pub(crate) fn name(&self, number: u64) -> String {
         format!("key {} of buyer {}", self.key(number), self.buyer_name(self.wanted(number).buyer))
@@ -148,9 +180,15 @@ pub(crate) mod tests {
     use crate::endpoint::Endpoint;
     use crate::plan::{Orders, Plan, Work};
     use crate::secret::Secret;
+    use crate::traffic::Traffic;
 
     /// A script of `buyers` buyers and `skus` SKUs named `sku-1`, `sku-2` …, one unit an order.
     pub(crate) fn script(buyers: u32, skus: usize) -> Script {
+        script_of(buyers, skus, Traffic::default())
+    }
+
+    /// The same with other than plain traffic.
+    pub(crate) fn script_of(buyers: u32, skus: usize, traffic: Traffic) -> Script {
         let orders = Orders {
             skus: (1..=skus).map(|number| format!("sku-{number}")).collect(),
             quantity: 1,
@@ -167,6 +205,7 @@ pub(crate) mod tests {
         );
         plan.run_id = "run".to_owned();
         plan.seed = 1;
+        plan.traffic = traffic;
         Script::new(&plan, &orders, 1_900_000_000)
     }
 
@@ -199,5 +238,43 @@ pub(crate) mod tests {
         let script = script(11, 1);
         assert_ne!(script.token(1), script.token(10));
         assert_eq!(script.token(10).iter().filter(|&&byte| byte == b'.').count(), 2);
+    }
+
+    #[test]
+    fn a_retry_is_the_same_bytes_and_a_duplicate_the_same_buyer() {
+        let traffic =
+            Traffic { retries_percent: 30.0, duplicates_percent: 30.0, ..Traffic::default() };
+        let script = script_of(50, 5, traffic);
+        let bytes = |number| {
+            let mut out = Vec::new();
+            script.write_order(number, &mut out);
+            out
+        };
+        let (mut retries, mut duplicates) = (0, 0);
+        for number in 1..200 {
+            if script.key_of(number) != number {
+                retries += 1;
+                assert_eq!(bytes(number), bytes(number - 1));
+                assert!(script.is_retried(script.key_of(number)));
+            } else if script.wanted(number) == script.wanted(number - 1) {
+                duplicates += 1;
+                assert_ne!(bytes(number), bytes(number - 1));
+            }
+        }
+        assert!(retries > 30 && duplicates > 30, "{retries} {duplicates}");
+    }
+
+    #[test]
+    fn a_cancel_is_sent_by_the_buyer_of_the_order() {
+        let script = script(3, 1);
+        let mut order = Vec::new();
+        script.write_order(4, &mut order);
+        let order = String::from_utf8(order).unwrap();
+        let bearer = order.split("\r\n").find(|line| line.starts_with("authorization")).unwrap();
+        let mut cancel = Vec::new();
+        script.write_cancel(4, &crate::order::OrderId::new("01KA").unwrap(), &mut cancel);
+        let cancel = String::from_utf8(cancel).unwrap();
+        assert!(cancel.starts_with("POST /v1/orders/01KA/cancel HTTP/1.1\r\n"), "{cancel}");
+        assert!(cancel.contains(bearer) && cancel.ends_with("\r\n\r\n"), "{cancel}");
     }
 }

@@ -2,12 +2,13 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::book::Book;
+use crate::book::{Book, How};
 use crate::errands::{Errand, Verdict};
 use crate::finding::Kind;
 use crate::http::Answer;
 use crate::progress::Phase;
 use crate::script::Script;
+use crate::workload::Sent;
 
 /// What became of the unknown outcomes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -47,7 +48,7 @@ impl Errand for Settling<'_> {
         self.script.write_order(self.numbers[item], request);
     }
 
-    fn judge(&mut self, item: usize, answer: &Answer<'_>) -> Verdict {
+    fn judge(&mut self, item: usize, sent: &Sent, answer: &Answer<'_>) -> Verdict {
         let number = self.numbers[item];
         match answer.status {
             200 | 201 => {
@@ -55,13 +56,13 @@ impl Errand for Settling<'_> {
                     let script = self.script;
                     self.book.findings.add(Kind::RepeatNotMarked, || script.name(number));
                 }
-                let made = if answer.status == 200 {
-                    &mut self.settled.had_been_made
+                let (made, how) = if answer.status == 200 {
+                    (&mut self.settled.had_been_made, How::Replayed)
                 } else {
-                    &mut self.settled.made_by_repeat
+                    (&mut self.settled.made_by_repeat, How::Made)
                 };
                 *made += 1;
-                self.book.acknowledge(self.script, number, &answer.body);
+                self.book.acknowledge(self.script, number, how, sent, &answer.body);
                 Verdict::Done
             }
             429 => Verdict::Again,
@@ -84,7 +85,7 @@ impl Errand for Settling<'_> {
 mod tests {
     use super::{Settled, Settling};
     use crate::book::Book;
-    use crate::book::tests::body;
+    use crate::book::tests::{AT, body};
     use crate::errands::{Errand as _, Verdict};
     use crate::finding::Kind;
     use crate::http::Answer;
@@ -106,6 +107,7 @@ mod tests {
             let body = body(&script, item as u64, &format!("order-{item}"));
             settling.judge(
                 item,
+                &AT,
                 &Answer {
                     status,
                     replayed,

@@ -3,11 +3,12 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::audit::{Seen, check_limit};
+use crate::audit::Seen;
 use crate::book::Book;
 use crate::call::Caller;
 use crate::error::Result;
 use crate::finding::{Findings, Kind};
+use crate::holds::Peaks;
 use crate::operator::{self, Counters};
 use crate::script::Script;
 
@@ -60,6 +61,8 @@ pub struct SkuStock {
     pub units_acknowledged: u64,
     /// Units that those orders still take, as read back.
     pub units_taken: u64,
+    /// The most units of this run that were surely taken at one moment.
+    pub units_at_once_max: u64,
     /// The operators' counters after the run, if they could be asked.
     pub counters: Option<SkuCounters>,
 }
@@ -89,15 +92,31 @@ pub(crate) struct Moments {
     pub(crate) end: Option<Vec<View>>,
 }
 
+/// What stock is held against.
+pub(crate) struct Case<'a> {
+    /// Who ordered what.
+    pub(crate) script: &'a Script,
+    /// What was acknowledged.
+    pub(crate) book: &'a Book,
+    /// What the orders read back say.
+    pub(crate) seen: &'a Seen,
+    /// The most units taken at one moment.
+    pub(crate) peaks: &'a Peaks,
+    /// Nobody else orders, and no outcome is unknown: all units held or sold in the run are its orders'.
+    pub(crate) alone: bool,
+}
+
 impl Moments {
+    /// What one buyer may have of each SKU, 0 without limit: as given, or else as operators see it.
+    pub(crate) fn limits(&self, given: Option<u32>) -> Vec<u64> {
+        let told =
+            |view: &View| view.counters.and_then(|counters| counters.per_buyer_limit).unwrap_or(0);
+        self.start.iter().map(|view| given.map_or_else(|| told(view), u64::from)).collect()
+    }
+
     /// Checks every SKU against what was acknowledged and read back.
-    pub(crate) fn check(
-        &self,
-        script: &Script,
-        seen: &Seen,
-        limit: Option<u32>,
-        findings: &mut Findings,
-    ) {
+    pub(crate) fn check(&self, case: &Case<'_>, limits: &[u64], findings: &mut Findings) {
+        let script = case.script;
         for (index, sku) in script.skus().iter().enumerate() {
             let start = self.start[index];
             let settled = self.settled.as_ref().map(|views| views[index]);
@@ -107,16 +126,26 @@ impl Moments {
             {
                 check_balance(sku, &counters, findings);
             }
-            check_units(sku, &start, settled.as_ref(), seen.units_by_sku[index], findings);
-            let told = start.counters.and_then(|counters| counters.per_buyer_limit);
-            if let Some(limit) = limit.map(u64::from).or(told).filter(|&limit| limit > 0) {
-                check_limit(script, seen, limit, index as u32, findings);
+            let taken = case.seen.units_by_sku[index];
+            let most = taken.max(case.peaks.by_sku[index]);
+            check_units(sku, &start, settled.as_ref(), taken, most, findings);
+            if case.alone {
+                let found = case.seen.units_found_by_sku[index];
+                let unread = case.book.units_by_sku()[index].saturating_sub(found);
+                check_returned(sku, [Some(start), settled, end], taken + unread, findings);
             }
+        }
+        for &(buyer, sku, units) in &case.peaks.over_limit {
+            findings.add(Kind::BuyerOverLimit, || {
+                let (buyer, limit) = (script.buyer_name(buyer), limits[sku as usize]);
+                format!("{buyer}: {units} units of {}, limit {limit}", script.sku(sku))
+            });
         }
     }
 
     /// What the report says.
-    pub(crate) fn report(&self, script: &Script, book: &Book, seen: &Seen) -> Vec<SkuStock> {
+    pub(crate) fn report(&self, case: &Case<'_>) -> Vec<SkuStock> {
+        let Case { script, book, seen, peaks, .. } = case;
         let sku_stock = |(index, sku): (usize, &String)| {
             let end = self.end.as_ref().map(|views| views[index]);
             SkuStock {
@@ -125,6 +154,7 @@ impl Moments {
                 available_at_end: end.map(|view| view.available),
                 units_acknowledged: book.units_by_sku()[index],
                 units_taken: seen.units_by_sku[index],
+                units_at_once_max: peaks.by_sku[index],
                 counters: end.and_then(|view| view.counters).map(|counters| SkuCounters {
                     received: counters.received,
                     available: counters.available,
@@ -174,6 +204,7 @@ fn check_units(
     start: &View,
     settled: Option<&View>,
     taken: u64,
+    most: u64,
     findings: &mut Findings,
 ) {
     let before = start.counters;
@@ -186,9 +217,9 @@ fn check_units(
         (Some(before), None) => before.available + before.held,
         (None, _) => start.available,
     };
-    if taken > there_were {
+    if most > there_were {
         findings.add(Kind::Oversold, || {
-            format!("{sku}: {taken} units in orders, {there_were} there were")
+            format!("{sku}: {most} units in orders at one moment, {there_were} there were")
         });
     }
     if let Some(after) = after
@@ -200,11 +231,31 @@ fn check_units(
     }
 }
 
+/// Finds units that are held although the orders they were held for have ended. Holds may end between two looks, and
+/// a cheat may make new ones; what is too much at every look is neither.
+fn check_returned(sku: &str, looks: [Option<View>; 3], taken: u64, findings: &mut Findings) {
+    let out = |view: Option<View>| {
+        view.and_then(|view| view.counters).map(|counters| counters.held + counters.sold)
+    };
+    let [Some(before), Some(settled), Some(end)] = looks.map(out) else {
+        return;
+    };
+    let too_many = settled.min(end).saturating_sub(before + taken);
+    if too_many > 0 {
+        findings.add_many(Kind::UnitsNotReturned, too_many, || {
+            format!("{sku}: held and sold {before} before and {end} after, in orders {taken}")
+        });
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use super::{Moments, View};
+    use super::{Case, Moments, View};
     use crate::audit::Seen;
+    use crate::book::Book;
     use crate::finding::{Findings, Kind};
+    use crate::holds::Peaks;
+    use crate::limits::Limits;
     use crate::operator::Counters;
     use crate::script::tests::script;
 
@@ -218,27 +269,35 @@ mod tests {
         View { available, counters: Some(counters) }
     }
 
-    fn check(start: View, settled: View, taken: u64, limit: Option<u32>) -> Vec<Kind> {
+    /// Kinds found when `taken` units are taken now, and `most` were at one moment.
+    fn check_peak(start: View, settled: View, taken: u64, most: u64) -> Vec<Kind> {
         let script = script(2, 1);
-        let mut seen = Seen { units_by_sku: vec![taken], ..Seen::default() };
-        seen.units_by_buyer.insert((0, 0), taken);
+        let book = Book::new(&script, &Limits::DEFAULT, true);
+        let seen = Seen { units_by_sku: vec![taken], ..Seen::nothing(1) };
+        let peaks = Peaks { by_sku: vec![most], over_limit: Vec::new() };
         let mut findings = Findings::new(5);
-        let moments = Moments { start: vec![start], settled: Some(vec![settled]), end: None };
-        moments.check(&script, &seen, limit, &mut findings);
+        let moments =
+            Moments { start: vec![start], settled: Some(vec![settled]), end: Some(vec![settled]) };
+        let case = Case { script: &script, book: &book, seen: &seen, peaks: &peaks, alone: true };
+        moments.check(&case, &[0], &mut findings);
         findings.kinds()
+    }
+
+    fn check(start: View, settled: View, taken: u64) -> Vec<Kind> {
+        check_peak(start, settled, taken, taken)
     }
 
     #[test]
     fn stock_that_adds_up_is_left_alone() {
-        assert_eq!(check(buyers_see(5), buyers_see(0), 5, None), []);
-        assert_eq!(check(operators_see(5, 5, 0), operators_see(5, 4, 1), 1, None), []);
+        assert_eq!(check(buyers_see(5), buyers_see(0), 5), []);
+        assert_eq!(check(operators_see(5, 5, 0), operators_see(5, 4, 1), 1), []);
     }
 
     #[test]
     fn overselling_is_found_from_either_side() {
-        assert_eq!(check(buyers_see(5), buyers_see(0), 6, None), [Kind::Oversold]);
+        assert_eq!(check(buyers_see(5), buyers_see(0), 6), [Kind::Oversold]);
         assert_eq!(
-            check(operators_see(5, 5, 0), operators_see(5, 0, 5), 6, Some(0)),
+            check(operators_see(5, 5, 0), operators_see(5, 0, 5), 6),
             [Kind::Oversold, Kind::UnitsNotCounted]
         );
     }
@@ -246,7 +305,7 @@ mod tests {
     #[test]
     fn buyers_who_see_more_left_than_there_should_be_say_so() {
         let script = script(2, 1);
-        let seen = Seen { units_by_sku: vec![3], ..Seen::default() };
+        let seen = Seen { units_by_sku: vec![3], ..Seen::nothing(1) };
         for (left, expected) in [(buyers_see(2), vec![]), (buyers_see(3), vec!["sku-1".to_owned()])]
         {
             let moments =
@@ -257,25 +316,58 @@ mod tests {
 
     #[test]
     fn stock_that_came_during_the_run_is_no_overselling() {
-        assert_eq!(check(operators_see(5, 3, 2), operators_see(9, 0, 9), 9, Some(0)), []);
+        assert_eq!(check(operators_see(5, 3, 2), operators_see(9, 0, 9), 9), []);
     }
 
     #[test]
     fn counters_that_do_not_add_up_are_found() {
+        assert_eq!(check(operators_see(5, 5, 0), operators_see(5, 5, 1), 1), [Kind::Unbalanced]);
+    }
+
+    #[test]
+    fn units_that_came_back_may_be_sold_again_but_never_held_twice() {
+        assert_eq!(check_peak(operators_see(5, 5, 0), operators_see(5, 2, 3), 3, 5), []);
         assert_eq!(
-            check(operators_see(5, 5, 0), operators_see(5, 5, 1), 1, None),
-            [Kind::Unbalanced]
+            check_peak(operators_see(5, 5, 0), operators_see(5, 2, 3), 3, 6),
+            [Kind::Oversold]
         );
+        assert_eq!(check_peak(buyers_see(5), buyers_see(2), 3, 6), [Kind::Oversold]);
+    }
+
+    #[test]
+    fn units_that_do_not_come_back_are_found() {
+        assert_eq!(
+            check(operators_see(9, 7, 2), operators_see(9, 3, 6), 3),
+            [Kind::UnitsNotReturned]
+        );
+        assert_eq!(check(operators_see(9, 7, 2), operators_see(9, 5, 4), 3), []);
     }
 
     #[test]
     fn the_limit_is_what_was_given_or_else_what_operators_see() {
-        assert_eq!(check(buyers_see(5), buyers_see(3), 2, Some(1)), [Kind::BuyerOverLimit]);
+        let moments = |view| Moments { start: vec![view], settled: None, end: None };
+        assert_eq!(moments(buyers_see(5)).limits(Some(3)), [3]);
+        assert_eq!(moments(buyers_see(5)).limits(None), [0]);
+        assert_eq!(moments(operators_see(5, 5, 0)).limits(None), [1]);
+        assert_eq!(moments(operators_see(5, 5, 0)).limits(Some(0)), [0]);
+        assert!(moments(buyers_see(5)).limit_unknown(None));
+        assert!(!moments(operators_see(5, 5, 0)).limit_unknown(None));
+    }
+
+    #[test]
+    fn buyers_over_the_limit_are_named() {
+        let script = script(2, 1);
+        let book = Book::new(&script, &Limits::DEFAULT, true);
+        let seen = Seen::nothing(1);
+        let peaks = Peaks { by_sku: vec![3], over_limit: vec![(1, 0, 3)] };
+        let case = Case { script: &script, book: &book, seen: &seen, peaks: &peaks, alone: false };
+        let mut findings = Findings::new(5);
+        let moments = Moments { start: vec![buyers_see(5)], settled: None, end: None };
+        moments.check(&case, &[2], &mut findings);
+        let found = findings.into_found();
         assert_eq!(
-            check(operators_see(5, 5, 0), operators_see(5, 3, 2), 2, None),
-            [Kind::BuyerOverLimit]
+            found[&Kind::BuyerOverLimit].examples,
+            ["run-b0000001: 3 units of sku-1, limit 2"]
         );
-        assert_eq!(check(operators_see(5, 5, 0), operators_see(5, 3, 2), 2, Some(2)), []);
-        assert_eq!(check(buyers_see(5), buyers_see(3), 2, Some(0)), []);
     }
 }

@@ -1,13 +1,15 @@
-//! What is sent in a rush: orders, or one fixed request.
+//! What is sent in a rush: orders and what follows from them, or one fixed request.
 
-use crate::book::Book;
+use crate::book::{Book, How};
+use crate::cancels::{self, Cancels};
 use crate::finding::Kind;
 use crate::http::{self, Answer};
 use crate::order::refusal_code;
 use crate::plan::{Fixed, Plan};
 use crate::rush::Subject;
 use crate::script::Script;
-use crate::tally::Class;
+use crate::tally::{Class, printable};
+use crate::workload::{Sent, Ticket};
 
 /// Orders of a script; acknowledgements go into the book, unknown outcomes onto a list.
 pub(crate) struct Ordering<'b> {
@@ -15,43 +17,109 @@ pub(crate) struct Ordering<'b> {
     pub(crate) script: &'b Script,
     /// What was acknowledged.
     pub(crate) book: &'b mut Book,
-    /// Requests whose outcome is unknown, to be settled.
+    /// Cancels that are still to be sent.
+    pub(crate) cancels: Cancels,
+    /// Keys whose outcome is unknown, to be settled.
     pub(crate) unsettled: Vec<u64>,
     /// How many may stand on that list.
     pub(crate) unsettled_max: usize,
 }
 
-impl Subject for Ordering<'_> {
-    fn write(&self, number: u64, request: &mut Vec<u8>) {
-        self.script.write_order(number, request);
+impl<'b> Ordering<'b> {
+    /// Nothing sent yet.
+    pub(crate) fn new(
+        script: &'b Script,
+        book: &'b mut Book,
+        unsettled_max: usize,
+    ) -> Ordering<'b> {
+        let cancels = Cancels::default();
+        Ordering { script, book, cancels, unsettled: Vec::new(), unsettled_max }
     }
 
-    fn judge<'a>(&mut self, number: u64, answer: &'a Answer<'_>) -> Class<'a> {
+    /// The keys whose outcome is still unknown: a retry may have told the outcome of one.
+    pub(crate) fn into_unsettled(self) -> Vec<u64> {
+        let mut keys = self.unsettled;
+        keys.sort_unstable();
+        keys.dedup();
+        keys.retain(|&key| !self.book.knows(key));
+        keys
+    }
+
+    fn judge_order<'a>(&mut self, sent: &Sent, answer: &'a Answer<'_>) -> Class<'a> {
+        let (script, number) = (self.script, sent.ticket.number);
         match answer.status {
             201 => {
-                self.book.acknowledge(self.script, number, &answer.body);
+                self.acknowledge(sent, How::Made, answer);
                 Class::Accepted
             }
+            200 if script.is_retried(script.key_of(number)) => {
+                if !answer.replayed {
+                    self.book.findings.add(Kind::RepeatNotMarked, || script.name(number));
+                }
+                self.acknowledge(sent, How::Replayed, answer);
+                Class::Replayed
+            }
             200 => {
-                let script = self.script;
                 self.book.findings.add(Kind::FreshKeyReplayed, || script.name(number));
                 Class::Unexpected
             }
             500 | 502 | 504 => Class::Unknown,
-            400..=499 | 503 => Class::Refused(refusal_code(&answer.body)),
+            status @ (400..=499 | 503) => {
+                let code = refusal_code(&answer.body);
+                // 429 and 503 may come before the key is looked at.
+                if !matches!(status, 429 | 503) {
+                    let word = code.as_deref().map_or("(no code)", printable);
+                    self.book.refused(script, number, sent, word);
+                }
+                Class::Refused(code)
+            }
             _ => Class::Unexpected,
         }
     }
 
-    fn unknown(&mut self, number: u64) {
+    fn acknowledge(&mut self, sent: &Sent, how: How, answer: &Answer<'_>) {
+        let (script, number) = (self.script, sent.ticket.number);
+        if let Some(place) = self.book.acknowledge(script, number, how, sent, &answer.body) {
+            self.cancels.plan(script, self.book, place);
+        }
+    }
+}
+
+impl Subject for Ordering<'_> {
+    fn write(&mut self, number: u64, request: &mut Vec<u8>) {
+        self.script.write_order(number, request);
+    }
+
+    fn judge<'a>(&mut self, sent: &Sent, answer: &'a Answer<'_>) -> Class<'a> {
+        if sent.ticket.follows {
+            let place = sent.ticket.number as usize;
+            return cancels::judge(self.script, self.book, place, sent, answer);
+        }
+        self.judge_order(sent, answer)
+    }
+
+    fn unknown(&mut self, ticket: Ticket) {
+        if ticket.follows {
+            // Reading the order back tells whether the cancel took effect; both are right.
+            return;
+        }
+        let key = self.script.key_of(ticket.number);
         if self.unsettled.len() < self.unsettled_max {
-            self.unsettled.push(number);
+            self.unsettled.push(key);
         } else {
             let script = self.script;
-            self.book.findings.add(Kind::Unsettled, || {
-                format!("{}: not kept to be settled", script.name(number))
-            });
+            self.book
+                .findings
+                .add(Kind::Unsettled, || format!("{}: not kept to be settled", script.name(key)));
         }
+    }
+
+    fn follow_up_due_ns(&self) -> Option<u64> {
+        self.cancels.due_ns()
+    }
+
+    fn write_follow_up(&mut self, now_ns: u64, request: &mut Vec<u8>) -> u64 {
+        self.cancels.write(self.script, self.book, now_ns, request) as u64
     }
 }
 
@@ -80,36 +148,37 @@ impl Repeating {
 }
 
 impl Subject for Repeating {
-    fn write(&self, _number: u64, request: &mut Vec<u8>) {
+    fn write(&mut self, _number: u64, request: &mut Vec<u8>) {
         request.extend_from_slice(&self.request);
     }
 
-    fn judge<'a>(&mut self, _number: u64, answer: &'a Answer<'_>) -> Class<'a> {
+    fn judge<'a>(&mut self, _sent: &Sent, answer: &'a Answer<'_>) -> Class<'a> {
         if self.expected.contains(&answer.status) { Class::Accepted } else { Class::Unexpected }
     }
 
-    fn unknown(&mut self, _number: u64) {}
+    fn unknown(&mut self, _ticket: Ticket) {}
 }
 
 #[cfg(test)]
 mod tests {
     use super::Ordering;
     use crate::book::Book;
-    use crate::book::tests::body;
+    use crate::book::tests::{AT, body};
     use crate::finding::Kind;
     use crate::http::Answer;
     use crate::limits::Limits;
     use crate::rush::Subject as _;
-    use crate::script::tests::script;
+    use crate::script::tests::{script, script_of};
     use crate::tally::Class;
+    use crate::traffic::Traffic;
+    use crate::workload::{Sent, Ticket};
     use std::borrow::Cow;
 
     #[test]
     fn answers_are_told_apart_as_the_contract_does() {
         let script = script(2, 1);
         let mut book = Book::new(&script, &Limits::TINY, true);
-        let mut ordering =
-            Ordering { script: &script, book: &mut book, unsettled: Vec::new(), unsettled_max: 2 };
+        let mut ordering = Ordering::new(&script, &mut book, 2);
         let mut judge = |status, body: &[u8]| {
             let answer = Answer {
                 status,
@@ -118,13 +187,14 @@ mod tests {
                 close: false,
                 body: Cow::Borrowed(body),
             };
-            match ordering.judge(0, &answer) {
+            match ordering.judge(&AT, &answer) {
                 Class::Refused(code) => {
                     Class::Refused(code.map(|code| Cow::Owned(code.into_owned())))
                 }
                 Class::Accepted => Class::Accepted,
                 Class::Unknown => Class::Unknown,
                 Class::Unexpected => Class::Unexpected,
+                Class::Replayed | Class::Cancelled => panic!("nothing is repeated or cancelled"),
             }
         };
         assert_eq!(judge(201, &body(&script, 0, "order")), Class::Accepted);
@@ -135,9 +205,30 @@ mod tests {
         assert_eq!(judge(202, b""), Class::Unexpected);
         assert_eq!(judge(200, b""), Class::Unexpected);
         for number in 0..3 {
-            ordering.unknown(number);
+            ordering.unknown(Ticket { number, ..AT.ticket });
         }
-        assert_eq!(ordering.unsettled, [0, 1]);
+        assert_eq!(ordering.into_unsettled(), [0, 1]);
         assert_eq!(book.findings.kinds(), [Kind::FreshKeyReplayed, Kind::Unsettled]);
+    }
+
+    #[test]
+    fn retries_are_replays_and_settle_their_keys() {
+        let script = script_of(2, 1, Traffic { retries_percent: 100.0, ..Traffic::default() });
+        let mut book = Book::new(&script, &Limits::DEFAULT, true);
+        let mut ordering = Ordering::new(&script, &mut book, 9);
+        let sent = |number| Sent { ticket: Ticket { number, ..AT.ticket }, ..AT };
+        let answer = |replayed| Answer {
+            status: 200,
+            replayed,
+            retry_after_s: None,
+            close: false,
+            body: Cow::Owned(body(&script, 0, "order")),
+        };
+        ordering.unknown(sent(0).ticket);
+        assert_eq!(ordering.judge(&sent(1), &answer(true)), Class::Replayed);
+        assert_eq!(ordering.judge(&sent(2), &answer(false)), Class::Replayed);
+        assert_eq!(ordering.into_unsettled(), Vec::<u64>::new());
+        assert_eq!((book.orders.len(), book.units_by_sku()[0]), (1, 1));
+        assert_eq!(book.findings.kinds(), [Kind::RepeatNotMarked]);
     }
 }

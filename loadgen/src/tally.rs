@@ -16,6 +16,10 @@ const LONGEST_US: u64 = 3_600_000_000;
 pub(crate) enum Class<'a> {
     /// An order, made by this request.
     Accepted,
+    /// The order that an earlier request with the same key had made.
+    Replayed,
+    /// An order, cancelled as asked.
+    Cancelled,
     /// A refusal; nothing happened.
     Refused(Option<Cow<'a, str>>),
     /// Something may have happened.
@@ -63,6 +67,23 @@ impl Times {
         self.max_us = self.max_us.max(us);
     }
 
+    /// Forgets all.
+    pub(crate) fn clear(&mut self) {
+        self.histogram.reset();
+        self.max_us = 0;
+    }
+
+    /// Adds what another recorded.
+    pub(crate) fn add(&mut self, other: &Times) {
+        self.histogram.add(&other.histogram).expect("the bounds are the same");
+        self.max_us = self.max_us.max(other.max_us);
+    }
+
+    /// The times themselves, in microseconds.
+    pub(crate) fn histogram(&self) -> &Histogram<u64> {
+        &self.histogram
+    }
+
     /// What was recorded, if anything was.
     pub(crate) fn quantiles(&self) -> Option<Quantiles> {
         // The histogram names the end of a bucket, which may lie beyond the longest time.
@@ -78,13 +99,60 @@ impl Times {
     }
 }
 
+/// Times counted from two moments, side by side.
+#[derive(Clone, Debug)]
+pub(crate) struct Latency {
+    /// From when a request was due: what its buyer waited.
+    pub(crate) corrected: Times,
+    /// From when it was sent: without the time in which it could not be.
+    pub(crate) raw: Times,
+}
+
+impl Latency {
+    fn new() -> Latency {
+        Latency { corrected: Times::new(), raw: Times::new() }
+    }
+
+    /// Adds what another recorded.
+    pub(crate) fn add(&mut self, other: &Latency) {
+        self.corrected.add(&other.corrected);
+        self.raw.add(&other.raw);
+    }
+}
+
+/// Latencies by what the answer was.
+#[derive(Clone, Debug)]
+pub(crate) struct Latencies {
+    pub(crate) accepted: Latency,
+    pub(crate) replayed: Latency,
+    pub(crate) refused: Latency,
+    pub(crate) cancelled: Latency,
+    /// Answers after which the outcome is unknown, and those the contract does not know.
+    pub(crate) other: Latency,
+}
+
+impl Latencies {
+    /// Of everything that was an answer to an order, not to a cancel.
+    pub(crate) fn orders(&self) -> Latency {
+        let mut all = self.accepted.clone();
+        for one in [&self.replayed, &self.refused, &self.other] {
+            all.add(one);
+        }
+        all
+    }
+}
+
 /// Counts and times of a run's answers.
 #[derive(Clone, Debug)]
 pub(crate) struct Tally {
     /// Orders made.
     pub(crate) accepted: u64,
+    /// Retries answered with the order of their key.
+    pub(crate) replayed: u64,
     /// Refusals.
     pub(crate) refused: u64,
+    /// Orders cancelled.
+    pub(crate) cancelled: u64,
     /// Answers after which the outcome is unknown, and requests without an answer.
     pub(crate) unknown: u64,
     /// Answers the contract does not know.
@@ -97,12 +165,8 @@ pub(crate) struct Tally {
     pub(crate) refusals: BTreeMap<String, u64>,
     /// By kind.
     pub(crate) errors: BTreeMap<Failure, u64>,
-    /// From planned to answered.
-    pub(crate) accepted_times: Times,
-    /// From planned to answered.
-    pub(crate) refused_times: Times,
-    /// From planned to answered, of the rest.
-    pub(crate) other_times: Times,
+    /// How long the answers took.
+    pub(crate) latencies: Latencies,
     codes_max: usize,
 }
 
@@ -111,50 +175,76 @@ impl Tally {
     pub(crate) fn new(codes_max: usize) -> Tally {
         Tally {
             accepted: 0,
+            replayed: 0,
             refused: 0,
+            cancelled: 0,
             unknown: 0,
             unexpected: 0,
             answers: 0,
             by_status: BTreeMap::new(),
             refusals: BTreeMap::new(),
             errors: BTreeMap::new(),
-            accepted_times: Times::new(),
-            refused_times: Times::new(),
-            other_times: Times::new(),
+            latencies: Latencies {
+                accepted: Latency::new(),
+                replayed: Latency::new(),
+                refused: Latency::new(),
+                cancelled: Latency::new(),
+                other: Latency::new(),
+            },
             codes_max,
         }
     }
 
-    /// Counts an answer that came `latency_ns` after its request was due.
-    pub(crate) fn answer(&mut self, status: u16, class: Class<'_>, latency_ns: u64) {
+    /// Counts an answer that came `corrected_ns` after its request was due and `raw_ns` after it was sent.
+    pub(crate) fn answer(
+        &mut self,
+        status: u16,
+        class: &Class<'_>,
+        corrected_ns: u64,
+        raw_ns: u64,
+    ) {
         self.answers += 1;
         *self.by_status.entry(status).or_default() += 1;
-        let times = match class {
+        let latency = match class {
             Class::Accepted => {
                 self.accepted += 1;
-                &mut self.accepted_times
+                &mut self.latencies.accepted
+            }
+            Class::Replayed => {
+                self.replayed += 1;
+                &mut self.latencies.replayed
+            }
+            Class::Cancelled => {
+                self.cancelled += 1;
+                &mut self.latencies.cancelled
             }
             Class::Refused(code) => {
                 self.refused += 1;
                 self.refusal(code.as_deref().map_or("(no code)", printable));
-                &mut self.refused_times
+                &mut self.latencies.refused
             }
             Class::Unknown => {
                 self.unknown += 1;
-                &mut self.other_times
+                &mut self.latencies.other
             }
             Class::Unexpected => {
                 self.unexpected += 1;
-                &mut self.other_times
+                &mut self.latencies.other
             }
         };
-        times.record_ns(latency_ns);
+        latency.corrected.record_ns(corrected_ns);
+        latency.raw.record_ns(raw_ns);
     }
 
     /// Counts a request that got no answer.
     pub(crate) fn failure(&mut self, failure: Failure) {
         self.unknown += 1;
         *self.errors.entry(failure).or_default() += 1;
+    }
+
+    /// Requests that have come to an end.
+    pub(crate) fn ended(&self) -> u64 {
+        self.answers + self.errors.values().sum::<u64>()
     }
 
     fn refusal(&mut self, code: &str) {
@@ -201,23 +291,27 @@ mod tests {
     }
 
     #[test]
-    fn accepted_and_refused_are_timed_apart() {
+    fn answers_are_timed_apart_and_from_two_moments() {
         let mut tally = Tally::new(8);
-        tally.answer(201, Class::Accepted, 5_000_000);
-        tally.answer(409, Class::Refused(Some("sold_out".into())), 1_000_000);
-        tally.answer(504, Class::Unknown, 2_000_000);
-        tally.answer(302, Class::Unexpected, 2_000_000);
+        tally.answer(201, &Class::Accepted, 5_000_000, 4_000_000);
+        tally.answer(200, &Class::Replayed, 3_000_000, 3_000_000);
+        tally.answer(200, &Class::Cancelled, 9_000_000, 9_000_000);
+        tally.answer(409, &Class::Refused(Some("sold_out".into())), 1_000_000, 1_000_000);
+        tally.answer(504, &Class::Unknown, 2_000_000, 2_000_000);
+        tally.answer(302, &Class::Unexpected, 2_000_000, 2_000_000);
         tally.failure(Failure::Timeout);
-        assert_eq!(
-            (tally.accepted, tally.refused, tally.unknown, tally.unexpected, tally.answers),
-            (1, 1, 2, 1, 4)
-        );
-        assert_eq!(tally.accepted_times.quantiles().unwrap().count, 1);
-        assert_eq!(tally.refused_times.quantiles().unwrap().count, 1);
-        assert_eq!(tally.other_times.quantiles().unwrap().count, 2);
+        assert_eq!((tally.accepted, tally.replayed, tally.cancelled, tally.refused), (1, 1, 1, 1));
+        assert_eq!((tally.unknown, tally.unexpected, tally.answers, tally.ended()), (2, 1, 6, 7));
+        let accepted = &tally.latencies.accepted;
+        assert_eq!(accepted.corrected.quantiles().unwrap().max_us, 5_000);
+        assert_eq!(accepted.raw.quantiles().unwrap().max_us, 4_000);
+        assert_eq!(tally.latencies.other.raw.quantiles().unwrap().count, 2);
+        // All answers to orders; the cancel is none.
+        let orders = tally.latencies.orders().corrected.quantiles().unwrap();
+        assert_eq!((orders.count, orders.max_us), (5, 5_000));
         assert_eq!(
             tally.by_status.into_iter().collect::<Vec<_>>(),
-            [(201, 1), (302, 1), (409, 1), (504, 1)]
+            [(200, 2), (201, 1), (302, 1), (409, 1), (504, 1)]
         );
     }
 
@@ -225,7 +319,7 @@ mod tests {
     fn codes_have_a_ceiling() {
         let mut tally = Tally::new(2);
         for code in ["a", "\u{1b}[2J", "c", "d", "a"] {
-            tally.answer(409, Class::Refused(Some(code.into())), 1);
+            tally.answer(409, &Class::Refused(Some(code.into())), 1, 1);
         }
         let refusals: Vec<(&str, u64)> =
             tally.refusals.iter().map(|(code, count)| (code.as_str(), *count)).collect();

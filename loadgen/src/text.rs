@@ -2,11 +2,13 @@
 
 use std::fmt::{self, Display, Formatter};
 
-use crate::report::{Answers, Audit, Report, Run, Sending, Timeliness, WorkSent};
+use crate::report::{Answers, Audit, Report, Run, Sending, Timeliness, WarmUp, WorkSent};
 use crate::schedule::Arrivals;
 use crate::settle::Settled;
 use crate::stock::SkuStock;
 use crate::tally::Quantiles;
+use crate::threshold::Judged;
+use crate::traffic::Traffic;
 use crate::workload::Failure;
 
 /// SKUs listed one by one at most; the rest is summed up.
@@ -15,6 +17,9 @@ const SKUS_LISTED_MAX: usize = 20;
 impl Display for Report {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         write!(f, "{}\n{}\n{}", self.run, self.sending, self.answers)?;
+        if let Some(warm_up) = &self.warm_up {
+            write!(f, "{warm_up}")?;
+        }
         if let Some(buyers) = self.buyers_served {
             writeln!(f, "  buyers served      {buyers}")?;
         }
@@ -27,10 +32,28 @@ impl Display for Report {
         }
         write_stock(f, &self.stock)?;
         match &self.audit {
-            Some(audit) => write!(f, "\n{audit}"),
-            None => writeln!(f, "\naudit: not asked for"),
+            Some(audit) => write!(f, "\n{audit}")?,
+            None => writeln!(f, "\naudit: not asked for")?,
         }
+        write_thresholds(f, &self.thresholds)?;
+        if self.is_invalid() {
+            writeln!(f, "\nRESULT NOT VALID: the generator itself sent too late")?;
+        }
+        Ok(())
     }
+}
+
+fn write_thresholds(f: &mut Formatter<'_>, thresholds: &[Judged]) -> fmt::Result {
+    if thresholds.is_empty() {
+        return Ok(());
+    }
+    writeln!(f, "\nfail if")?;
+    for judged in thresholds {
+        let verdict = if judged.failed { "FAILED" } else { "passed" };
+        let measured = judged.measured.as_deref().unwrap_or("not measured");
+        writeln!(f, "  {:<24} {verdict}  ({measured})", judged.condition)?;
+    }
+    Ok(())
 }
 
 impl Display for Run {
@@ -63,7 +86,18 @@ impl Display for Run {
                 "  closed loop: each connection sends as soon as it is answered; latency from sending, queueing is not seen"
             )?,
         }
+        if let Some(spike) = &self.spike {
+            writeln!(
+                f,
+                "  spike: quiet for {} s, then {} times the rate, decaying by {} s",
+                spike.quiet_s, spike.factor, spike.decay_s
+            )?;
+        }
+        write_traffic(f, &self.traffic)?;
         write!(f, "  {} s, {} connections, seed {}", self.duration_s, self.connections, self.seed)?;
+        if self.warm_up_s > 0.0 {
+            write!(f, ", after {} s of warm-up", self.warm_up_s)?;
+        }
         if let Some(requests) = self.requests_max {
             write!(f, ", at most {requests} requests")?;
         }
@@ -73,6 +107,24 @@ impl Display for Run {
         }
         Ok(())
     }
+}
+
+fn write_traffic(f: &mut Formatter<'_>, traffic: &Traffic) -> fmt::Result {
+    let mut words = Vec::new();
+    if traffic.zipf > 0.0 {
+        words.push(format!("SKUs by Zipf with exponent {}", traffic.zipf));
+    }
+    for (percent, what) in [
+        (traffic.retries_percent, "retries"),
+        (traffic.duplicates_percent, "duplicate buyers"),
+        (traffic.cancels_percent, "of orders cancelled"),
+        (traffic.abandons_percent, "of orders abandoned"),
+    ] {
+        if percent > 0.0 {
+            words.push(format!("{percent} % {what}"));
+        }
+    }
+    if words.is_empty() { Ok(()) } else { writeln!(f, "  {}", words.join(", ")) }
 }
 
 impl Display for Sending {
@@ -85,6 +137,9 @@ impl Display for Sending {
             self.sent, self.window_s, self.offered_per_s
         )?;
         writeln!(f, "  never sent         {}", self.never_sent)?;
+        if self.cancels_sent > 0 {
+            writeln!(f, "  cancels            {} more", self.cancels_sent)?;
+        }
         write_times(f, "  late by", self.lag)?;
         write_times(f, "    own fault", self.own_lag)?;
         writeln!(f, "  generator busy     {:.1} % of the time", self.busy_percent)?;
@@ -94,7 +149,7 @@ impl Display for Sending {
             self.connections_at_start, self.reconnects, self.connect_failures
         )?;
         let verdict = match self.timeliness {
-            Timeliness::OnTime => "yes (p99.9 of the lateness below 1 ms, nothing left unsent)",
+            Timeliness::OnTime => "yes, all of it",
             Timeliness::ConnectionsBusy => {
                 "NO: all connections were waiting for answers; the lateness is part of the latencies below"
             }
@@ -106,7 +161,8 @@ impl Display for Sending {
             }
             Timeliness::NotPlanned => "no plan to be late for (closed loop)",
         };
-        writeln!(f, "  sent on time       {verdict}")
+        let bound_ms = self.lag_max_us as f64 / 1_000.0;
+        writeln!(f, "  sent on time       {verdict} (p99.9 of own lateness allowed: {bound_ms} ms)")
     }
 }
 
@@ -119,6 +175,12 @@ impl Display for Answers {
             self.count, self.window_s, self.answered_per_s
         )?;
         writeln!(f, "  accepted           {}, goodput {:.1}/s", self.accepted, self.goodput_per_s)?;
+        if self.replayed > 0 {
+            writeln!(f, "  replayed           {}", self.replayed)?;
+        }
+        if self.cancelled > 0 {
+            writeln!(f, "  cancelled          {}", self.cancelled)?;
+        }
         writeln!(f, "  refused            {}", self.refused)?;
         for (code, count) in &self.refusals {
             writeln!(f, "    {code:<24} {count}")?;
@@ -140,13 +202,25 @@ impl Display for Answers {
             write!(f, " {status}: {count}")?;
         }
         writeln!(f)?;
-        write_times(f, "  latency accepted", self.latency_accepted)?;
-        write_times(f, "  latency refused", self.latency_refused)?;
-        write_times(f, "  latency other", self.latency_other)?;
+        writeln!(f, "  latency, from when it was due, and raw, from when it was sent")?;
+        for (name, corrected, raw) in self.latencies() {
+            write_times(f, &format!("    {name}"), corrected)?;
+            write_times(f, "      raw", raw)?;
+        }
         if !self.errors.is_empty() {
             writeln!(f, "  requests without an answer are in none of these latencies")?;
         }
         Ok(())
+    }
+}
+
+impl Display for WarmUp {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        writeln!(
+            f,
+            "  warm-up            {} sent, {} accepted, {} refused, in none of the figures above",
+            self.sent, self.accepted, self.refused
+        )
     }
 }
 
@@ -174,6 +248,20 @@ impl Display for Audit {
             writeln!(f)?;
         }
         writeln!(f, "  units of one SKU   {} at most with one buyer", self.units_per_buyer_max)?;
+        if self.cancels + self.cancels_unknown > 0 {
+            writeln!(
+                f,
+                "  cancelled          {} acknowledged, {} found cancelled, {} with unknown outcome",
+                self.cancels, self.cancelled_found, self.cancels_unknown
+            )?;
+        }
+        if self.abandoned > 0 {
+            writeln!(
+                f,
+                "  abandoned          {}, of them expired {}",
+                self.abandoned, self.abandoned_expired
+            )?;
+        }
         for (kind, finding) in &self.findings {
             writeln!(f, "  WRONG: {}: {}", kind.words(), finding.count)?;
             for example in &finding.examples {
@@ -206,8 +294,12 @@ fn write_stock(f: &mut Formatter<'_>, stock: &[SkuStock]) -> fmt::Result {
             sku.available_at_end.map_or_else(|| "unknown".to_owned(), |units| units.to_string());
         writeln!(
             f,
-            "  {}: available {} before, {end} after; acknowledged {}, still taken {}",
-            sku.sku, sku.available_at_start, sku.units_acknowledged, sku.units_taken
+            "  {}: available {} before, {end} after; acknowledged {}, still taken {}, at most {} at once",
+            sku.sku,
+            sku.available_at_start,
+            sku.units_acknowledged,
+            sku.units_taken,
+            sku.units_at_once_max
         )?;
         if let Some(counters) = sku.counters {
             writeln!(

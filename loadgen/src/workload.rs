@@ -39,6 +39,8 @@ pub(crate) struct Ticket {
     pub(crate) number: u64,
     /// When it was due.
     pub(crate) due_ns: u64,
+    /// It was not planned by itself: it follows an answer, and has a number of another series.
+    pub(crate) follows: bool,
 }
 
 /// When things happened to one request.
@@ -46,6 +48,8 @@ pub(crate) struct Ticket {
 pub(crate) struct Sent {
     /// Which one.
     pub(crate) ticket: Ticket,
+    /// When it was handed to the socket.
+    pub(crate) sent_ns: u64,
     /// When its end was seen.
     pub(crate) now_ns: u64,
 }
