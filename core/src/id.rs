@@ -171,6 +171,12 @@ impl HashKey {
         KeyDigest(self.digest(buyer.0, raw))
     }
 
+    /// The public name of the journal that this key stands in. No buyer's id is empty, so that it
+    /// is nobody's digest and reveals none.
+    pub fn journal(&self) -> JournalId {
+        JournalId(self.digest(0, ""))
+    }
+
     fn digest(&self, domain: u128, raw: &str) -> u128 {
         let mut hasher = SipHasher13x128::new_with_key(&self.0);
         hasher.write(&domain.to_le_bytes());
@@ -182,6 +188,22 @@ impl HashKey {
 impl fmt::Debug for HashKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("HashKey(…)")
+    }
+}
+
+/// Which journal it is, so that a copy of another one is not taken for its own.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct JournalId(u128);
+
+impl fmt::Display for JournalId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(std::str::from_utf8(&base32(self.0)).expect("ASCII"))
+    }
+}
+
+impl fmt::Debug for JournalId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Layers, from the ground up (every arrow points down; `architecture/` enforces it):
 //! `limits` · `id`, `name`, `quantity`, `money`, `time` · `command`, `event`, `outcome`, … ·
-//! `ledger`, `journal` · `shard` · `engine`.
+//! `ledger`, `journal` · `shard`, `sink` · `engine`, `audit`.
 
 pub mod command;
 pub mod config;
@@ -21,6 +21,7 @@ pub mod quantity;
 pub mod router;
 pub mod shard;
 pub mod snapshot;
+pub mod sink;
 pub mod storage;
 pub mod time;
 pub mod view;

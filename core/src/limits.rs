@@ -88,6 +88,24 @@ pub struct Limits {
     pub snapshot_chunk_bytes: usize,
     /// Batches that shards may have queued at the journal thread.
     pub journal_queue_max: usize,
+    /// Records of one transaction of a sink; what more the last frame holds is stored with them.
+    pub sink_batch_records_max: usize,
+    /// Encoded bytes of the records of one transaction of a sink, the last frame not counted.
+    pub sink_batch_bytes_max: usize,
+    /// Encoded bytes of records that a sink stores until it makes the store sync them.
+    pub sink_unsynced_bytes_max: usize,
+    /// Names of SKUs and lots that a sink keeps at hand.
+    pub sink_names_max: usize,
+    /// Requests for retired orders that may wait for the database.
+    pub reads_waiting_max: usize,
+    /// Retired orders that are kept in memory once they were read.
+    pub retired_orders_max: usize,
+    /// Ids of which it is remembered that no retired order has them.
+    pub absent_orders_max: usize,
+    /// Orders that one pass of an audit holds.
+    pub audit_orders_max: usize,
+    /// Rows that an audit reads at once.
+    pub audit_rows_max: usize,
 }
 
 /// What production runs with.
@@ -125,6 +143,15 @@ pub const DEFAULT: Limits = checked(Limits {
     snapshot_segments: 4,
     snapshot_chunk_bytes: 1 << 20,
     journal_queue_max: 256,
+    sink_batch_records_max: 8_192,
+    sink_batch_bytes_max: 2 << 20,
+    sink_unsynced_bytes_max: 16 << 20,
+    sink_names_max: 65_536,
+    reads_waiting_max: 16_384,
+    retired_orders_max: 65_536,
+    absent_orders_max: 65_536,
+    audit_orders_max: 262_144,
+    audit_rows_max: 4_096,
 });
 
 /// What tests run with, so that every ceiling is met.
@@ -161,6 +188,15 @@ pub const TINY: Limits = checked(Limits {
     snapshot_segments: 1,
     snapshot_chunk_bytes: 8 << 10,
     journal_queue_max: 8,
+    sink_batch_records_max: 4,
+    sink_batch_bytes_max: 512,
+    sink_unsynced_bytes_max: 1_024,
+    sink_names_max: 2,
+    reads_waiting_max: 4,
+    retired_orders_max: 8,
+    absent_orders_max: 8,
+    audit_orders_max: 3,
+    audit_rows_max: 2,
 });
 
 /// Checks the relations between the ceilings; a broken one does not compile.
@@ -178,6 +214,10 @@ const fn checked(limits: Limits) -> Limits {
     assert!(2 * limits.frame_bytes_max as u64 + SECTOR_BYTES as u64 <= limits.first_segment_bytes);
     // A shard may have as few slots as there are slots for the most shards.
     assert!(limits.live_orders_max >= limits.shards_max);
+    // An empty batch, page or pass would never end.
+    assert!(limits.sink_batch_records_max >= 1 && limits.sink_batch_bytes_max >= 1);
+    assert!(limits.audit_orders_max >= 1 && limits.audit_rows_max >= 1);
+    assert!(limits.reads_waiting_max >= 1);
     // The largest order: two raw strings, lines and draws with their names, and fixed fields.
     assert!(
         BUYER_BYTES_MAX

@@ -5,8 +5,10 @@
 
 use std::io;
 
+mod database_file;
 mod directory;
 
+pub use database_file::{DatabaseFile, FileIdentity};
 pub use directory::{Directory, LockError};
 
 /// A flat directory of files.

@@ -1,0 +1,180 @@
+//! How a sink is doing, for whoever asks: one writer, many readers.
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU8, Ordering};
+
+use crate::metrics::Counter;
+use crate::time::Timestamp;
+
+use super::error::{SinkError, Trouble};
+
+/// What a sink is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum SinkState {
+    /// It opens its store.
+    Connecting = 0,
+    /// It follows the journal.
+    Following = 1,
+    /// Its store gave trouble; it tries again after a while.
+    Waiting = 2,
+    /// It has given up until somebody does something and the server is started again.
+    Stopped = 3,
+}
+
+impl SinkState {
+    /// All states.
+    pub const ALL: [Self; 4] = [Self::Connecting, Self::Following, Self::Waiting, Self::Stopped];
+
+    /// The word for it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Connecting => "connecting",
+            Self::Following => "following",
+            Self::Waiting => "waiting",
+            Self::Stopped => "stopped",
+        }
+    }
+}
+
+/// What a sink shows. Only the sink writes.
+#[derive(Debug)]
+pub struct SinkStatus {
+    name: &'static str,
+    state: AtomicU8,
+    /// The highest sequence that the store has, as the store last said.
+    pub watermark: Counter,
+    /// The highest sequence that the store has synced.
+    pub synced: Counter,
+    /// The highest sequence that the store ever said it has, since the server started.
+    pub watermark_max: Counter,
+    /// When the record at the watermark was decided, in microseconds of engine time; 0 for none.
+    pub watermark_time_us: Counter,
+    /// Records stored.
+    pub records: Counter,
+    /// Rows added or changed.
+    pub rows: Counter,
+    /// Transactions.
+    pub batches: Counter,
+    /// Records of the last transaction.
+    pub batch_records: Counter,
+    /// Times that the store was opened.
+    pub connections: Counter,
+    /// Times that the store had fewer records than before.
+    pub rewinds: Counter,
+    troubles: [Counter; Trouble::ALL.len()],
+    last_error: Mutex<Option<String>>,
+}
+
+impl SinkStatus {
+    /// Of a sink that has not begun.
+    pub(super) fn new(name: &'static str) -> Self {
+        Self {
+            name,
+            state: AtomicU8::new(SinkState::Connecting as u8),
+            watermark: Counter::default(),
+            synced: Counter::default(),
+            watermark_max: Counter::default(),
+            watermark_time_us: Counter::default(),
+            records: Counter::default(),
+            rows: Counter::default(),
+            batches: Counter::default(),
+            batch_records: Counter::default(),
+            connections: Counter::default(),
+            rewinds: Counter::default(),
+            troubles: Default::default(),
+            last_error: Mutex::new(None),
+        }
+    }
+
+    /// The sink's name.
+    pub const fn name(&self) -> &'static str {
+        self.name
+    }
+
+    /// What it is about.
+    pub fn state(&self) -> SinkState {
+        SinkState::ALL[usize::from(self.state.load(Ordering::Acquire))]
+    }
+
+    /// How often there was trouble of a kind.
+    pub fn troubles(&self, trouble: Trouble) -> u64 {
+        self.troubles[trouble as usize].get()
+    }
+
+    /// What went wrong last; `None` once all is well again.
+    pub fn last_error(&self) -> Option<String> {
+        self.last_error.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).clone()
+    }
+
+    /// Records that are durable up to `durable` and not stored yet.
+    pub fn lag_records(&self, durable: u64) -> u64 {
+        durable.saturating_sub(self.watermark.get())
+    }
+
+    /// How long ago the last stored record was decided, in microseconds; 0 if nothing is left to
+    /// store.
+    pub fn lag_us(&self, durable: u64, now: Timestamp) -> u64 {
+        match self.lag_records(durable) {
+            0 => 0,
+            _ => now.micros_since(Timestamp::from_micros(self.watermark_time_us.get())),
+        }
+    }
+
+    pub(super) fn enter(&self, state: SinkState) {
+        self.state.store(state as u8, Ordering::Release);
+    }
+
+    /// The store says that it has everything up to `sequence`.
+    pub(super) fn reached(&self, sequence: u64, time: Timestamp) {
+        self.watermark_time_us.set(time.micros());
+        self.watermark.set(sequence);
+        self.watermark_max.set(self.watermark_max.get().max(sequence));
+    }
+
+    /// Counts trouble. Says whether it is other than what went wrong before.
+    pub(super) fn failed(&self, error: &SinkError) -> bool {
+        self.troubles[error.trouble as usize].add(1);
+        self.replace_error(Some(error.what.clone()))
+    }
+
+    /// All is well. Says whether it was not before.
+    pub(super) fn well(&self) -> bool {
+        self.replace_error(None)
+    }
+
+    fn replace_error(&self, error: Option<String>) -> bool {
+        let mut last = self.last_error.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let changed = *last != error;
+        *last = error;
+        changed
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{SinkError, SinkState, SinkStatus, Trouble};
+    use crate::time::Timestamp;
+
+    #[test]
+    fn lag_is_what_is_durable_and_not_stored() {
+        let status = SinkStatus::new("sql");
+        let at = Timestamp::from_micros;
+        assert_eq!((status.lag_records(0), status.lag_us(0, at(9))), (0, 0));
+        status.reached(5, at(1_000));
+        assert_eq!((status.lag_records(7), status.lag_us(7, at(4_000))), (2, 3_000));
+        assert_eq!((status.lag_records(5), status.lag_us(5, at(4_000))), (0, 0));
+        status.reached(2, at(500));
+        assert_eq!((status.watermark.get(), status.watermark_max.get()), (2, 5));
+    }
+
+    #[test]
+    fn the_same_trouble_again_is_counted_and_not_news() {
+        let status = SinkStatus::new("sql");
+        let error = SinkError::new(Trouble::Locked, "locked");
+        assert!(status.failed(&error) && !status.failed(&error));
+        assert_eq!(status.troubles(Trouble::Locked), 2);
+        assert!(status.well() && !status.well());
+        assert_eq!((status.last_error(), status.state()), (None, SinkState::Connecting));
+    }
+}

@@ -1,0 +1,1 @@
+//! Sinks over a journal on disk and a database in a file.
