@@ -195,6 +195,13 @@ impl fmt::Debug for HashKey {
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct JournalId(u128);
 
+impl JournalId {
+    /// From its 128 bits.
+    pub const fn from_bits(bits: u128) -> Self {
+        Self(bits)
+    }
+}
+
 impl fmt::Display for JournalId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(std::str::from_utf8(&base32(self.0)).expect("ASCII"))

@@ -23,7 +23,9 @@ use sqlx::sqlite::{
     Sqlite, SqliteArguments, SqliteArgumentsBuffer, SqliteConnectOptions, SqliteConnection,
     SqliteJournalMode, SqliteSynchronous, SqliteTypeInfo,
 };
-use sqlx::{Arguments as _, AssertSqlSafe, ConnectOptions as _, Connection as _, Executor as _, Row};
+use sqlx::{
+    Arguments as _, AssertSqlSafe, ConnectOptions as _, Connection as _, Executor as _, Row,
+};
 
 use crate::id::JournalId;
 use crate::storage::{DatabaseFile, FileIdentity};
@@ -179,7 +181,8 @@ impl Store {
             false => "PRAGMA wal_checkpoint(PASSIVE)",
         };
         let row = self.connection.fetch_one(checkpoint).await?;
-        let (busy, log, done): (i64, i64, i64) = (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
+        let (busy, log, done): (i64, i64, i64) =
+            (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
         let synced = busy == 0 && log == done;
         if synced {
             self.file.note(sequence)?;
@@ -199,7 +202,8 @@ impl Store {
             while values.len() >= chunk * width {
                 let (now, rest) = values.split_at(chunk * width);
                 values = rest;
-                let statement = self.statement(rows.table.name, chunk, || insertion(rows.table, chunk));
+                let statement =
+                    self.statement(rows.table.name, chunk, || insertion(rows.table, chunk));
                 self.run(statement, now.iter().cloned(), now.len()).await?;
             }
         }
@@ -259,7 +263,9 @@ impl Store {
                 // A number of columns that no insertion into the table has.
                 let statement = self.statement(table, chunk + 1_000 * width, || {
                     let rows = placeholders(width, chunk);
-                    format!("{set} FROM (VALUES {rows}) AS change WHERE {table}.cell = {cell} AND {of}")
+                    format!(
+                        "{set} FROM (VALUES {rows}) AS change WHERE {table}.cell = {cell} AND {of}"
+                    )
                 });
                 let changed = self.run(statement, now.iter().cloned(), now.len()).await?;
                 if changed != chunk as u64 {

@@ -1,0 +1,117 @@
+//! What a sink refuses to go on with: it stops alone and says why.
+
+use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Executor as _};
+
+use super::super::schema::{BEGIN, Dialect, MIGRATIONS};
+use super::super::sqlite::{Store, options};
+use super::super::status::SinkState;
+use super::super::{SinkStatus, Trouble};
+use super::node::{JOURNAL, Node, all_rows};
+use crate::id::JournalId;
+use crate::limits::{DEFAULT, TINY};
+use crate::storage::DatabaseFile;
+
+async fn stopped(node: &mut Node) -> std::sync::Arc<SinkStatus> {
+    let (sink, status) = node.sink();
+    // It ends by itself.
+    sink.run().await;
+    assert_eq!(status.state(), SinkState::Stopped);
+    assert_eq!(status.troubles(Trouble::Unusable), 1);
+    status
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_record_that_cannot_be_read_stops_the_sink_behind_all_before_it() {
+    for limits in [DEFAULT, TINY] {
+        let mut node = Node::new(limits);
+        node.sale();
+        let before = node.last();
+        node.write_bytes(&[0xff; 40]);
+        node.place(1);
+        let status = stopped(&mut node).await;
+        assert_eq!((status.watermark.get(), node.watermark.get()), (before, before));
+        let error = status.last_error().expect("it says why");
+        assert!(error.contains(&format!("record {}", before + 1)), "{error}");
+        assert!(all_rows(&node.database).await["orders"].is_empty());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_database_of_another_journal_is_left_alone() {
+    let mut node = Node::new(DEFAULT);
+    node.sale();
+    let other = JournalId::from_bits(8);
+    let (mut store, _) = Store::open(node.database.clone(), 1, other).await.expect("opened");
+    let mut batch = super::Batch::new(1, 16);
+    batch.begin(0);
+    batch.through = 1;
+    store.store(&batch).await.expect("stored");
+    store.close().await.expect("closed");
+    let error = stopped(&mut node).await.last_error().expect("it says why");
+    assert!(error.contains(&other.to_string()) && error.contains(&JOURNAL.to_string()), "{error}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_database_ahead_of_the_journal_is_left_alone() {
+    let mut node = Node::new(DEFAULT);
+    let (mut store, _) = Store::open(node.database.clone(), 1, JOURNAL).await.expect("opened");
+    let mut batch = super::Batch::new(1, 16);
+    batch.begin(0);
+    batch.through = 99;
+    store.store(&batch).await.expect("stored");
+    store.close().await.expect("closed");
+    let error = stopped(&mut node).await.last_error().expect("it says why");
+    assert!(error.contains("99"), "{error}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_journal_that_was_trimmed_too_far_stops_the_sink() {
+    let mut node = Node::new(TINY);
+    node.sale();
+    for number in 0..12 {
+        node.place(number);
+    }
+    let first = node.folder.path().join("journal/0000000000000001.segment");
+    std::fs::remove_file(first).expect("there were several");
+    let error = stopped(&mut node).await.last_error().expect("it says why");
+    assert!(error.contains("trimmed"), "{error}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn migrations_that_stopped_half_way_are_finished() {
+    for done in 0..=MIGRATIONS.len() {
+        for recorded in [done, done.saturating_sub(1)] {
+            let folder = tempfile::tempdir().expect("temporary folder");
+            let file = DatabaseFile::new(folder.path().join("copy.db"));
+            let mut half = options(&file).create_if_missing(true).connect().await.expect("opened");
+            half.execute(BEGIN).await.expect("begun");
+            for migration in &MIGRATIONS[..done] {
+                let statement = AssertSqlSafe(Dialect::Sqlite.spell(migration));
+                half.execute(statement).await.expect("migrated");
+            }
+            for number in 1..=recorded {
+                let record = format!("INSERT INTO migrations (number) VALUES ({number})");
+                half.execute(AssertSqlSafe(record)).await.expect("recorded");
+            }
+            half.close().await.expect("closed");
+            for _ in 0..2 {
+                let (store, mark) = Store::open(file.clone(), 1, JOURNAL).await.expect("opened");
+                assert_eq!(mark.sequence, 0);
+                store.close().await.expect("closed");
+            }
+            assert!(all_rows(&file).await.values().all(Vec::is_empty));
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_newer_schema_is_left_alone() {
+    let mut node = Node::new(DEFAULT);
+    let (store, _) = Store::open(node.database.clone(), 1, JOURNAL).await.expect("opened");
+    store.close().await.expect("closed");
+    let mut newer = options(&node.database).connect().await.expect("opened");
+    newer.execute("INSERT INTO migrations (number) VALUES (1000)").await.expect("recorded");
+    newer.close().await.expect("closed");
+    let error = stopped(&mut node).await.last_error().expect("it says why");
+    assert!(error.contains("1000"), "{error}");
+}
