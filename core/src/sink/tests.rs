@@ -19,11 +19,18 @@ use crate::event::{Actor, Event, OrderStatus};
 use crate::limits::{DEFAULT, TINY};
 use node::{JOURNAL, Node, all_rows, meta, order_id};
 
+/// Far more looks than any of these tests needs.
+const LOOKS_MAX: u32 = 10_000_000;
+
 /// Lets the sink go on until `reached` holds.
 async fn until(reached: impl Fn() -> bool) {
-    while !reached() {
+    for _ in 0..LOOKS_MAX {
+        if reached() {
+            return;
+        }
         sleep(Duration::from_millis(1)).await;
     }
+    panic!("it was never reached");
 }
 
 #[tokio::test(start_paused = true)]
