@@ -52,7 +52,7 @@ impl Node {
         let config =
             JournalConfig { cell: 1, segment_bytes: limits.segment_bytes, limits, segment_seed: 1 };
         let now = Timestamp::from_micros(1);
-        let opened = open(storage.clone(), config, now, &mut |_, _, _| Ok(()), &mut || {});
+        let opened = open(storage.clone(), config, None, now, &mut |_, _, _| Ok(()), &mut || {});
         let opened = opened.unwrap_or_else(|fatal| panic!("{fatal}"));
         let database = DatabaseFile::new(folder.path().join("copy.db"));
         let mut node = Self {
