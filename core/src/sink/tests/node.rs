@@ -230,7 +230,7 @@ pub(super) fn sale_events() -> Vec<Event<'static>> {
 pub(super) fn placed(order: OrderId, number: u64) -> OrderPlaced<'static> {
     const BUYERS: [&str; 6] = ["buyer-0", "buyer-1", "buyer-2", "buyer-3", "buyer-4", "buyer-5"];
     let buyer_name = BUYERS[number as usize % BUYERS.len()];
-    let draws = if number % 3 == 0 && number > 0 {
+    let draws = if number.is_multiple_of(3) && number > 0 {
         smallvec![draw(0, 1), draw(1, 1)]
     } else {
         smallvec![draw(0, 1)]
@@ -240,7 +240,7 @@ pub(super) fn placed(order: OrderId, number: u64) -> OrderPlaced<'static> {
         order,
         buyer: KEY.buyer(buyer_name),
         buyer_name,
-        key: (number % 2 == 0).then_some((KeyDigest(u128::from(number)), "key")),
+        key: (number.is_multiple_of(2)).then_some((KeyDigest(u128::from(number)), "key")),
         fingerprint: 9,
         currency: Currency::new("CNY").expect("a code"),
         expires_at: meta(Actor::Buyer).time.plus_seconds(600),
