@@ -13,7 +13,7 @@ use crate::storage::Storage;
 use crate::watermark::Watermark;
 
 /// How much of a journal is kept.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Retain<S> {
     /// Bytes of segments that are kept at least; `None`: all.
     pub bytes: Option<u64>,
@@ -21,6 +21,11 @@ pub struct Retain<S> {
     pub archive: Option<S>,
     /// How far SQL has come, if it is attached.
     pub sql: Option<Watermark>,
+}
+
+impl<S> Retain<S> {
+    /// All of it.
+    pub const ALL: Self = Self { bytes: None, archive: None, sql: None };
 }
 
 /// What upkeep counts.

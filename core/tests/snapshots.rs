@@ -1,0 +1,248 @@
+//! Snapshots and trimming over real directories: a start from a snapshot is a start from the first
+//! record, whatever happened to the newest one; what is trimmed is covered, and goes to the archive.
+
+use std::fs;
+use std::path::Path;
+
+use sluice_core::config::EngineConfig;
+use sluice_core::engine::{Fatal, Reading, Replayed, recover};
+use sluice_core::event::{Actor, UnitsWithdrawn};
+use sluice_core::event::{
+    Draw, Event, Line, LotReceived, Meta, OrderEnded, OrderPlaced, OrderRetired, SkuDefined, record,
+};
+use sluice_core::id::{BuyerDigest, KeyDigest, OrderId, RequestId, SlotId};
+use sluice_core::journal::{Batch, Reader, Sealed};
+use sluice_core::limits::{Limits, TINY};
+use sluice_core::money::{Amount, Currency};
+use sluice_core::name::{LotId, SkuId, WithdrawalId};
+use sluice_core::outcome::StateDigest;
+use sluice_core::quantity::Quantity;
+use sluice_core::snapshot::{Retain, Upkeep, UpkeepMetrics, Upkept, trim, verify};
+use sluice_core::storage::Directory;
+use sluice_core::time::Timestamp;
+use sluice_core::watermark::Watermark;
+use smallvec::smallvec;
+
+const READING: Reading = Reading { boot_us: 1, wall_us: 1_000_000_000 };
+
+const NOW: Timestamp = Timestamp::from_micros(1_000_000_000);
+
+fn config() -> EngineConfig {
+    let limits = Limits { live_orders_max: 100_000, ..TINY };
+    EngineConfig { limits, ..EngineConfig::new([7; 32]) }
+}
+
+fn start(path: &Path) -> Result<Replayed<Directory>, Fatal> {
+    recover(Directory::lock(path).expect("free"), &config(), READING)
+}
+
+fn amount(minor: u64) -> Amount {
+    Amount::new(minor).expect("in range")
+}
+
+fn quantity(units: u32) -> Quantity {
+    Quantity::new(units).expect("in range")
+}
+
+fn order(number: u64) -> OrderId {
+    let slot = SlotId::new((number % 5) as u16).expect("in range");
+    OrderId::new(NOW, 1, slot, number)
+}
+
+fn line(units: u32) -> Line {
+    let lot = LotId::new("L").expect("a name");
+    Line {
+        sku: SkuId::new("tea").expect("a name"),
+        quantity: quantity(units),
+        draws: smallvec![Draw {
+            lot,
+            ordinal: 0,
+            quantity: quantity(units),
+            unit_price: amount(5)
+        }],
+    }
+}
+
+/// A SKU with one lot, a withdrawal, orders of three buyers a slot, of which some end and some leave.
+fn history(orders: u64) -> Vec<Event<'static>> {
+    let sku = line(1).sku;
+    let mut events = vec![
+        Event::SkuDefined(SkuDefined {
+            sku: sku.clone(),
+            revision: 1,
+            title: "Tea",
+            unit_price: amount(5),
+            currency: Currency::new("CNY").expect("a code"),
+            per_buyer_limit: 0,
+            hold_seconds: 60,
+            standby_pass: false,
+        }),
+        Event::LotReceived(LotReceived {
+            sku: sku.clone(),
+            lot: LotId::new("L").expect("a name"),
+            ordinal: 0,
+            quantity: quantity(1_000_000),
+            unit_price: None,
+        }),
+        Event::UnitsWithdrawn(UnitsWithdrawn {
+            sku,
+            withdrawal: WithdrawalId::new("w").expect("a name"),
+            quantity: quantity(2),
+            reason: "rot",
+            draws: line(2).draws,
+        }),
+    ];
+    for number in 0..orders {
+        events.push(Event::OrderPlaced(OrderPlaced {
+            order: order(number),
+            buyer: BuyerDigest(u128::from(number % 15)),
+            buyer_name: "ann",
+            key: (number % 2 == 0).then_some((KeyDigest(u128::from(number)), "k")),
+            fingerprint: number,
+            currency: Currency::new("CNY").expect("a code"),
+            expires_at: NOW.plus_seconds(60 + number as u32 % 7),
+            lines: smallvec![line(1 + number as u32 % 3)],
+        }));
+        if number % 3 == 1 {
+            let earlier = number - 1;
+            let lines = smallvec![line(1 + earlier as u32 % 3)];
+            let ended = OrderEnded { order: order(earlier), version: 2, lines };
+            events.push(Event::OrderCancelled(ended));
+        }
+        if number % 9 == 8 {
+            events.push(Event::OrderRetired(OrderRetired { order: order(number - 8) }));
+        }
+    }
+    events
+}
+
+/// Writes events, a few a frame, and lets upkeep come to its end now and then.
+fn write(path: &Path, events: &[Event<'_>], retain: &Retain<Directory>) -> UpkeepMetrics {
+    let replayed = start(path).unwrap_or_else(|fatal| panic!("{fatal}"));
+    let (mut writer, sealed) = (replayed.opened.writer, replayed.opened.sealed);
+    let storage = Directory::read_only(path).expect("readable");
+    let metrics = UpkeepMetrics::default();
+    let mut upkeep = upkeep(&storage, sealed, retain);
+    for (number, group) in events.chunks(3).enumerate() {
+        let mut batch = Batch::new();
+        for event in group {
+            let meta = Meta { time: NOW, actor: Actor::Buyer, request: RequestId::NONE };
+            batch.push_with(|out| record::encode(&meta, event, out));
+        }
+        let _durable = writer.commit(&mut std::iter::once(&batch), NOW).expect("stored");
+        if number % 10 == 0 {
+            while upkeep.step(&metrics).expect("done") != Upkept::Idle {}
+        }
+    }
+    metrics
+}
+
+fn upkeep(storage: &Directory, sealed: Sealed, retain: &Retain<Directory>) -> Upkeep<Directory> {
+    Upkeep::new(storage.clone(), config().limits, sealed, retain.clone()).expect("begun")
+}
+
+/// The digest of a start, and how many records it read.
+fn digest(path: &Path) -> Result<(StateDigest, u64), Fatal> {
+    let replayed = start(path)?;
+    Ok((replayed.ledger.digest(), replayed.opened.recovered.records))
+}
+
+/// A copy of all files but those that end so.
+fn copy_without(path: &Path, ending: &str) -> tempfile::TempDir {
+    let copy = tempfile::tempdir().expect("temporary folder");
+    for entry in fs::read_dir(path).expect("listed") {
+        let entry = entry.expect("listed");
+        if !entry.file_name().to_string_lossy().ends_with(ending) {
+            fs::copy(entry.path(), copy.path().join(entry.file_name())).expect("copied");
+        }
+    }
+    copy
+}
+
+fn files(path: &Path, ending: &str) -> Vec<String> {
+    let entries = fs::read_dir(path).expect("listed");
+    let names = entries.map(|entry| entry.expect("listed").file_name().to_string_lossy().into());
+    let mut names: Vec<String> = names.filter(|name: &String| name.ends_with(ending)).collect();
+    names.sort_unstable();
+    names
+}
+
+#[test]
+fn a_start_from_a_snapshot_is_a_start_from_the_first_record() {
+    let folder = tempfile::tempdir().expect("temporary folder");
+    let events = history(400);
+    let metrics = write(folder.path(), &events, &Retain::ALL);
+    assert!(metrics.snapshots.get() > 3, "{metrics:?}");
+    assert_eq!(files(folder.path(), ".snapshot").len(), 2, "the two newest are kept");
+
+    let (from_snapshot, read) = digest(folder.path()).expect("starts");
+    assert!(read < events.len() as u64 / 4, "{read} of {} records were read", events.len());
+    let whole = copy_without(folder.path(), ".snapshot");
+    let (from_first, all) = digest(whole.path()).expect("starts");
+    assert_eq!(all, 1 + events.len() as u64);
+    assert_eq!(from_snapshot, from_first);
+
+    // What follows goes on in the same way.
+    let more = history(430).split_off(events.len());
+    write(folder.path(), &more, &Retain::ALL);
+    write(whole.path(), &more, &Retain::ALL);
+    assert_eq!(digest(folder.path()).expect("starts").0, digest(whole.path()).expect("starts").0);
+}
+
+#[test]
+fn a_snapshot_that_rotted_is_passed_over() {
+    let folder = tempfile::tempdir().expect("temporary folder");
+    write(folder.path(), &history(60), &Retain::ALL);
+    let (expected, _) = digest(folder.path()).expect("starts");
+    let newest = files(folder.path(), ".snapshot").pop().expect("there is one");
+    let bytes = fs::read(folder.path().join(&newest)).expect("read");
+    for at in (0..bytes.len()).step_by(16) {
+        let copy = copy_without(folder.path(), "lock");
+        let mut spoilt = bytes.clone();
+        spoilt[at] ^= 0x10;
+        fs::write(copy.path().join(&newest), spoilt).expect("written");
+        assert_eq!(digest(copy.path()).expect("starts").0, expected, "byte {at}");
+        let storage = Directory::read_only(copy.path()).expect("readable");
+        let verified = verify(&storage, config().limits).expect("read");
+        assert!(verified[0].result.is_err() && verified[1].result.is_ok(), "byte {at}");
+    }
+}
+
+#[test]
+fn what_is_trimmed_is_covered_and_stored_and_archived() {
+    let (folder, archive) =
+        (tempfile::tempdir().expect("temporary folder"), tempfile::tempdir().expect("another"));
+    let whole = tempfile::tempdir().expect("a third");
+    let events = history(300);
+    write(whole.path(), &events, &Retain::ALL);
+    let (expected, _) = digest(whole.path()).expect("starts");
+
+    let sql = Watermark::default();
+    let archived = Directory::read_only(archive.path()).expect("readable");
+    let retain = Retain { bytes: Some(0), archive: Some(archived.clone()), sql: Some(sql.clone()) };
+    let metrics = write(folder.path(), &events, &retain);
+    assert_eq!(metrics.segments_trimmed.get(), 0, "SQL has nothing");
+    sql.set(100);
+    let storage = Directory::read_only(folder.path()).expect("readable");
+    while trim(&storage, &retain).expect("trimmed").is_some() {}
+    let kept = Reader::open(storage.clone()).expect("a journal").next_sequence();
+    assert!((2..=101).contains(&kept), "kept from {kept} on");
+    sql.set(u64::MAX);
+    while trim(&storage, &retain).expect("trimmed").is_some() {}
+    let kept = Reader::open(storage.clone()).expect("a journal").next_sequence();
+    assert!(kept > 200, "kept from {kept} on");
+    assert_eq!(digest(folder.path()).expect("starts").0, expected);
+
+    // The archive and what is kept are the journal, byte for byte.
+    let oldest = files(folder.path(), ".segment").remove(0);
+    for name in files(whole.path(), ".segment").iter().filter(|name| **name < oldest) {
+        let (here, there) = (archive.path().join(name), whole.path().join(name));
+        assert_eq!(fs::read(here).expect("archived"), fs::read(there).expect("there"), "{name}");
+    }
+
+    // Without snapshots a trimmed journal says what is missing.
+    let bare = copy_without(folder.path(), ".snapshot");
+    let fatal = digest(bare.path()).expect_err("nothing to begin with");
+    assert_eq!(fatal.exit_code(), 65);
+    assert!(fatal.to_string().contains("the first segment is missing"), "{fatal}");
+}
