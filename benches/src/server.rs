@@ -16,6 +16,9 @@ use crate::peer::JWT_SECRET;
 /// The SKU that everybody wants.
 pub const SKU: &str = "hot";
 
+/// Traffic before each turn is measured, in which connections open and caches fill.
+const WARM_UP: Duration = Duration::from_secs(1);
+
 /// A server that is killed when dropped.
 pub struct Server {
     child: Child,
@@ -107,6 +110,7 @@ impl Server {
             }),
         );
         plan.profile = Profile::ClosedLoop;
+        plan.warm_up = WARM_UP;
         plan.duration = Duration::from_secs(terms.seconds);
         plan.connections = terms.connections;
         Ok(sluice_loadgen::run(&plan, stop, &mut Silent)?)

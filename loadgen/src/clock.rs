@@ -27,6 +27,12 @@ pub(crate) fn unix_seconds() -> u64 {
     wall().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
+/// The wall clock as RFC 3339 writes it, in whole seconds.
+pub(crate) fn wall_text() -> String {
+    let seconds = i64::try_from(unix_seconds()).unwrap_or_default();
+    jiff::Timestamp::from_second(seconds).map(|time| time.to_string()).unwrap_or_default()
+}
+
 /// A duration in nanoseconds; centuries are cut to what fits.
 pub(crate) fn nanos(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)

@@ -28,6 +28,8 @@ const EVENTS_MAX: usize = 1024;
 const READ_BYTES: usize = 64 << 10;
 /// How often deadlines are looked at and progress is told.
 const SWEEP_NS: u64 = 25_000_000;
+/// What is due sooner than this is waited for without sleeping: going to sleep and being woken takes about as long.
+const SPIN_NS: u64 = 20_000;
 /// One sweep in this many tells progress.
 const SWEEPS_PER_TICK: u64 = 4;
 
@@ -227,7 +229,7 @@ impl Driver {
 
     fn sleep(&mut self, wake_ns: u64, now_ns: u64, events: &mut Vec<epoll::Event>) -> Result<()> {
         let zero = Timespec { tv_sec: 0, tv_nsec: 0 };
-        let poll = wake_ns <= now_ns;
+        let poll = wake_ns <= now_ns + SPIN_NS;
         if !poll && self.armed_ns != wake_ns {
             let wait = Duration::from_nanos(wake_ns - now_ns);
             let timer = Itimerspec {

@@ -195,13 +195,16 @@ pub(crate) struct RunFlags {
     /// Write the whole report as JSON; `-`: to standard output, instead of the text
     #[arg(long, value_name = "FILE", help_heading = "Results")]
     pub(crate) json: Option<PathBuf>,
+    /// Write the report as one HTML page with its plots in it
+    #[arg(long, value_name = "FILE", help_heading = "Results")]
+    pub(crate) html: Option<PathBuf>,
     /// Write the distribution of latencies for HdrHistogram's plotters, in ms
     #[arg(long, value_name = "FILE", help_heading = "Results")]
     pub(crate) hgrm: Option<PathBuf>,
     /// The same of raw latencies
     #[arg(long, value_name = "FILE", help_heading = "Results")]
     pub(crate) hgrm_raw: Option<PathBuf>,
-    /// How often stock is looked at during the run, for --json (100ms … 1h)
+    /// How often stock is looked at during the run, for --json and --html (100ms … 1h)
     #[arg(long, value_name = "TIME", default_value = "1s", help_heading = "Results")]
     stock_every: String,
     /// Show no progress
@@ -240,7 +243,7 @@ impl RunFlags {
             abandons_percent: self.abandons,
         };
         plan.lag_max = time("lag-max", &self.lag_max)?;
-        if self.json.is_some() {
+        if self.json.is_some() || self.html.is_some() {
             plan.stock_every = Some(time("stock-every", &self.stock_every)?);
         }
         plan.thresholds = self.thresholds()?;
@@ -351,7 +354,7 @@ mod tests {
             "--fail-if=p99>50ms",
             "--fail-if=lost>0",
             "--lag-max=500us",
-            "--json=report.json",
+            "--html=report.html",
         ])
         .unwrap();
         assert_eq!(plan.warm_up, Duration::from_secs(2));

@@ -40,6 +40,7 @@ mod error;
 mod expiry;
 mod finding;
 mod holds;
+mod html;
 mod http;
 mod intensity;
 mod limits;
@@ -79,7 +80,9 @@ pub use limits::Limits;
 pub use live::Live;
 pub use plan::{Fixed, Ops, Orders, Patience, Plan, Profile, Setup, Work};
 pub use progress::{Phase, Progress, Silent, Tick};
-pub use report::{Answers, Audit, Report, Run, Sending, SpikeAsked, Timeliness, WarmUp, WorkSent};
+pub use report::{
+    Answers, Audit, Report, Run, Sending, SpikeAsked, Timeliness, Unmeasured, WorkSent,
+};
 pub use run::run;
 pub use sampler::{StockSample, StockSamples};
 pub use schedule::Arrivals;

@@ -23,17 +23,23 @@ use crate::threshold::Judged;
 use crate::traffic::Traffic;
 use crate::workload::Failure;
 
+/// The layout that this program writes.
+const SCHEMA: u32 = 1;
+
 /// What a run found out.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Report {
+    /// The version of this layout: fields may be added to one, and none changes its meaning.
+    pub schema: u32,
     /// What was asked for.
     pub run: Run,
     /// How it was sent.
     pub sending: Sending,
     /// What came back.
     pub answers: Answers,
-    /// What the warm-up sent and got; in none of the figures above, but in the audit. Absent without a warm-up.
-    pub warm_up: Option<WarmUp>,
+    /// What was sent outside the measured span: the warm-up, and cancels after the end of the plan. In none of the
+    /// figures above, but in the audit; absent where there was nothing.
+    pub unmeasured: Option<Unmeasured>,
     /// How long answers to orders took, point by point, from when each was due; absent where none came.
     pub distribution: Option<Distribution>,
     /// The same from when each was sent.
@@ -59,6 +65,10 @@ pub struct Report {
 pub struct Run {
     /// Sets this run's buyers and keys apart.
     pub run_id: String,
+    /// When the rush began, by the generator's wall clock, as RFC 3339 writes it.
+    pub started_at: String,
+    /// The generator's version.
+    pub generator: String,
     /// Who was called.
     pub target: String,
     /// Requests a second asked for; absent in a closed loop.
@@ -223,10 +233,10 @@ pub struct Answers {
     pub raw_latency_other: Option<Quantiles>,
 }
 
-/// What a warm-up sent and got.
+/// What was sent outside the measured span, and what came of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct WarmUp {
-    /// Requests sent.
+pub struct Unmeasured {
+    /// Requests sent; cancels are not among them.
     pub sent: u64,
     /// Orders accepted.
     pub accepted: u64,
@@ -297,13 +307,15 @@ impl Report {
         rushed: Rushed,
         drive: Drive,
         connections_at_start: usize,
+        started_at: &str,
         stopped: bool,
     ) -> Report {
         let orders = rushed.tally.latencies.orders();
         Report {
-            run: Run::new(plan, stopped),
+            schema: SCHEMA,
+            run: Run::new(plan, started_at, stopped),
             sending: Sending::new(plan, &rushed, drive, connections_at_start),
-            warm_up: (!plan.warm_up.is_zero()).then(|| WarmUp::new(rushed.warm_sent, &rushed.warm)),
+            unmeasured: Unmeasured::of(rushed.unmeasured_sent, &rushed.unmeasured),
             distribution: Distribution::of(&orders.corrected),
             raw_distribution: Distribution::of(&orders.raw),
             answers: Answers::new(rushed.tally, &orders, seconds(rushed.answering_ns)),
@@ -319,7 +331,7 @@ impl Report {
 }
 
 impl Run {
-    fn new(plan: &Plan, stopped_early: bool) -> Run {
+    fn new(plan: &Plan, started_at: &str, stopped_early: bool) -> Run {
         let (rate_asked_per_s, arrivals) = match plan.profile {
             Profile::OpenLoop { rate_per_s, arrivals } => (Some(rate_per_s), Some(arrivals)),
             Profile::ClosedLoop => (None, None),
@@ -336,6 +348,8 @@ impl Run {
         };
         Run {
             run_id: plan.run_id.clone(),
+            started_at: started_at.to_owned(),
+            generator: concat!("sluice-loadgen ", env!("CARGO_PKG_VERSION")).to_owned(),
             target: plan.target.to_string(),
             rate_asked_per_s,
             arrivals,
@@ -455,9 +469,9 @@ impl Answers {
     }
 }
 
-impl WarmUp {
-    fn new(sent: u64, tally: &Tally) -> WarmUp {
-        WarmUp {
+impl Unmeasured {
+    fn of(sent: u64, tally: &Tally) -> Option<Unmeasured> {
+        let unmeasured = Unmeasured {
             sent,
             accepted: tally.accepted,
             replayed: tally.replayed,
@@ -465,7 +479,8 @@ impl WarmUp {
             refused: tally.refused,
             unknown: tally.unknown,
             unexpected: tally.unexpected,
-        }
+        };
+        (sent + tally.ended() > 0).then_some(unmeasured)
     }
 }
 
@@ -497,7 +512,8 @@ pub(crate) mod tests {
         (plan.seed, plan.run_id) = (1, "run".to_owned());
         let mut subject = Repeating::new(&plan, &fixed);
         let rushed = Rush::new(&plan, &mut subject).finish();
-        let mut report = Report::new(&plan, rushed, Drive::default(), 1, false);
+        let mut report =
+            Report::new(&plan, rushed, Drive::default(), 1, "2026-11-21T00:00:00Z", false);
         report.audit = Some(Audit { passed: true, ..Audit::default() });
         report
     }

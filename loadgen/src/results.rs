@@ -14,6 +14,7 @@ pub(crate) struct Results {
     /// The text goes to standard output unless the JSON does.
     is_json_shown: bool,
     json: Option<ResultFile>,
+    html: Option<ResultFile>,
     hgrm: Option<ResultFile>,
     hgrm_raw: Option<ResultFile>,
 }
@@ -23,16 +24,21 @@ impl Results {
     pub(crate) fn open(flags: &RunFlags) -> Result<Results> {
         let is_json_shown = flags.json.as_deref() == Some(Path::new("-"));
         let json = flags.json.as_ref().filter(|_| !is_json_shown);
-        let places =
-            [("json", json), ("hgrm", flags.hgrm.as_ref()), ("hgrm-raw", flags.hgrm_raw.as_ref())];
+        let places = [
+            ("json", json),
+            ("html", flags.html.as_ref()),
+            ("hgrm", flags.hgrm.as_ref()),
+            ("hgrm-raw", flags.hgrm_raw.as_ref()),
+        ];
         check_distinct(&places)?;
         let open = |(key, path): (&'static str, Option<&PathBuf>)| {
             path.map(|path| ResultFile::open(key, path)).transpose()
         };
-        let [json, hgrm, hgrm_raw] = places;
+        let [json, html, hgrm, hgrm_raw] = places;
         Ok(Results {
             is_json_shown,
             json: open(json)?,
+            html: open(html)?,
             hgrm: open(hgrm)?,
             hgrm_raw: open(hgrm_raw)?,
         })
@@ -50,6 +56,9 @@ impl Results {
         };
         if let Some(file) = self.json {
             file.keep(&json(report))?;
+        }
+        if let Some(file) = self.html {
+            file.keep(&report.html())?;
         }
         if let Some(file) = self.hgrm {
             file.keep(&hgrm(&report.distribution))?;

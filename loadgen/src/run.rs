@@ -3,7 +3,7 @@
 use crate::audit::{ReadBack, Repeat, Seen};
 use crate::book::{Book, Course};
 use crate::call::Caller;
-use crate::clock::{nanos, unix_seconds};
+use crate::clock::{nanos, unix_seconds, wall_text};
 use crate::driver::{Bounds, Driver, Watch};
 use crate::errands;
 use crate::error::{Error, Result};
@@ -113,6 +113,7 @@ fn rush<S: Subject>(
     watch: &mut Watch<'_>,
 ) -> Result<(Report, u64)> {
     let connections_at_start = driver.open_count();
+    let started_at = wall_text();
     let mut rush = Rush::new(plan, subject);
     let drive = driver.drive(&mut rush, watch)?;
     let stopped = rush.is_stopped();
@@ -122,7 +123,7 @@ fn rush<S: Subject>(
         watch.stop.take();
     }
     let zero_ns = rushed.start_ns + nanos(plan.warm_up);
-    Ok((Report::new(plan, rushed, drive, connections_at_start, stopped), zero_ns))
+    Ok((Report::new(plan, rushed, drive, connections_at_start, &started_at, stopped), zero_ns))
 }
 
 /// Who is called for single answers.

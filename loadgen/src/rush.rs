@@ -56,14 +56,14 @@ pub(crate) struct Rush<'s, S> {
     last_sent_ns: u64,
     last_answer_ns: u64,
     tally: Tally,
-    /// The same of the warm-up.
-    warm: Tally,
+    /// The same of what was due outside the measured span.
+    unmeasured: Tally,
     series: Series,
     lag: Times,
     own_lag: Times,
 }
 
-/// What a rush measured; the warm-up is in `warm` and `series` alone.
+/// What a rush measured; what was due outside the measured span is in `unmeasured` and `seconds` alone.
 pub(crate) struct Rushed {
     /// When it started, by the driver's clock.
     pub(crate) start_ns: u64,
@@ -74,15 +74,15 @@ pub(crate) struct Rushed {
     /// Requests sent because of an answer, those of the warm-up included.
     pub(crate) follow_ups: u64,
     /// Requests sent during the warm-up.
-    pub(crate) warm_sent: u64,
+    pub(crate) unmeasured_sent: u64,
     /// Of the measured span: to the end of the plan, or to the last sending if that came later.
     pub(crate) sending_ns: u64,
     /// Of the measured span: to the end of the plan, or to the last answer if that came later.
     pub(crate) answering_ns: u64,
     /// The answers.
     pub(crate) tally: Tally,
-    /// The answers to what was sent during the warm-up.
-    pub(crate) warm: Tally,
+    /// The answers to what was due outside the measured span.
+    pub(crate) unmeasured: Tally,
     /// Second by second.
     pub(crate) seconds: Vec<Second>,
     /// From planned to sent.
@@ -120,7 +120,7 @@ impl<'s, S: Subject> Rush<'s, S> {
             last_sent_ns: 0,
             last_answer_ns: 0,
             tally: Tally::new(plan.limits.codes_max),
-            warm: Tally::new(plan.limits.codes_max),
+            unmeasured: Tally::new(plan.limits.codes_max),
             series: Series::new(warm_up_ns),
             lag: Times::new(),
             own_lag: Times::new(),
@@ -148,11 +148,11 @@ impl<'s, S: Subject> Rush<'s, S> {
             planned: self.sent_measured + left,
             sent: self.sent_measured,
             follow_ups: self.follow_ups,
-            warm_sent: self.sent - self.sent_measured,
+            unmeasured_sent: self.sent - self.sent_measured,
             sending_ns: end_ns.max(self.last_sent_ns).saturating_sub(self.warm_up_ns),
             answering_ns: end_ns.max(self.last_answer_ns).saturating_sub(self.warm_up_ns),
             tally: self.tally,
-            warm: self.warm,
+            unmeasured: self.unmeasured,
             seconds: self.series.finish(),
             lag: self.lag,
             own_lag: self.own_lag,
@@ -209,7 +209,9 @@ impl<'s, S: Subject> Rush<'s, S> {
     }
 
     fn is_measured(&self, ticket: &Ticket) -> bool {
-        ticket.due_ns - self.start_ns >= self.warm_up_ns
+        let due_ns = ticket.due_ns - self.start_ns;
+        // What follows from answers may be due after the end of the plan; what was planned never is.
+        due_ns >= self.warm_up_ns && due_ns < self.window_ns
     }
 
     /// Notes the lateness of a request that is being sent over a connection free since `free_since_ns`.
@@ -217,10 +219,10 @@ impl<'s, S: Subject> Rush<'s, S> {
         let elapsed_ns = now_ns - self.start_ns;
         let lag_ns = now_ns - ticket.due_ns;
         self.series.sent(elapsed_ns, lag_ns);
-        self.last_sent_ns = elapsed_ns;
         if !self.is_measured(ticket) {
             return;
         }
+        self.last_sent_ns = elapsed_ns;
         self.sent_measured += u64::from(!ticket.follows);
         if let Pace::Open { .. } = self.pace {
             self.lag.record_ns(lag_ns);
@@ -274,15 +276,19 @@ impl<S: Subject> Workload for Rush<'_, S> {
         let raw_ns = sent.now_ns - sent.sent_ns;
         let elapsed_ns = sent.now_ns - self.start_ns;
         self.series.ended(elapsed_ns, mark(&class), Some(corrected_ns));
-        let tally = if self.is_measured(&sent.ticket) { &mut self.tally } else { &mut self.warm };
-        tally.answer(answer.status, &class, corrected_ns, raw_ns);
-        self.last_answer_ns = elapsed_ns;
+        if self.is_measured(&sent.ticket) {
+            self.tally.answer(answer.status, &class, corrected_ns, raw_ns);
+            self.last_answer_ns = elapsed_ns;
+        } else {
+            self.unmeasured.answer(answer.status, &class, corrected_ns, raw_ns);
+        }
     }
 
     fn failed(&mut self, sent: Sent, failure: Failure) {
         self.subject.unknown(sent.ticket);
         self.series.ended(sent.now_ns - self.start_ns, Mark::Failed, None);
-        let tally = if self.is_measured(&sent.ticket) { &mut self.tally } else { &mut self.warm };
+        let tally =
+            if self.is_measured(&sent.ticket) { &mut self.tally } else { &mut self.unmeasured };
         tally.failure(failure);
     }
 
@@ -291,7 +297,7 @@ impl<S: Subject> Workload for Rush<'_, S> {
     }
 
     fn tick(&self, now_ns: u64) -> Tick {
-        let both = |count: fn(&Tally) -> u64| count(&self.tally) + count(&self.warm);
+        let both = |count: fn(&Tally) -> u64| count(&self.tally) + count(&self.unmeasured);
         let outcomes = both(Tally::ended);
         let elapsed = passed(self.start_ns, now_ns);
         let phase = match now_ns - self.start_ns < self.warm_up_ns {
@@ -306,7 +312,7 @@ impl<S: Subject> Workload for Rush<'_, S> {
         tick.unknown = both(|tally| tally.unknown);
         tick.last_second = self.series.last().copied();
         tick.refusals = self.tally.refusals.clone();
-        for (code, count) in &self.warm.refusals {
+        for (code, count) in &self.unmeasured.refusals {
             *tick.refusals.entry(code.clone()).or_default() += count;
         }
         tick
@@ -483,8 +489,8 @@ mod tests {
             rush.answered(Sent { ticket, sent_ns: now_ns, now_ns: now_ns + MS }, &ok());
         }
         let rushed = rush.finish();
-        assert_eq!((rushed.warm_sent, rushed.sent, rushed.planned), (3, 2, 10));
-        assert_eq!((rushed.warm.accepted, rushed.tally.accepted), (3, 2));
+        assert_eq!((rushed.unmeasured_sent, rushed.sent, rushed.planned), (3, 2, 10));
+        assert_eq!((rushed.unmeasured.accepted, rushed.tally.accepted), (3, 2));
         assert_eq!(rushed.lag.quantiles().unwrap().count, 2);
         assert_eq!((rushed.sending_ns, rushed.answering_ns), (100 * MS, 100 * MS));
         let seconds: Vec<(i64, u64)> =
@@ -499,11 +505,11 @@ mod tests {
         rush.start(START);
         rush.write(START, START, &mut Vec::new());
         assert_eq!(rush.due(START + MS), Due::At(START + 95 * MS));
-        let ticket = rush.write(START + 120 * MS, START, &mut Vec::new());
+        let ticket = rush.write(START + 99 * MS, START, &mut Vec::new());
         assert_eq!(ticket, Ticket { number: 9, due_ns: START + 95 * MS, follows: true });
-        assert_eq!(rush.due(START + 121 * MS), Due::Never);
+        assert_eq!(rush.due(START + 99 * MS), Due::Never);
         let rushed = rush.finish();
         assert_eq!((rushed.planned, rushed.sent, rushed.follow_ups), (1, 1, 1));
-        assert_eq!(rushed.lag.quantiles().unwrap().max_us, 25_000);
+        assert_eq!(rushed.lag.quantiles().unwrap().max_us, 4_000);
     }
 }

@@ -2,14 +2,13 @@
 
 use std::fmt::{self, Display, Formatter};
 
-use crate::report::{Answers, Audit, Report, Run, Sending, Timeliness, WarmUp, WorkSent};
+use crate::report::{Answers, Audit, Report, Run, Sending, Timeliness, Unmeasured, WorkSent};
 use crate::schedule::Arrivals;
 use crate::settle::Settled;
 use crate::stock::SkuStock;
 use crate::tally::Quantiles;
 use crate::threshold::Judged;
 use crate::traffic::Traffic;
-use crate::workload::Failure;
 
 /// SKUs listed one by one at most; the rest is summed up.
 const SKUS_LISTED_MAX: usize = 20;
@@ -17,8 +16,8 @@ const SKUS_LISTED_MAX: usize = 20;
 impl Display for Report {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         write!(f, "{}\n{}\n{}", self.run, self.sending, self.answers)?;
-        if let Some(warm_up) = &self.warm_up {
-            write!(f, "{warm_up}")?;
+        if let Some(unmeasured) = &self.unmeasured {
+            write!(f, "{unmeasured}")?;
         }
         if let Some(buyers) = self.buyers_served {
             writeln!(f, "  buyers served      {buyers}")?;
@@ -187,12 +186,7 @@ impl Display for Answers {
         }
         writeln!(f, "  unknown outcome    {}", self.unknown)?;
         for (failure, count) in &self.errors {
-            let words = match failure {
-                Failure::Timeout => "no answer in time",
-                Failure::Cut => "connection cut",
-                Failure::BadAnswer => "answer not HTTP",
-            };
-            writeln!(f, "    {words:<24} {count}")?;
+            writeln!(f, "    {:<24} {count}", failure.words())?;
         }
         if self.unexpected > 0 {
             writeln!(f, "  unexpected answers {}", self.unexpected)?;
@@ -202,11 +196,7 @@ impl Display for Answers {
             write!(f, " {status}: {count}")?;
         }
         writeln!(f)?;
-        writeln!(f, "  latency, from when it was due, and raw, from when it was sent")?;
-        for (name, corrected, raw) in self.latencies() {
-            write_times(f, &format!("    {name}"), corrected)?;
-            write_times(f, "      raw", raw)?;
-        }
+        self.write_latencies(f)?;
         if !self.errors.is_empty() {
             writeln!(f, "  requests without an answer are in none of these latencies")?;
         }
@@ -214,12 +204,40 @@ impl Display for Answers {
     }
 }
 
-impl Display for WarmUp {
+impl Answers {
+    fn write_latencies(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let columns = ["p50", "p90", "p99", "p99.9", "max", "count"];
+        write!(f, "  {:<16}", "latency in ms")?;
+        for column in columns {
+            write!(f, " {column:>9}")?;
+        }
+        writeln!(f)?;
+        for (name, corrected, raw) in self.latencies() {
+            let (Some(corrected), Some(raw)) = (corrected, raw) else { continue };
+            write_row(f, name, corrected)?;
+            // In a closed loop what is due is sent.
+            if raw != corrected {
+                write_row(f, "  raw", raw)?;
+            }
+        }
+        writeln!(f, "    from when each was due; raw: from when it was sent")
+    }
+}
+
+fn write_row(f: &mut Formatter<'_>, name: &str, times: Quantiles) -> fmt::Result {
+    write!(f, "    {name:<14}")?;
+    for us in [times.p50_us, times.p90_us, times.p99_us, times.p999_us, times.max_us] {
+        write!(f, " {:>9.3}", us as f64 / 1_000.0)?;
+    }
+    writeln!(f, " {:>9}", times.count)
+}
+
+impl Display for Unmeasured {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         writeln!(
             f,
-            "  warm-up            {} sent, {} accepted, {} refused, in none of the figures above",
-            self.sent, self.accepted, self.refused
+            "  not measured       {} sent in the warm-up, {} accepted, {} refused; {} cancelled",
+            self.sent, self.accepted, self.refused, self.cancelled
         )
     }
 }

@@ -32,6 +32,17 @@ pub enum Failure {
     BadAnswer,
 }
 
+impl Failure {
+    /// The failure in words.
+    pub fn words(self) -> &'static str {
+        match self {
+            Failure::Timeout => "no answer in time",
+            Failure::Cut => "connection cut",
+            Failure::BadAnswer => "answer not HTTP",
+        }
+    }
+}
+
 /// What a workload knows a request by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Ticket {

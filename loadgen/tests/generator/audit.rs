@@ -11,11 +11,11 @@ use sluice_loadgen::{
 
 use crate::shop::{Fault, Shop};
 
-const SECRET: &str = "0123456789abcdef0123456789abcdef";
-const HOUR: Duration = Duration::from_secs(3_600);
+pub(crate) const SECRET: &str = "0123456789abcdef0123456789abcdef";
+pub(crate) const HOUR: Duration = Duration::from_secs(3_600);
 
 /// `requests` orders of one unit as fast as they are answered, by 50 buyers who may have one each; 40 units.
-fn plan(shop: &Shop, requests: u64) -> Plan {
+pub(crate) fn plan(shop: &Shop, requests: u64) -> Plan {
     let orders = Orders {
         skus: vec!["iphone".to_owned()],
         quantity: 1,
@@ -43,14 +43,14 @@ fn plan(shop: &Shop, requests: u64) -> Plan {
     plan
 }
 
-fn orders(plan: &mut Plan) -> &mut Orders {
+pub(crate) fn orders(plan: &mut Plan) -> &mut Orders {
     match &mut plan.work {
         Work::Orders(orders) => orders,
         Work::Fixed(_) => panic!("the plan orders"),
     }
 }
 
-fn go(plan: &Plan) -> Report {
+pub(crate) fn go(plan: &Plan) -> Report {
     let report = run(plan, &Stop::new(), &mut Silent).unwrap();
     // Every report can be read and stored.
     let stored = serde_json::to_string(&report).unwrap();
@@ -59,7 +59,7 @@ fn go(plan: &Plan) -> Report {
     report
 }
 
-fn found(report: &Report) -> Vec<Kind> {
+pub(crate) fn found(report: &Report) -> Vec<Kind> {
     report.audit.as_ref().unwrap().findings.keys().copied().collect()
 }
 

@@ -5,14 +5,17 @@ use std::process::{Command, Output, Stdio};
 
 use rustix::process::{Pid, Signal, kill_process};
 
+use crate::audit::SECRET;
 use crate::shop::{Fault, Shop};
 
-const SECRET: &str = "0123456789abcdef0123456789abcdef";
+pub(crate) fn generator(shop: &Shop, flags: &[&str]) -> Command {
+    generator_at(shop, "max", flags)
+}
 
-fn generator(shop: &Shop, flags: &[&str]) -> Command {
+pub(crate) fn generator_at(shop: &Shop, rate: &str, flags: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_sluice-loadgen"));
     let url = shop.url();
-    command.args(["run", "--target", &url, "--ops", &url, "--rate", "max", "--duration", "1h"]);
+    command.args(["run", "--target", &url, "--ops", &url, "--rate", rate, "--duration", "1h"]);
     command.args(["--timeout", "1h", "--connections", "4"]).args(flags);
     command.env_remove("SLUICE_JWT_SECRET").env_remove("SLUICE_ADMIN_TOKEN");
     command
@@ -27,11 +30,11 @@ fn secrets(name: &str) -> String {
     path.to_str().unwrap().to_owned()
 }
 
-fn text(bytes: &[u8]) -> String {
+pub(crate) fn text(bytes: &[u8]) -> String {
     String::from_utf8(bytes.to_vec()).unwrap()
 }
 
-fn code(output: &Output) -> Option<i32> {
+pub(crate) fn code(output: &Output) -> Option<i32> {
     output.status.code()
 }
 

@@ -2,4 +2,6 @@
 
 mod audit;
 mod cli;
+mod results;
 mod shop;
+mod traffic;

@@ -8,6 +8,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread::JoinHandle;
+use std::time::Instant;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -17,6 +18,7 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
+use jiff::Timestamp;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
@@ -52,11 +54,37 @@ pub(crate) enum Fault {
     Chunks,
     /// Speaks no JSON.
     Mumbles,
+    /// Holds orders for 20 ms, and says so.
+    HoldsBriefly,
+    /// Holds orders for 20 ms by their own words, and never lets them go.
+    NeverExpires,
+    /// Lets every order go at once, whatever its deadline.
+    ExpiresEarly,
+    /// Acknowledges cancels and keeps the orders.
+    KeepsCancelled,
+    /// Cancels orders and keeps their units.
+    KeepsUnits,
+    /// Gives the units of cancelled orders back twice.
+    ReturnsTwice,
+    /// Refuses to cancel what is reserved.
+    RefusesCancels,
+    /// Cancels every third order by itself.
+    CancelsByItself,
+    /// Refuses to repeat an order.
+    RefusesRepeats,
 }
 
+/// How long orders are held, in microseconds.
+const HOLD_US: i64 = 600_000_000;
+const BRIEF_HOLD_US: i64 = 20_000;
+
+/// When the shop opens: 2026-11-11, in microseconds since 1970.
+const OPENING_US: i64 = 1_794_355_200_000_000;
+
 /// The orders and stock of the shop.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Books {
+    opened: Instant,
     stock: HashMap<String, u64>,
     received: HashMap<String, u64>,
     limit: u64,
@@ -80,7 +108,7 @@ impl Shop {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         listener.set_nonblocking(true).unwrap();
         let address = listener.local_addr().unwrap();
-        let books = Arc::new(Mutex::new(Books::default()));
+        let books = Arc::new(Mutex::new(Books::new()));
         let (stop, stopped) = oneshot::channel();
         let shared = Arc::clone(&books);
         let thread = std::thread::spawn(move || {
@@ -156,8 +184,12 @@ async fn answer(
     let path: Vec<&str> = head.uri.path().trim_matches('/').split('/').collect();
     let outcome = {
         let mut books = books.lock().unwrap();
+        books.expire(fault);
         match (&head.method, path.as_slice()) {
             (&Method::POST, ["v1", "orders"]) => books.order(&buyer(&bearer), &key, &body, fault),
+            (&Method::POST, ["v1", "orders", id, "cancel"]) => {
+                books.cancel(&buyer(&bearer), id, fault)
+            }
             (&Method::GET, ["v1", "orders", id]) => books.read(&buyer(&bearer), id, fault),
             (&Method::GET, ["v1", "skus", sku]) => books.sku(sku),
             (&Method::PUT, ["admin", "v1", "skus", sku]) => books.put_sku(sku, &body),
@@ -172,6 +204,16 @@ async fn answer(
         Some(Silence::Forever) => std::future::pending().await,
         None => Ok(outcome.into_response(fault)),
     }
+}
+
+/// A time as the contract writes it: in milliseconds, the rest cut.
+fn time(us: i64) -> String {
+    Timestamp::from_millisecond(us.div_euclid(1_000)).unwrap().to_string()
+}
+
+#[expect(clippy::disallowed_methods, reason = "a shop has a clock")]
+fn instant() -> Instant {
+    Instant::now()
 }
 
 /// The `sub` of a token, taken on trust.
@@ -235,11 +277,90 @@ impl Reply {
 }
 
 impl Books {
+    fn new() -> Books {
+        Books {
+            opened: instant(),
+            stock: HashMap::new(),
+            received: HashMap::new(),
+            limit: 0,
+            orders: HashMap::new(),
+            keys: HashMap::new(),
+            units: HashMap::new(),
+            seen: 0,
+        }
+    }
+
+    fn now_us(&self) -> i64 {
+        OPENING_US + i64::try_from(instant().duration_since(self.opened).as_micros()).unwrap()
+    }
+
+    /// Ends the holds that are over.
+    fn expire(&mut self, fault: Fault) {
+        let now = self.now_us();
+        let is_over = |order: &Value| {
+            let deadline = order["expires_at"].as_str().map(|text| text.parse().unwrap());
+            let is_over =
+                deadline.is_some_and(|deadline: Timestamp| deadline.as_microsecond() <= now);
+            order["status"] == "reserved" && (is_over || fault == Fault::ExpiresEarly)
+        };
+        if fault == Fault::NeverExpires {
+            return;
+        }
+        let over: Vec<String> = self
+            .orders
+            .iter()
+            .filter(|(_, order)| is_over(order))
+            .map(|(id, _)| id.clone())
+            .collect();
+        for id in over {
+            self.end(&id, "expired", 1);
+        }
+    }
+
+    /// Ends a hold, and gives its units back so many times.
+    fn end(&mut self, id: &str, status: &str, times: u64) {
+        let order = self.orders.get_mut(id).unwrap();
+        order["status"] = json!(status);
+        order["version"] = json!(2);
+        order.as_object_mut().unwrap().remove("expires_at");
+        let quantity = order["items"][0]["quantity"].as_u64().unwrap();
+        let sku = order["items"][0]["sku"].as_str().unwrap().to_owned();
+        let buyer = order["buyer"].as_str().unwrap().to_owned();
+        *self.stock.get_mut(&sku).unwrap() += times * quantity;
+        *self.units.get_mut(&(buyer, sku)).unwrap() -= quantity;
+    }
+
+    fn cancel(&mut self, buyer: &str, id: &str, fault: Fault) -> Reply {
+        let Some(order) = self.orders.get(id).filter(|order| order["buyer"] == buyer) else {
+            return Reply::refusal(404, "order_not_found");
+        };
+        match order["status"].as_str().unwrap() {
+            "reserved" if fault != Fault::RefusesCancels => {}
+            "cancelled" => return Reply::new(200, order.clone()),
+            _ => return Reply::refusal(409, "order_state"),
+        }
+        let before = order.clone();
+        let times = match fault {
+            Fault::KeepsUnits => 0,
+            Fault::ReturnsTwice => 2,
+            _ => 1,
+        };
+        self.end(id, "cancelled", times);
+        let reply = Reply::new(200, self.orders[id].clone());
+        if fault == Fault::KeepsCancelled {
+            self.orders.insert(id.to_owned(), before);
+        }
+        reply
+    }
+
     fn order(&mut self, buyer: &str, key: &str, body: &[u8], fault: Fault) -> Reply {
         let known = (buyer.to_owned(), key.to_owned());
         if let Some(id) = self.keys.get(&known)
             && fault != Fault::ForgetsKeys
         {
+            if fault == Fault::RefusesRepeats {
+                return Reply::refusal(409, "sold_out");
+            }
             let mut reply = Reply::new(200, self.orders.get(id).cloned().unwrap_or_default());
             reply.replayed = true;
             return reply;
@@ -268,12 +389,17 @@ impl Books {
 
     fn make(&mut self, buyer: &str, key: &str, sku: &str, quantity: u64, fault: Fault) -> Reply {
         let id = format!("01KA{:022}", self.seen);
+        let now = self.now_us();
+        let hold = match fault {
+            Fault::HoldsBriefly | Fault::NeverExpires => BRIEF_HOLD_US,
+            _ => HOLD_US,
+        };
         let order = json!({
             "order_id": id, "version": 1, "status": "reserved", "buyer": buyer,
             "items": [{"sku": sku, "quantity": quantity, "unit_price": 5, "amount": 5 * quantity,
                        "lots": [{"lot": "L1", "quantity": quantity, "unit_price": 5}]}],
             "amount": 5 * quantity, "currency": "CNY",
-            "created_at": "2026-11-11T00:00:00.012Z", "expires_at": "2026-11-11T00:10:00.012Z",
+            "created_at": time(now), "expires_at": time(now + hold),
         });
         let third = self.seen.is_multiple_of(3);
         if fault == Fault::SharesOrder
@@ -283,7 +409,10 @@ impl Books {
         }
         if !(fault == Fault::LosesOrders && third) {
             self.orders.insert(id.clone(), order.clone());
-            self.keys.insert((buyer.to_owned(), key.to_owned()), id);
+            self.keys.insert((buyer.to_owned(), key.to_owned()), id.clone());
+        }
+        if fault == Fault::CancelsByItself && third {
+            self.end(&id, "cancelled", 1);
         }
         let mut reply = Reply::new(201, order);
         reply.silence = match fault {
@@ -333,8 +462,8 @@ impl Books {
 
     fn counters(&self, sku: &str, fault: Fault) -> Reply {
         let (received, available) = (self.received[sku], self.stock[sku]);
-        let held =
-            received - available - u64::from(fault == Fault::Miscounts && received > available);
+        let held = received.saturating_sub(available)
+            - u64::from(fault == Fault::Miscounts && received > available);
         let body = json!({"sku": sku, "received": received, "available": available, "held": held, "sold": 0, "withdrawn": 0});
         Reply::new(200, body)
     }
