@@ -58,6 +58,8 @@ pub struct Used {
     pub store: Duration,
     /// The client.
     pub generator: Duration,
+    /// All processes and the kernel: more than these three if the machine did something else.
+    pub machine: Duration,
 }
 
 impl Entrant {
@@ -188,6 +190,7 @@ impl Used {
             server: self.server.saturating_sub(earlier.server),
             store: self.store.saturating_sub(earlier.store),
             generator: self.generator.saturating_sub(earlier.generator),
+            machine: self.machine.saturating_sub(earlier.machine),
         }
     }
 }
@@ -197,5 +200,6 @@ fn used(server: &Server, service: Option<&dyn Service>) -> Result<Used> {
     let server = processor::time_of(server.id())?;
     let store = service.map(|service| processor::time_of(service.id())).transpose()?;
     let generator = processor::time_of_one(std::process::id())?;
-    Ok(Used { server, store: store.unwrap_or_default(), generator })
+    let machine = processor::time_of_machine()?;
+    Ok(Used { server, store: store.unwrap_or_default(), generator, machine })
 }

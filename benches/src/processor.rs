@@ -39,6 +39,16 @@ pub fn time_of(pid: u32) -> io::Result<Duration> {
     Ok(own + time(ticks))
 }
 
+/// Processor time that all processes and the kernel have used since the machine started.
+///
+/// # Errors
+/// If `/proc/stat` cannot be read.
+pub fn time_of_machine() -> io::Result<Duration> {
+    let stat = fs::read_to_string("/proc/stat")?;
+    let unknown = || io::Error::new(io::ErrorKind::InvalidData, "/proc/stat: no line `cpu`");
+    parse_machine(&stat).map(time).ok_or_else(unknown)
+}
+
 fn time(ticks: u64) -> Duration {
     Duration::from_secs(ticks) / rustix::param::clock_ticks_per_second() as u32
 }
@@ -56,9 +66,17 @@ fn parse(stat: &str) -> Option<Process> {
     Some(Process { parent, ticks: number(14)? + number(15)? })
 }
 
+/// User, nice, system, then behind idle and waiting: interrupts, soft interrupts, and what the
+/// host took.
+fn parse_machine(stat: &str) -> Option<u64> {
+    let line = stat.lines().find_map(|line| line.strip_prefix("cpu "))?;
+    let ticks: Vec<u64> = line.split_whitespace().map(str::parse).collect::<Result<_, _>>().ok()?;
+    Some(ticks.get(..3)?.iter().sum::<u64>() + ticks.get(5..8)?.iter().sum::<u64>())
+}
+
 #[cfg(test)]
 mod tests {
-    use super::{Process, parse, time_of};
+    use super::{Process, parse, parse_machine, time_of};
 
     #[test]
     fn a_name_may_look_like_the_rest() {
@@ -66,6 +84,14 @@ mod tests {
         assert_eq!(parse(stat), Some(Process { parent: 5, ticks: 42 }));
         assert_eq!(parse("17 (a) S 5 17"), None);
         assert_eq!(parse(""), None);
+    }
+
+    #[test]
+    fn idle_and_waiting_do_not_count() {
+        let stat = "cpu  1 2 4 1000 2000 8 16 32 0 0\ncpu0 9 9 9 9 9 9 9 9 9 9\n";
+        assert_eq!(parse_machine(stat), Some(63));
+        assert_eq!(parse_machine("cpu0 1 2 3 4 5 6 7 8"), None);
+        assert_eq!(parse_machine("cpu  1 2 3 4"), None);
     }
 
     #[test]

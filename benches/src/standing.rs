@@ -20,6 +20,8 @@ pub struct Figures {
     pub generator_busy_percent: f64,
     /// Processor time for each answer, in microseconds.
     pub processor_us: ProcessorTime,
+    /// What all else on the machine used meanwhile, in hundredths of one core. It disturbs.
+    pub others_percent: f64,
 }
 
 /// Processor time for each answer, in microseconds.
@@ -54,6 +56,8 @@ impl Figures {
         let each = |used: Duration| used.as_secs_f64() * 1e6 / answers.count as f64;
         let latency = answers.latency_accepted.as_ref().filter(|_| answers.accepted > 1);
         let latency = latency.or(answers.latency_refused.as_ref());
+        let contest = used.server + used.store + used.generator;
+        let others = used.machine.saturating_sub(contest);
         Self {
             per_s: answers.answered_per_s,
             p50_us: latency.map_or(0, |latency| latency.p50_us),
@@ -64,6 +68,7 @@ impl Figures {
                 store: each(used.store),
                 generator: each(used.generator),
             },
+            others_percent: 100.0 * others.as_secs_f64() / answers.window_s,
         }
     }
 }
@@ -72,8 +77,13 @@ impl fmt::Display for Figures {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "{:>9.0}/s  p50 {:>6} µs  p99 {:>6} µs  generator busy {:>3.0} %  processor µs: {}",
-            self.per_s, self.p50_us, self.p99_us, self.generator_busy_percent, self.processor_us
+            "{:>9.0}/s  p50 {:>6} µs  p99 {:>6} µs  generator busy {:>3.0} %  processor µs: {}, others {:.0} %",
+            self.per_s,
+            self.p50_us,
+            self.p99_us,
+            self.generator_busy_percent,
+            self.processor_us,
+            self.others_percent
         )
     }
 }
@@ -146,6 +156,7 @@ impl Standing {
             ("server_processor_us", medians(|turn| turn.processor_us.server)),
             ("store_processor_us", medians(|turn| turn.processor_us.store)),
             ("generator_processor_us", medians(|turn| turn.processor_us.generator)),
+            ("others_percent", medians(|turn| turn.others_percent)),
             ("ratios", ratios),
         ]
         .into_iter()
@@ -195,6 +206,7 @@ mod tests {
                     p99_us: 9,
                     generator_busy_percent: 50.0,
                     processor_us,
+                    others_percent: 4.0,
                 };
                 standing.add(letter, figures);
             }
@@ -228,6 +240,7 @@ mod tests {
                 "server_processor_us": {"b": 3.0, "r": 3.0},
                 "store_processor_us": {"b": 1.0, "r": 1.0},
                 "generator_processor_us": {"b": 2.0, "r": 2.0},
+                "others_percent": {"b": 4.0, "r": 4.0},
                 "ratios": {"b_per_r": 2.0},
             })
         );
