@@ -219,7 +219,7 @@ fn what_is_trimmed_is_covered_and_stored_and_archived() {
 
     let sql = Watermark::default();
     let archived = Directory::read_only(archive.path()).expect("readable");
-    let retain = Retain { bytes: Some(0), archive: Some(archived.clone()), sql: Some(sql.clone()) };
+    let retain = Retain { bytes: Some(0), archive: Some(archived), sql: Some(sql.clone()) };
     let metrics = write(folder.path(), &events, &retain);
     assert_eq!(metrics.segments_trimmed.get(), 0, "SQL has nothing");
     sql.set(100);
@@ -229,7 +229,7 @@ fn what_is_trimmed_is_covered_and_stored_and_archived() {
     assert!((2..=101).contains(&kept), "kept from {kept} on");
     sql.set(u64::MAX);
     while trim(&storage, &retain).expect("trimmed").is_some() {}
-    let kept = Reader::open(storage.clone()).expect("a journal").next_sequence();
+    let kept = Reader::open(storage).expect("a journal").next_sequence();
     assert!(kept > 200, "kept from {kept} on");
     assert_eq!(digest(folder.path()).expect("starts").0, expected);
 
