@@ -29,6 +29,8 @@ pub(crate) struct Acknowledged {
     pub(crate) until_ns: u64,
     /// What its buyer did with it.
     pub(crate) course: Course,
+    /// A 201 came for it, which only one of its requests may get.
+    is_made: bool,
 }
 
 /// What a buyer did with an order.
@@ -164,6 +166,7 @@ impl Book {
                 Fate::Abandoned => Course::Abandoned,
                 Fate::Kept | Fate::Cancelled(_) => Course::Kept,
             },
+            is_made: how == How::Made,
         })
     }
 
@@ -184,9 +187,10 @@ impl Book {
             });
             return;
         }
-        if how == How::Made {
+        if how == How::Made && known.is_made {
             self.findings.add(Kind::RepeatNotMarked, || format!("{}: 201 twice", name()));
         }
+        self.orders[place].is_made |= how == How::Made;
         if let Some(part) = order.fingerprint().difference(&known.fingerprint) {
             self.findings
                 .add(Kind::ChangedOrder, || format!("order {:?}, {}: {part}", known.id, name()));
@@ -335,6 +339,8 @@ pub(crate) mod tests {
         assert_eq!(book.acknowledge(&script, 0, How::Made, &AT, &order), None);
         assert_eq!((book.units_by_sku()[0], book.orders.len(), book.knows(0)), (1, 1, true));
         book.refused(&script, 2, &AT, "sold_out");
+        assert_eq!(book.findings.kinds(), []);
+        book.acknowledge(&script, 2, How::Made, &AT, &order);
         assert_eq!(book.findings.kinds(), [Kind::RepeatNotMarked]);
         book.refused(&script, 2, &later, "sold_out");
         book.acknowledge(&script, 3, How::Replayed, &AT, &body(&script, 0, "another"));
