@@ -10,6 +10,9 @@ use crate::entrant::Entrant;
 use crate::history;
 use crate::standing::{Figures, Standing};
 
+/// Disturbed rounds for each that counts, at most.
+const DISTURBED_MAX: u32 = 3;
+
 /// How long and how hard.
 #[derive(Clone, Copy, Debug, clap::Args)]
 pub struct Terms {
@@ -25,6 +28,9 @@ pub struct Terms {
     /// Buyers who take turns
     #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub buyers: u32,
+    /// Percent of one core: a round in which all else on the machine used more is held again
+    #[arg(long, default_value_t = 25, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub others_max: u32,
     /// Do not append the result to benches/history.jsonl
     #[arg(long)]
     pub no_history: bool,
@@ -52,20 +58,26 @@ pub fn hold(
             println!("({:2}) {settings}", entrant.letter());
         }
     }
-    for number in 1..=terms.rounds {
-        for entrant in entrants {
-            let turn = entrant.turn(terms, &stop)?;
-            ensure!(!turn.report.run.stopped_early, "stopped by a signal");
-            let figures = Figures::of(&turn);
-            println!("round {number}  ({:2}) {figures}", entrant.letter());
-            standing.add(entrant.letter(), figures);
+    let (mut held, mut disturbed) = (0, 0);
+    while held < terms.rounds && disturbed < terms.rounds * DISTURBED_MAX {
+        match round(held + 1, entrants, terms, &stop)? {
+            Some(turns) => {
+                held += 1;
+                for (entrant, figures) in entrants.iter().zip(turns) {
+                    standing.add(entrant.letter(), figures);
+                }
+            }
+            None => disturbed += 1,
         }
     }
-    print!("\n{standing}\n{}", standing.ratios_text(ratios));
+    ensure!(held > 0, "all {disturbed} rounds were disturbed");
+    println!("\n{held} rounds, {disturbed} more were disturbed and do not count");
+    print!("{standing}\n{}", standing.ratios_text(ratios));
     if !terms.no_history {
         let mut figures = standing.summary(ratios);
         figures.extend([
-            ("rounds".to_owned(), json!(terms.rounds)),
+            ("rounds".to_owned(), json!(held)),
+            ("rounds_disturbed".to_owned(), json!(disturbed)),
             ("seconds".to_owned(), json!(terms.seconds)),
             ("connections".to_owned(), json!(terms.connections)),
             ("buyers".to_owned(), json!(terms.buyers)),
@@ -75,4 +87,29 @@ pub fn hold(
         history::append(bench, command.trim_end(), &figures.into())?;
     }
     Ok(())
+}
+
+/// A turn of each; nothing if the machine was disturbed.
+fn round(
+    number: u32,
+    entrants: &[Entrant],
+    terms: &Terms,
+    stop: &Stop,
+) -> Result<Option<Vec<Figures>>> {
+    let mut turns = Vec::new();
+    for entrant in entrants {
+        let turn = entrant.turn(terms, stop)?;
+        ensure!(!turn.report.run.stopped_early, "stopped by a signal");
+        let figures = Figures::of(&turn);
+        println!("round {number}  ({:2}) {figures}", entrant.letter());
+        if figures.others_percent > f64::from(terms.others_max) {
+            println!(
+                "round {number} is held again: all else used more than {} %",
+                terms.others_max
+            );
+            return Ok(None);
+        }
+        turns.push(figures);
+    }
+    Ok(Some(turns))
 }
