@@ -26,6 +26,21 @@ pub fn heart_is_quiet(sources: &[Source]) -> Vec<Violation> {
     found
 }
 
+/// In core only the sinks have an async runtime. What reads their copies may wait for it.
+pub fn runtimes_are_in_sinks(sources: &[Source]) -> Vec<Violation> {
+    let mut found = Vec::new();
+    for source in within(sources, &["core/src"]) {
+        if source.is_in("core/src/sink") {
+            continue;
+        }
+        for word in source.facts.words.iter().filter(|word| word.name == "tokio") {
+            let message = "names `tokio`: in core only core/src/sink may";
+            found.push(Violation::new(&source.path, word.line, message));
+        }
+    }
+    found
+}
+
 /// Files are reached only through the trait `Storage`.
 pub fn files_are_in_storage(sources: &[Source]) -> Vec<Violation> {
     let banned: &[&[&str]] =
@@ -36,6 +51,8 @@ pub fn files_are_in_storage(sources: &[Source]) -> Vec<Violation> {
         if name.starts_with("storage/")
             || name.starts_with("storage.")
             || name.starts_with("storage_")
+            // They do to a database's files what others do to them.
+            || name.starts_with("sink/tests/")
         {
             continue;
         }
@@ -171,6 +188,16 @@ mod tests {
             count(heart_is_quiet, "core/src/ledger.rs", "//! No Mutex, no async.\nfn f() {}"),
             0
         );
+    }
+
+    #[test]
+    fn runtimes_outside_the_sinks_are_reported() {
+        let text = "fn f() { tokio::runtime::Runtime::new(); }";
+        assert_eq!(count(runtimes_are_in_sinks, "core/src/engine.rs", text), 1);
+        assert_eq!(count(runtimes_are_in_sinks, "core/src/audit/orders.rs", text), 1);
+        assert_eq!(count(runtimes_are_in_sinks, "core/src/sink.rs", text), 0);
+        assert_eq!(count(runtimes_are_in_sinks, "core/src/sink/follower.rs", text), 0);
+        assert_eq!(count(runtimes_are_in_sinks, "gateway/src/serve.rs", text), 0);
     }
 
     #[test]

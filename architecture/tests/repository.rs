@@ -62,6 +62,11 @@ fn no_lock_and_no_runtime_in_the_heart() {
 }
 
 #[test]
+fn runtimes_stay_in_the_sinks() {
+    check("runtimes", territory::runtimes_are_in_sinks);
+}
+
+#[test]
 fn files_are_reached_through_storage() {
     check("files", territory::files_are_in_storage);
 }

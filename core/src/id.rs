@@ -76,6 +76,12 @@ impl OrderId {
         self.0
     }
 
+    /// When it was drawn, to the millisecond before.
+    pub const fn drawn_at(self) -> Timestamp {
+        let millis = (self.0 >> (CELL_BITS + SLOT_BITS + RANDOM_BITS)) as u64;
+        Timestamp::from_micros(millis.saturating_mul(1_000))
+    }
+
     /// The slot of the order's home.
     pub const fn slot(self) -> SlotId {
         SlotId((self.0 >> RANDOM_BITS) as u16 & (SLOTS as u16 - 1))
@@ -254,6 +260,7 @@ mod tests {
         let slot = SlotId::new(777).expect("in range");
         let id = OrderId::new(Timestamp::from_micros(1_794_355_200_012_345), 4_242, slot, u64::MAX);
         assert_eq!((id.slot(), id.cell()), (slot, 4_242));
+        assert_eq!(id.drawn_at().micros(), 1_794_355_200_012_000);
         assert_eq!(id.bits() >> 80, 1_794_355_200_012);
         assert_eq!(OrderId::parse(&id.to_string()), Some(id));
         assert_eq!(id.to_string().len(), 26);

@@ -26,7 +26,7 @@ mod words;
 
 pub use error::{SinkError, Trouble};
 pub use follower::{Durable, SinkConfig};
-pub use reading::{Reading, Snapshot, StoredOrder};
+pub use reading::{FoundOrders, Reading, Snapshot, StoredOrder};
 pub use status::{SinkState, SinkStatus};
 
 /// How much sinks stand back behind the threads that serve (nice, 0 … 19).

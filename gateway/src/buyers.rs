@@ -16,7 +16,7 @@ use sluice_core::command::{Buyer, Cancel, Command, Key, ListOrders};
 use sluice_core::event::OrderStatus;
 use sluice_core::id::{OrderId, RequestId};
 use sluice_core::name::SkuId;
-use sluice_core::outcome::{OrderView, Outcome};
+use sluice_core::outcome::{OrderView, Outcome, Refusal};
 
 use crate::call;
 use crate::gate::Gate;
@@ -60,8 +60,13 @@ async fn read_order(
     query::none(request.uri())?;
     let order = order_id(&path)?;
     let command = Command::ReadOrder { order, buyer: buyer.digest };
-    let order = call::order(&gate, command).await?;
-    Ok(one_order(&order, &buyer))
+    match call::order(&gate, command).await {
+        Err(problem) if problem.code == Code::OrderNotFound => {
+            let retired = gate.retired.order(order, &buyer, gate.handle.now()).await?;
+            Ok(one_order(&retired.view, &buyer))
+        }
+        order => Ok(one_order(&*order?, &buyer)),
+    }
 }
 
 async fn read_by_key(
@@ -95,8 +100,14 @@ async fn cancel(
     let order = order_id(&path)?;
     let id = request.extensions().get().copied().unwrap_or(RequestId::NONE);
     let cancel = Cancel { order, buyer: buyer.digest, request: id };
-    let order = call::order(&gate, Command::Cancel(Box::new(cancel))).await?;
-    Ok(one_order(&order, &buyer))
+    match call::order(&gate, Command::Cancel(Box::new(cancel))).await {
+        Err(problem) if problem.code == Code::OrderNotFound => {
+            // What has left the ledger is final.
+            let retired = gate.retired.order(order, &buyer, gate.handle.now()).await?;
+            Err(Refusal::OrderState { status: retired.view.status }.into())
+        }
+        order => Ok(one_order(&*order?, &buyer)),
+    }
 }
 
 async fn list_orders(State(gate): State<Arc<Gate>>, request: Request) -> Result<Response, Problem> {

@@ -8,6 +8,7 @@ use clap::{Args, Parser, Subcommand};
 use crate::exit::{DISK, Failure, USAGE};
 use crate::secrets::Given;
 use crate::settings::{Settings, SettingsError};
+use crate::span::{SPAN_RANGE, Span};
 use crate::token::{Signer, is_buyer};
 use crate::{clock, demo, journal_cli, serve};
 
@@ -64,6 +65,12 @@ struct ServerFlags {
     /// Where journal and secrets are kept [default: ./data].
     #[arg(long, value_name = "FOLDER")]
     data_dir: Option<String>,
+    /// The database that orders are copied to [default: sqlite://<data-dir>/sluice.db].
+    #[arg(long, value_name = "URL")]
+    database_url: Option<String>,
+    /// How long a final order stays in the ledger, and its key with it [default: 30d].
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
+    retention: Option<String>,
     /// Threads that own stock and buyers [default: chosen from the cores].
     #[arg(long, value_name = "COUNT", allow_hyphen_values = true)]
     shards: Option<String>,
@@ -127,6 +134,8 @@ impl ServerFlags {
             ("listen", self.listen.clone()),
             ("ops-listen", self.ops_listen.clone()),
             ("data-dir", self.data_dir.clone()),
+            ("database-url", self.database_url.clone()),
+            ("retention", self.retention.clone()),
             ("shards", self.shards.clone()),
             ("workers", self.workers.clone()),
             ("queue-capacity", self.queue_capacity.clone()),
@@ -145,6 +154,8 @@ impl DemoFlags {
         let folder = tempfile::tempdir()
             .map_err(|error| Failure::new(DISK, format!("a temporary folder: {error}")))?;
         settings.data_dir = folder.path().to_path_buf();
+        // A journal of its own has a copy of its own.
+        settings.database = None;
         demo::show(settings, self.exit)
     }
 }
@@ -166,51 +177,24 @@ impl TokenFlags {
         if !is_buyer(&self.buyer) {
             return Err(SettingsError::new("--buyer", &self.buyer, range).into());
         }
-        let range = "must be a number and s, m, h or d, such as 90s or 1h, at most 3650d";
-        let seconds = seconds(&self.ttl);
-        let seconds = seconds.ok_or_else(|| SettingsError::new("--ttl", &self.ttl, range))?;
+        let ttl: Result<Span, _> = self.ttl.parse();
+        let range = format!("must be {SPAN_RANGE}");
+        let ttl = ttl.map_err(|_| SettingsError::new("--ttl", &self.ttl, &range))?;
         let settings = self.server.settings()?;
         let secrets = Given::read(|name| std::env::var(name).ok())?.complete(&settings.data_dir)?;
         let signer = Signer::new(secrets.jwt_secret.as_bytes());
-        println!("{}", signer.sign(&self.buyer, clock::wall_seconds() + seconds));
+        println!("{}", signer.sign(&self.buyer, clock::wall_seconds() + ttl.seconds()));
         Ok(())
     }
 }
 
-/// A span such as `90s`, `15m`, `1h`, `30d`, in seconds: 1 second to ten years.
-fn seconds(text: &str) -> Option<u64> {
-    let unit = match text.bytes().last()? {
-        b's' => 1,
-        b'm' => 60,
-        b'h' => 3_600,
-        b'd' => 86_400,
-        _ => return None,
-    };
-    let number = &text[..text.len() - 1];
-    let digits = number.bytes().all(|byte| byte.is_ascii_digit());
-    let number: u64 = digits.then(|| number.parse().ok()).flatten()?;
-    number.checked_mul(unit).filter(|seconds| (1..=3_650 * 86_400).contains(seconds))
-}
-
 #[cfg(test)]
 mod tests {
-    use super::{CommandLine, seconds};
+    use super::CommandLine;
     use clap::CommandFactory;
 
     #[test]
     fn the_command_line_is_sound() {
         CommandLine::command().debug_assert();
-    }
-
-    #[test]
-    fn spans_are_a_number_and_a_unit() {
-        for (text, wanted) in [("90s", 90), ("15m", 900), ("1h", 3_600), ("30d", 2_592_000)] {
-            assert_eq!(seconds(text), Some(wanted));
-        }
-        for wrong in
-            ["", "h", "1", "0s", "-1h", "1.5h", "1w", "é", "99999999999999999999d", "3651d"]
-        {
-            assert_eq!(seconds(wrong), None, "{wrong}");
-        }
     }
 }

@@ -11,10 +11,12 @@ use subtle::ConstantTimeEq;
 use sluice_core::command::Buyer;
 use sluice_core::engine::{Busy, Handle};
 use sluice_core::metrics::Counter;
+use sluice_core::sink::SinkStatus;
 
 use crate::clock;
 use crate::problem::{Code, Problem};
 use crate::rates::Rates;
+use crate::read_through::RetiredOrders;
 use crate::secrets::Secrets;
 use crate::token::{Signer, TokenError};
 use crate::wire::accept::Doorman;
@@ -47,6 +49,16 @@ pub(crate) struct Gate {
     pub(crate) rates: Rates,
     pub(crate) buyers_door: Arc<Doorman>,
     pub(crate) operators_door: Arc<Doorman>,
+    /// The sink that copies to SQL.
+    pub(crate) sql: Arc<SinkStatus>,
+    /// The way to orders that have left the ledger.
+    pub(crate) retired: RetiredOrders,
+}
+
+/// What is known of the copies.
+pub(crate) struct Copies {
+    pub(crate) sql: Arc<SinkStatus>,
+    pub(crate) retired: RetiredOrders,
 }
 
 impl Gate {
@@ -54,8 +66,8 @@ impl Gate {
         handle: Handle,
         secrets: &Secrets,
         workers: usize,
-        buyers_door: Arc<Doorman>,
-        operators_door: Arc<Doorman>,
+        (buyers_door, operators_door): (Arc<Doorman>, Arc<Doorman>),
+        copies: Copies,
     ) -> Self {
         Self {
             handle,
@@ -66,6 +78,8 @@ impl Gate {
             rates: Rates::default(),
             buyers_door,
             operators_door,
+            sql: copies.sql,
+            retired: copies.retired,
         }
     }
 

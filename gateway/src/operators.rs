@@ -28,7 +28,7 @@ use crate::json::{self, Document, Fields};
 use crate::problem::{Code, Problem};
 use crate::routes::{self, Listener};
 use crate::skus::{SkusAsked, end_of_skus};
-use crate::{body, call, ops, query};
+use crate::{body, call, ops, query, sinks};
 
 /// How long a body may take to come in.
 const BODY_PATIENCE: Duration = Duration::from_secs(10);
@@ -175,7 +175,9 @@ async fn audit(State(gate): State<Arc<Gate>>, request: Request) -> Result<Respon
         json.raw(",\"oversold\":").number(gone.saturating_sub(counters.received)).raw("}");
     });
     let oversold: u64 = stocks.iter().map(oversold).sum();
-    json.raw(",\"oversold\":").number(oversold).raw(",\"sinks\":[]}");
+    json.raw(",\"oversold\":").number(oversold).raw(",\"sinks\":");
+    sinks::list(&mut json, &gate);
+    json.raw("}");
     Ok(json_response(StatusCode::OK, json))
 }
 

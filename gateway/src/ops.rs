@@ -16,12 +16,17 @@ use crate::json::write::Writer;
 use crate::openapi;
 use crate::problem::{Code, Problem};
 use crate::query;
+use crate::sinks;
 use crate::wire::accept::Doorman;
 
 /// Whether the process is alive.
-pub(crate) async fn health() -> Response {
+pub(crate) async fn health(State(gate): State<Arc<Gate>>) -> Response {
     let mut json = Writer::default();
-    json.raw("{\"status\":\"ok\"}");
+    // Orders do not wait for copies: the process is alive either way.
+    json.raw(match sinks::are_well(&gate) {
+        true => "{\"status\":\"ok\"}",
+        false => "{\"status\":\"degraded\"}",
+    });
     json_response(StatusCode::OK, json)
 }
 
@@ -76,6 +81,7 @@ pub(crate) async fn metrics(State(gate): State<Arc<Gate>>) -> Response {
     journal_families(&mut text, &gate);
     worker_families(&mut text, &gate);
     door_families(&mut text, &gate);
+    sinks::families(&mut text, &gate);
     let handle = &gate.handle;
     text.family("sluice_accepting", "gauge", "1 while new orders are taken");
     text.sample("", u64::from(handle.is_accepting()));
@@ -86,18 +92,18 @@ pub(crate) async fn metrics(State(gate): State<Arc<Gate>>) -> Response {
 
 /// Text in the exposition format.
 #[derive(Default)]
-struct Exposition {
+pub(crate) struct Exposition {
     text: String,
     name: &'static str,
 }
 
 impl Exposition {
-    fn family(&mut self, name: &'static str, kind: &str, help: &str) {
+    pub(crate) fn family(&mut self, name: &'static str, kind: &str, help: &str) {
         self.name = name;
         writeln!(self.text, "# HELP {name} {help}\n# TYPE {name} {kind}").expect("in memory");
     }
 
-    fn sample(&mut self, labels: &str, value: impl std::fmt::Display) {
+    pub(crate) fn sample(&mut self, labels: &str, value: impl std::fmt::Display) {
         let name = self.name;
         match labels.is_empty() {
             true => writeln!(self.text, "{name} {value}"),

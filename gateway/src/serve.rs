@@ -9,12 +9,15 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use sluice_core::engine::{Engine, Handle, OnFatal};
+use sluice_core::sink::{SinkConfig, SqlSink};
 use sluice_core::storage::{Directory, LockError};
+use sluice_core::watermark::Watermark;
 use tokio::sync::{mpsc, watch};
 
 use crate::exit::{DISK, Failure, IN_USE, USAGE, broken};
-use crate::gate::Gate;
+use crate::gate::{Copies, Gate};
 use crate::ids;
+use crate::read_through::{ReadSource, RetiredOrders};
 use crate::secrets::Given;
 use crate::settings::Settings;
 use crate::shutdown::{CONNECTIONS_DEADLINE, PROCESS_DEADLINE, Stage, signalled};
@@ -33,6 +36,7 @@ const OPERATORS_DEADLINE: Duration = Duration::from_millis(300);
 /// A server that listens.
 pub struct Server {
     engine: Engine,
+    sink: SqlSink,
     gate: Arc<Gate>,
     runtime: tokio::runtime::Runtime,
     stage: watch::Sender<Stage>,
@@ -80,7 +84,8 @@ impl Server {
         let directory = lock(settings)?;
         let bind = |address| Bound::to(address).map_err(|error| cannot_listen(address, &error));
         let (buyers, operators) = (bind(settings.listen)?, bind(settings.ops_listen)?);
-        let (engine, handle) = open_engine(directory, settings)?;
+        let watermark = Watermark::default();
+        let (engine, handle) = open_engine(directory.clone(), settings, &watermark)?;
         let secrets = given.complete(&settings.data_dir)?;
         let listen =
             |bound: Bound, address| bound.listen().map_err(|error| cannot_listen(address, &error));
@@ -94,7 +99,9 @@ impl Server {
         let door = Doorman::new(settings.connections_max, settings.connections_per_address_max);
         let ops_door = Doorman::new(OPERATORS_CONNECTIONS_MAX, OPERATORS_CONNECTIONS_MAX);
         let (door, ops_door) = (Arc::new(door), Arc::new(ops_door));
-        let gate = Gate::new(handle, &secrets, settings.workers, door.clone(), ops_door.clone());
+        let (sink, copies) = start_copies(directory, settings, watermark, &handle)?;
+        let doors = (door.clone(), ops_door.clone());
+        let gate = Gate::new(handle, &secrets, settings.workers, doors, copies);
         let gate = Arc::new(gate);
         let (stage, stages) = watch::channel(Stage::Running);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
@@ -104,7 +111,16 @@ impl Server {
         let (operator, to_operator) = start_threads(&[Role::Operators], &gate, &stages)?;
         runtime.spawn(accept::accept(buyers, door, to_workers, stages.clone(), Stage::Draining));
         runtime.spawn(accept::accept(operators, ops_door, to_operator, stages, Stage::Cut));
-        Ok(Self { engine, gate, runtime, stage, buyers: workers, operators: operator, addresses })
+        Ok(Self {
+            engine,
+            sink,
+            gate,
+            runtime,
+            stage,
+            buyers: workers,
+            operators: operator,
+            addresses,
+        })
     }
 
     /// Serves while `work` goes on, on this thread, and gives what it comes to.
@@ -149,6 +165,7 @@ impl Server {
         self.stage.send_replace(Stage::Ending);
         self.operators.join();
         self.engine.drain();
+        self.sink.stop();
         tracing::info!("stopped");
     }
 }
@@ -226,12 +243,50 @@ fn is_of_the_path(error: &io::Error) -> bool {
     of_the_path.contains(&error.kind())
 }
 
-fn open_engine(directory: Directory, settings: &Settings) -> Result<(Engine, Handle), Failure> {
+/// Starts what copies orders to the database, and what reads them there.
+fn start_copies(
+    directory: Directory,
+    settings: &Settings,
+    watermark: Watermark,
+    handle: &Handle,
+) -> Result<(SqlSink, Copies), Failure> {
+    let follower = handle.clone();
+    let mut seed = [0; 8];
+    seed.copy_from_slice(&ids::seed()[..8]);
+    let config = SinkConfig {
+        storage: directory,
+        database: settings.database(),
+        cell: handle.cell(),
+        journal: handle.hash_key().journal(),
+        durable: Arc::new(move || follower.journal_metrics().durable.get()),
+        watermark,
+        limits: *handle.limits(),
+        seed: u64::from_le_bytes(seed),
+    };
+    let thread = |error: io::Error| Failure::new(DISK, format!("a thread: {error}"));
+    let sink = SqlSink::start(config).map_err(thread)?;
+    let source = ReadSource {
+        database: settings.database(),
+        status: Arc::clone(sink.status()),
+        retention_us: settings.retention.micros(),
+    };
+    let retired = RetiredOrders::start(source, handle).map_err(thread)?;
+    let copies = Copies { sql: Arc::clone(sink.status()), retired };
+    Ok((sink, copies))
+}
+
+fn open_engine(
+    directory: Directory,
+    settings: &Settings,
+    watermark: &Watermark,
+) -> Result<(Engine, Handle), Failure> {
     let on_fatal: OnFatal = Arc::new(|fatal| {
         eprintln!("sluice: {fatal}");
         process::exit(i32::from(fatal.exit_code()));
     });
-    let opened = Engine::open(directory, None, &settings.engine(ids::seed()), &on_fatal);
+    let mut config = settings.engine(ids::seed());
+    config.sql = Some(watermark.clone());
+    let opened = Engine::open(directory, None, &config, &on_fatal);
     let (engine, handle) = opened.map_err(|fatal| Failure::new(fatal.exit_code(), fatal))?;
     let recovered = engine.recovered();
     tracing::info!(

@@ -9,13 +9,18 @@ use std::str::FromStr;
 
 use sluice_core::config::EngineConfig;
 use sluice_core::limits::{DEFAULT, SECTOR_BYTES};
+use sluice_core::storage::DatabaseFile;
+
+use crate::span::{SPAN_RANGE, Span};
 
 /// The keys, as the command line spells them. The environment says `SLUICE_OPS_LISTEN`, the file
 /// `ops_listen`.
-pub const KEYS: [&str; 9] = [
+pub const KEYS: [&str; 11] = [
     "listen",
     "ops-listen",
     "data-dir",
+    "database-url",
+    "retention",
     "shards",
     "workers",
     "queue-capacity",
@@ -32,6 +37,8 @@ const CONNECTIONS_MAX: usize = 1 << 20;
 
 const MIB: u64 = 1 << 20;
 
+const DAYS_30: Span = Span::from_seconds(30 * 86_400);
+
 /// Everything the server is started with, checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
@@ -41,6 +48,10 @@ pub struct Settings {
     pub ops_listen: SocketAddr,
     /// Where journal and secrets are kept.
     pub data_dir: PathBuf,
+    /// The SQLite database that orders are copied to; `None`: `sluice.db` in the data directory.
+    pub database: Option<PathBuf>,
+    /// How long a final order stays in the ledger, and its key with it.
+    pub retention: Span,
     /// How many shards.
     pub shards: usize,
     /// How many gateway workers.
@@ -108,11 +119,18 @@ impl Settings {
         Given(given).check()
     }
 
+    /// Where the database is.
+    pub fn database(&self) -> DatabaseFile {
+        let path = self.database.clone().unwrap_or_else(|| self.data_dir.join("sluice.db"));
+        DatabaseFile::new(path)
+    }
+
     /// What the engine is opened with.
     pub fn engine(&self, seed: [u8; 32]) -> EngineConfig {
         let mut config = EngineConfig::new(seed);
         config.shards = self.shards;
         config.ports = self.workers;
+        config.retention_us = self.retention.micros();
         let limits = &mut config.limits;
         limits.inbox_orders_max = self.queue_capacity;
         limits.batch_commands_max = limits.batch_commands_max.min(self.queue_capacity);
@@ -175,6 +193,8 @@ impl Given {
             listen,
             ops_listen,
             data_dir,
+            database: self.database()?,
+            retention: self.parse("retention", DAYS_30, SPAN_RANGE, |_| true)?,
             shards: self.number(
                 "shards",
                 (cores / 4).clamp(1, DEFAULT.shards_max),
@@ -209,6 +229,20 @@ impl Given {
                 CONNECTIONS_MAX,
             )?,
         })
+    }
+
+    fn database(&self) -> Result<Option<PathBuf>, SettingsError> {
+        let Some((name, url)) = self.0.get("database-url") else { return Ok(None) };
+        match url.strip_prefix("sqlite://") {
+            // Such a name would be a database in memory, or an option.
+            Some(path) if !path.is_empty() && !path.contains(['\0', '?']) && path != ":memory:" => {
+                Ok(Some(PathBuf::from(path)))
+            }
+            _ => {
+                let range = "must be sqlite:// and a path, such as sqlite:///var/lib/sluice.db";
+                Err(SettingsError::new(name, url, range))
+            }
+        }
     }
 
     fn number(
@@ -276,12 +310,31 @@ mod tests {
             (None, None, "listen = \"8080\"", ["listen", "\"8080\"", "127.0.0.1:8080"]),
             (None, None, "jwt_secret = \"x\"", ["jwt_secret", "unknown key", "queue_capacity"]),
             (None, None, "= 1", ["--config", "must be TOML", ""]),
+            (
+                None,
+                None,
+                "database_url = \"mysql://x\"",
+                ["database_url", "mysql://x", "sqlite://"],
+            ),
+            (None, None, "database_url = \"sqlite://\"", ["database_url", "sqlite://", "a path"]),
+            (None, None, "retention = \"0s\"", ["retention", "\"0s\"", "3650d"]),
         ] {
             let error = merged(flag, variable, file).expect_err(parts[0]);
             for part in parts {
                 assert!(error.contains(part), "{error}");
             }
         }
+    }
+
+    #[test]
+    fn the_database_is_in_the_data_directory_unless_it_is_set() {
+        let settings = merged(None, None, "data_dir = \"d\"").expect("right");
+        assert_eq!(settings.database().path(), std::path::Path::new("d/sluice.db"));
+        assert_eq!(settings.engine([0; 32]).retention_us, 30 * 86_400 * 1_000_000);
+        let file = "database_url = \"sqlite:///a/b.db\"\nretention = \"90s\"";
+        let settings = merged(None, None, file).expect("right");
+        assert_eq!(settings.database().path(), std::path::Path::new("/a/b.db"));
+        assert_eq!(settings.engine([0; 32]).retention_us, 90_000_000);
     }
 
     #[test]

@@ -34,14 +34,25 @@ pub struct Reading {
     identity: Option<FileIdentity>,
 }
 
-/// One line and draw of an order beside the order itself, in order.
-const ORDERS_BY_ID: &str = "SELECT o.order_id, o.buyer, o.status, o.version, o.currency, \
-     o.created_at, o.expires_at, l.line, l.sku, d.lot, d.ordinal, d.quantity, d.unit_price \
-     FROM orders AS o \
-     JOIN order_lines AS l ON l.cell = o.cell AND l.order_id = o.order_id \
-     JOIN order_draws AS d ON d.cell = l.cell AND d.order_id = l.order_id AND d.line = l.line \
-     WHERE o.cell = ? AND o.order_id IN (SELECT value FROM json_each(?)) \
-     ORDER BY o.order_id, l.line, d.draw";
+/// What a query of orders came to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FoundOrders {
+    /// How far the copy was at that moment: an order that a later record made may be missing.
+    pub sequence: u64,
+    /// Those that it has.
+    pub orders: Vec<StoredOrder>,
+}
+
+/// How far the copy is, and beside it, in order, each line and draw of the orders that it has.
+const ORDERS_BY_ID: &str = "SELECT w.sequence, o.order_id, o.buyer, o.status, o.version, \
+     o.currency, o.created_at, o.expires_at, l.line, l.sku, d.lot, d.ordinal, d.quantity, \
+     d.unit_price \
+     FROM watermarks AS w \
+     LEFT JOIN orders AS o \
+     ON o.cell = w.cell AND o.order_id IN (SELECT value FROM json_each(?)) \
+     LEFT JOIN order_lines AS l ON l.cell = o.cell AND l.order_id = o.order_id \
+     LEFT JOIN order_draws AS d ON d.cell = l.cell AND d.order_id = l.order_id AND d.line = l.line \
+     WHERE w.cell = ? ORDER BY o.order_id, l.line, d.draw";
 
 impl Reading {
     /// Opens the database at `file`, which must be there.
@@ -70,69 +81,72 @@ impl Reading {
         &mut self,
         cell: u16,
         orders: &[OrderId],
-    ) -> Result<Vec<StoredOrder>, SinkError> {
+    ) -> Result<FoundOrders, SinkError> {
         // Ids need no escape.
         let ids: Vec<String> = orders.iter().map(|order| format!("\"{order}\"")).collect();
-        let query = sqlx::query(ORDERS_BY_ID).bind(i64::from(cell));
-        let query = query.bind(format!("[{}]", ids.join(",")));
-        let rows = query.fetch_all(&mut self.connection).await?;
-        let mut found: Vec<StoredOrder> = Vec::new();
+        let query = sqlx::query(ORDERS_BY_ID).bind(format!("[{}]", ids.join(",")));
+        let rows = query.bind(i64::from(cell)).fetch_all(&mut self.connection).await?;
+        let mut found = FoundOrders { sequence: 0, orders: Vec::new() };
         let mut line_number = -1;
         for row in &rows {
-            let order = read(row, 0, OrderId::parse)?;
-            if found.last().is_none_or(|last| last.view.order != order) {
-                found.push(head(row, order)?);
+            found.sequence = number(row, 0)?.max(0) as u64;
+            if row.try_get_raw(1)?.is_null() {
+                break;
+            }
+            let order = read(row, 1, OrderId::parse)?;
+            if found.orders.last().is_none_or(|last| last.view.order != order) {
+                found.orders.push(head(row, order)?);
                 line_number = -1;
             }
-            let lines = &mut found.last_mut().expect("one was pushed").view.lines;
-            if number(row, 7)? != line_number {
-                line_number = number(row, 7)?;
-                let sku = read(row, 8, SkuId::new)?;
+            let lines = &mut found.orders.last_mut().expect("one was pushed").view.lines;
+            if number(row, 8)? != line_number {
+                line_number = number(row, 8)?;
+                let sku = read(row, 9, SkuId::new)?;
                 lines.push(Line { sku, quantity: Quantity::ONE, draws: Default::default() });
             }
             let draws = &mut lines.last_mut().expect("one was pushed").draws;
             draws.push(Draw {
-                lot: read(row, 9, LotId::new)?,
-                ordinal: ranged(row, 10, |number| u32::try_from(number).ok())?,
-                quantity: ranged(row, 11, units)?,
-                unit_price: ranged(row, 12, |price| Amount::new(u64::try_from(price).ok()?))?,
+                lot: read(row, 10, LotId::new)?,
+                ordinal: ranged(row, 11, |number| u32::try_from(number).ok())?,
+                quantity: ranged(row, 12, units)?,
+                unit_price: ranged(row, 13, |price| Amount::new(u64::try_from(price).ok()?))?,
             });
         }
-        found.into_iter().map(summed).collect()
+        for order in &mut found.orders {
+            sum_up(order)?;
+        }
+        Ok(found)
     }
 }
 
 fn head(row: &SqliteRow, order: OrderId) -> Result<StoredOrder, SinkError> {
     let time = |number| u64::try_from(number).ok().map(Timestamp::from_micros);
     Ok(StoredOrder {
-        buyer: row.try_get::<String, _>(1)?.into_boxed_str(),
+        buyer: row.try_get::<String, _>(2)?.into_boxed_str(),
         view: OrderView {
             order,
-            status: read(row, 2, OrderStatus::parse)?,
-            version: ranged(row, 3, |number| u32::try_from(number).ok())?,
-            currency: read(row, 4, Currency::new)?,
-            created_at: ranged(row, 5, time)?,
-            expires_at: ranged(row, 6, time)?,
+            status: read(row, 3, OrderStatus::parse)?,
+            version: ranged(row, 4, |number| u32::try_from(number).ok())?,
+            currency: read(row, 5, Currency::new)?,
+            created_at: ranged(row, 6, time)?,
+            expires_at: ranged(row, 7, time)?,
             lines: Lines::new(),
             amount: Amount::ZERO,
         },
     })
 }
 
-/// With the quantities and the amount that its draws add up to.
-fn summed(mut order: StoredOrder) -> Result<StoredOrder, SinkError> {
-    let wrong = || {
-        let what = format!("order {}: its lots add up to no order", order.view.order);
-        SinkError::new(Trouble::Damaged, what)
-    };
-    let mut lines = order.view.lines.clone();
-    for line in &mut lines {
+/// Fills in the quantities and the amount that the order's draws add up to.
+fn sum_up(order: &mut StoredOrder) -> Result<(), SinkError> {
+    let id = order.view.order;
+    let wrong =
+        || SinkError::new(Trouble::Damaged, format!("order {id}: its lots add up to no order"));
+    for line in &mut order.view.lines {
         let sum = line.draws.iter().map(|draw| i64::from(draw.quantity.get())).sum();
         line.quantity = units(sum).ok_or_else(wrong)?;
     }
-    order.view.amount = total(&lines).ok_or_else(wrong)?;
-    order.view.lines = lines;
-    Ok(order)
+    order.view.amount = total(&order.view.lines).ok_or_else(wrong)?;
+    Ok(())
 }
 
 fn units(number: i64) -> Option<Quantity> {
@@ -160,7 +174,7 @@ fn read<T>(
 }
 
 fn out_of_range(row: &SqliteRow, column: usize) -> SinkError {
-    let order: String = row.try_get(0).unwrap_or_default();
+    let order: String = row.try_get(1).unwrap_or_default();
     let what = format!("order {order}: {} is out of its range", row.column(column).name());
     SinkError::new(Trouble::Damaged, what)
 }

@@ -110,10 +110,10 @@ impl Store {
         cell: u16,
         journal: JournalId,
     ) -> Result<(Self, Mark), SinkError> {
+        file.create()?;
         let before = file.identity()?;
         remove_strange_log(&file, cell).await?;
         let mut connection = options(&file)
-            .create_if_missing(true)
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Normal)
             // `sync` does it, so that it is known what is synced.
@@ -122,7 +122,7 @@ impl Store {
             .await?;
         migrate(&mut connection).await?;
         let mark = mark(&mut connection, cell).await?;
-        let identity = file.identity()?.filter(|now| before.is_none_or(|before| before == *now));
+        let identity = file.identity()?.filter(|now| before == Some(*now));
         let identity = identity.ok_or_else(|| {
             SinkError::new(Trouble::Unreachable, "the database was replaced while it was opened")
         })?;

@@ -8,7 +8,7 @@
 
 use std::fs;
 use std::io::{self, ErrorKind};
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 /// Longest note, in bytes: 20 digits and a line's end.
@@ -48,6 +48,16 @@ impl DatabaseFile {
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error),
         }
+    }
+
+    /// Creates an empty file, if there is none, that only its owner and group may read.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn create(&self) -> io::Result<()> {
+        let mut options = fs::OpenOptions::new();
+        options.write(true).create(true).truncate(false).mode(0o640);
+        options.open(&self.path).map(|_| ())
     }
 
     /// Whether changes lie beside the file that it does not hold yet.

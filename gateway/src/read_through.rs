@@ -1,0 +1,179 @@
+//! Orders that have left the ledger, read from the database that they were copied to.
+//!
+//! One thread with one connection asks for all that waits by one query; whoever asks for an id that
+//! is being looked for waits for that answer. What was found, and what was not, is remembered for a
+//! while, outside the ledger, under ceilings of its own. An order that is not found is said not to
+//! exist only if the copy is as far as it ever was: otherwise nobody can tell.
+
+mod loader;
+mod memory;
+
+use std::io;
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot};
+
+use sluice_core::command::Buyer;
+use sluice_core::engine::Handle;
+use sluice_core::id::OrderId;
+use sluice_core::metrics::Counter;
+use sluice_core::sink::{SinkStatus, StoredOrder};
+use sluice_core::storage::DatabaseFile;
+use sluice_core::time::Timestamp;
+
+use crate::problem::{Code, Problem};
+use crate::refusals::no_such_order;
+use loader::Loader;
+use memory::{Memory, Remembered};
+
+/// How long an answer may take until its client is told to come again.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// What is counted of reads.
+#[derive(Debug, Default)]
+pub(crate) struct ReadMetrics {
+    /// Requests answered from memory.
+    pub(crate) remembered: Counter,
+    /// Requests that waited for the database.
+    pub(crate) waited: Counter,
+    /// Queries.
+    pub(crate) queries: Counter,
+    /// Ids that were looked for.
+    pub(crate) ids: Counter,
+    /// Requests turned away because too many were waiting.
+    pub(crate) full: Counter,
+    /// Requests turned away because the database could not tell.
+    pub(crate) unavailable: Counter,
+}
+
+/// One who waits.
+struct Ask {
+    order: OrderId,
+    answer: oneshot::Sender<Answer>,
+}
+
+/// What a look came to.
+#[derive(Clone, Debug)]
+enum Answer {
+    /// Here it is.
+    Order(Arc<StoredOrder>),
+    /// There is none.
+    Nothing,
+    /// The database does not answer, or is not as far as it was.
+    Unknown,
+}
+
+/// The way to retired orders. Shared by all workers.
+pub(crate) struct RetiredOrders {
+    asks: mpsc::Sender<Ask>,
+    memory: Arc<Memory>,
+    cell: u16,
+    retention_us: u64,
+    pub(crate) metrics: Arc<ReadMetrics>,
+}
+
+/// What reads rest on.
+pub(crate) struct ReadSource {
+    /// The database.
+    pub(crate) database: DatabaseFile,
+    /// The sink that fills it.
+    pub(crate) status: Arc<SinkStatus>,
+    /// How long a final order stays in the ledger, in microseconds.
+    pub(crate) retention_us: u64,
+}
+
+impl RetiredOrders {
+    /// Starts the thread that reads. It ends when nobody can ask any more.
+    ///
+    /// # Errors
+    /// The thread or its runtime cannot be had.
+    pub(crate) fn start(source: ReadSource, handle: &Handle) -> io::Result<Self> {
+        let limits = handle.limits();
+        let (asks, asked) = mpsc::channel(limits.reads_waiting_max);
+        let memory = Arc::new(Memory::new(limits.retired_orders_max, limits.absent_orders_max));
+        let metrics = Arc::new(ReadMetrics::default());
+        let clock = handle.clone();
+        let loader = Loader {
+            database: source.database,
+            reading: None,
+            status: source.status,
+            // Orders that retired before this start are in records up to here.
+            needed: handle.journal_metrics().durable.get(),
+            cell: handle.cell(),
+            memory: Arc::clone(&memory),
+            metrics: Arc::clone(&metrics),
+            now: Box::new(move || clock.now()),
+        };
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
+        thread::Builder::new()
+            .name("reads-sql".to_owned())
+            .spawn(move || runtime.block_on(loader.run(asked)))?;
+        let (cell, retention_us) = (handle.cell(), source.retention_us);
+        Ok(Self { asks, memory, cell, retention_us, metrics })
+    }
+
+    /// The order, if it is this buyer's, for whom the ledger has none of this id.
+    ///
+    /// # Errors
+    /// 404 if there is none; 503 if that cannot be told now.
+    pub(crate) async fn order(
+        &self,
+        order: OrderId,
+        buyer: &Buyer,
+        now: Timestamp,
+    ) -> Result<Arc<StoredOrder>, Problem> {
+        if !self.may_be_retired(order, buyer, now) {
+            return Err(no_such_order());
+        }
+        let answer = match self.memory.recall(order, now) {
+            Some(remembered) => {
+                self.metrics.remembered.add_shared(1);
+                remembered.into()
+            }
+            None => self.ask(order).await?,
+        };
+        match answer {
+            // Another's order is answered like none.
+            Answer::Order(found) if *found.buyer == *buyer.name => Ok(found),
+            Answer::Order(_) | Answer::Nothing => Err(no_such_order()),
+            Answer::Unknown => {
+                self.metrics.unavailable.add_shared(1);
+                Err(Problem::new(Code::Overloaded, "older orders cannot be read at the moment"))
+            }
+        }
+    }
+
+    /// Whether an order of this id can have been the buyer's and have left the ledger. An id says
+    /// when it was drawn, which is before its order's retention began.
+    fn may_be_retired(&self, order: OrderId, buyer: &Buyer, now: Timestamp) -> bool {
+        let age = now.micros_since(order.drawn_at());
+        order.cell() == self.cell && order.slot() == buyer.slot && age >= self.retention_us
+    }
+
+    async fn ask(&self, order: OrderId) -> Result<Answer, Problem> {
+        let (answer, answered) = oneshot::channel();
+        self.asks.try_send(Ask { order, answer }).map_err(|_| {
+            self.metrics.full.add_shared(1);
+            Problem::new(Code::Overloaded, "too many older orders are asked for")
+        })?;
+        self.metrics.waited.add_shared(1);
+        match tokio::time::timeout(PATIENCE, answered).await {
+            Ok(Ok(answer)) => Ok(answer),
+            Ok(Err(_)) | Err(_) => Ok(Answer::Unknown),
+        }
+    }
+}
+
+impl From<Remembered> for Answer {
+    fn from(remembered: Remembered) -> Self {
+        match remembered {
+            Remembered::Order(order) => Self::Order(order),
+            Remembered::Nothing => Self::Nothing,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

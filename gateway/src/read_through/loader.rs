@@ -1,0 +1,107 @@
+//! The thread that reads: one connection, one query for all that waits.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use tokio::sync::mpsc;
+
+use sluice_core::id::OrderId;
+use sluice_core::sink::{FoundOrders, Reading, SinkError, SinkStatus};
+use sluice_core::storage::DatabaseFile;
+use sluice_core::time::Timestamp;
+
+use super::memory::Memory;
+use super::{Answer, Ask, ReadMetrics};
+
+/// Ids of one query.
+const IDS_MAX: usize = 4_096;
+
+/// What the thread has.
+pub(super) struct Loader {
+    pub(super) database: DatabaseFile,
+    pub(super) reading: Option<Reading>,
+    pub(super) status: Arc<SinkStatus>,
+    /// A copy that has fewer records than this is an older one.
+    pub(super) needed: u64,
+    pub(super) cell: u16,
+    pub(super) memory: Arc<Memory>,
+    pub(super) metrics: Arc<ReadMetrics>,
+    pub(super) now: Box<dyn Fn() -> Timestamp + Send>,
+}
+
+impl Loader {
+    /// Answers until nobody can ask any more.
+    pub(super) async fn run(mut self, mut asked: mpsc::Receiver<Ask>) {
+        let mut asks = Vec::new();
+        // As many as may wait: whoever came while the last query ran is in this one.
+        while asked.recv_many(&mut asks, IDS_MAX).await > 0 {
+            let answers = self.look(&asks).await;
+            for ask in asks.drain(..) {
+                let answer = answers.get(&ask.order).cloned().unwrap_or(Answer::Unknown);
+                // Whoever asked may have gone.
+                let _ = ask.answer.send(answer);
+            }
+        }
+    }
+
+    /// What there is to say to all of them: from memory, or by one query.
+    async fn look(&mut self, asks: &[Ask]) -> HashMap<OrderId, Answer> {
+        let now = (self.now)();
+        let mut answers = HashMap::new();
+        let mut wanted = Vec::new();
+        for ask in asks {
+            let answer = answers.entry(ask.order).or_insert_with(|| {
+                // The query before may have found what was asked for meanwhile.
+                let remembered = self.memory.recall(ask.order, now);
+                remembered.map_or(Answer::Unknown, Answer::from)
+            });
+            if matches!(answer, Answer::Unknown) {
+                wanted.push(ask.order);
+            }
+        }
+        wanted.sort_unstable();
+        wanted.dedup();
+        if wanted.is_empty() {
+            return answers;
+        }
+        let found = match self.query(&wanted).await {
+            Ok(found) => found,
+            Err(error) => {
+                self.reading = None;
+                tracing::debug!("retired orders cannot be read: {error}");
+                return answers;
+            }
+        };
+        // What is missing in an older copy may be in the newer one, and what is there may be old.
+        if found.sequence < self.needed.max(self.status.watermark_max.get()) {
+            return answers;
+        }
+        for order in found.orders {
+            let order = Arc::new(order);
+            self.memory.remember(Arc::clone(&order), now);
+            answers.insert(order.view.order, Answer::Order(order));
+        }
+        for order in wanted {
+            let answer = answers.entry(order).or_insert(Answer::Nothing);
+            if matches!(answer, Answer::Unknown) {
+                *answer = Answer::Nothing;
+                self.memory.remember_none(order, now);
+            }
+        }
+        answers
+    }
+
+    async fn query(&mut self, wanted: &[OrderId]) -> Result<FoundOrders, SinkError> {
+        let is_replaced = match &self.reading {
+            Some(reading) => reading.is_replaced()?,
+            None => true,
+        };
+        if is_replaced {
+            self.reading = Some(Reading::open(self.database.clone()).await?);
+        }
+        let reading = self.reading.as_mut().expect("it was opened");
+        self.metrics.queries.add(1);
+        self.metrics.ids.add(wanted.len() as u64);
+        reading.orders(self.cell, wanted).await
+    }
+}

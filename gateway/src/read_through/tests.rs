@@ -1,0 +1,1 @@
+//! Reads of retired orders: how many queries they cost.
