@@ -83,6 +83,16 @@ struct ServerFlags {
     /// Length of a journal segment [default: 67108864].
     #[arg(long, value_name = "BYTES", allow_hyphen_values = true)]
     segment_bytes: Option<String>,
+    /// Finished segments that make a new snapshot worth its while [default: 4].
+    #[arg(long, value_name = "COUNT", allow_hyphen_values = true)]
+    snapshot_segments: Option<String>,
+    /// Bytes of the journal that are kept at least; older segments that snapshots cover and the
+    /// database has stored are trimmed [default: all are kept].
+    #[arg(long, value_name = "BYTES", allow_hyphen_values = true)]
+    journal_keep_bytes: Option<String>,
+    /// Where trimmed segments are moved to [default: nowhere, they are removed].
+    #[arg(long, value_name = "FOLDER")]
+    archive_dir: Option<String>,
     /// Connections of buyers, in all [default: 16384].
     #[arg(long, value_name = "COUNT", allow_hyphen_values = true)]
     connections_max: Option<String>,
@@ -140,6 +150,9 @@ impl ServerFlags {
             ("workers", self.workers.clone()),
             ("queue-capacity", self.queue_capacity.clone()),
             ("segment-bytes", self.segment_bytes.clone()),
+            ("snapshot-segments", self.snapshot_segments.clone()),
+            ("journal-keep-bytes", self.journal_keep_bytes.clone()),
+            ("archive-dir", self.archive_dir.clone()),
             ("connections-max", self.connections_max.clone()),
             ("connections-per-address-max", self.connections_per_address_max.clone()),
         ];

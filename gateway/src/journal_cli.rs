@@ -11,6 +11,7 @@ use sluice_core::storage::Directory;
 
 use crate::exit::{DAMAGED, DISK, Failure};
 use crate::json::write::Writer;
+use crate::settings::journal_dir;
 
 /// Checks the whole journal and prints what it adds up to.
 pub(crate) fn verify(data_dir: &Path) -> Result<(), Failure> {
@@ -92,7 +93,7 @@ fn ended(error: &io::Error) -> Result<(), Failure> {
 }
 
 fn open(data_dir: &Path) -> Result<Directory, Failure> {
-    let path = data_dir.join("journal");
+    let path = journal_dir(data_dir);
     Directory::read_only(&path)
         .map_err(|error| Failure::new(DISK, format!("{}: {error}", path.display())))
 }

@@ -116,7 +116,7 @@ impl Exposition {
 type ShardFamily = (&'static str, &'static str, &'static str, fn(&ShardMetrics) -> u64);
 
 #[rustfmt::skip]
-const SHARD_FAMILIES: [ShardFamily; 19] = [
+const SHARD_FAMILIES: [ShardFamily; 20] = [
     ("sluice_shard_skus", "gauge", "SKUs that the shard owns", |m| m.skus.get()),
     ("sluice_shard_slots", "gauge", "buyer slots that the shard owns", |m| m.slots.get()),
     ("sluice_live_orders", "gauge", "orders that live in the shard's slots", |m| m.live_orders.get()),
@@ -131,6 +131,7 @@ const SHARD_FAMILIES: [ShardFamily; 19] = [
     ("sluice_orders_overloaded_total", "counter", "orders refused because they waited too long or a queue in front of them was full", |m| m.overloaded.get()),
     ("sluice_orders_cancelled_total", "counter", "holds cancelled", |m| m.cancelled.get()),
     ("sluice_orders_expired_total", "counter", "holds that ran out", |m| m.expired.get()),
+    ("sluice_orders_retired_total", "counter", "final orders that left the ledger", |m| m.retired.get()),
     ("sluice_orders_lane_full_total", "counter", "orders turned away at the full lane", |m| m.orders_lane_full.get()),
     ("sluice_vital_lane_full_total", "counter", "commands turned away at the full vital lane", |m| m.vital_lane_full.get()),
     ("sluice_peer_lane_full_total", "counter", "steps that took no orders because a peer lane was full", |m| m.peer_lane_full.get()),
@@ -158,16 +159,45 @@ fn shard_families(text: &mut Exposition, gate: &Gate) {
 
 fn journal_families(text: &mut Exposition, gate: &Gate) {
     let journal = gate.handle.journal_metrics();
+    let upkeep = gate.handle.upkeep_metrics();
     for (name, kind, help, value) in [
         ("sluice_journal_commits_total", "counter", "commits", &journal.commits),
         ("sluice_journal_records_total", "counter", "records committed", &journal.records),
         ("sluice_journal_commit_us_total", "counter", "time spent in commits", &journal.commit_us),
         ("sluice_journal_commit_us_max", "gauge", "the longest commit", &journal.commit_us_max),
         ("sluice_journal_durable", "gauge", "the highest durable sequence", &journal.durable),
+        ("sluice_snapshots_total", "counter", "snapshots made", &upkeep.snapshots),
+        (
+            "sluice_snapshot_sequence",
+            "gauge",
+            "the last sequence in the newest one",
+            &upkeep.snapshot_sequence,
+        ),
+        ("sluice_snapshot_bytes", "gauge", "the length of the newest one", &upkeep.snapshot_bytes),
+        (
+            "sluice_upkeep_failed_total",
+            "counter",
+            "attempts at a snapshot or at trimming that failed",
+            &upkeep.failed,
+        ),
+        (
+            "sluice_segments_trimmed_total",
+            "counter",
+            "segments taken away",
+            &upkeep.segments_trimmed,
+        ),
+        (
+            "sluice_trimmed_through",
+            "gauge",
+            "the last sequence taken away",
+            &upkeep.trimmed_through,
+        ),
     ] {
         text.family(name, kind, help);
         text.sample("", value.get());
     }
+    text.family("sluice_disk_reserve", "gauge", "1 while the disk has room for endings only");
+    text.sample("", u64::from(gate.handle.is_disk_full()));
 }
 
 fn worker_families(text: &mut Exposition, gate: &Gate) {

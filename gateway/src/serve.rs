@@ -19,7 +19,7 @@ use crate::gate::{Copies, Gate};
 use crate::ids;
 use crate::read_through::{ReadSource, RetiredOrders};
 use crate::secrets::Given;
-use crate::settings::Settings;
+use crate::settings::{Settings, journal_dir};
 use crate::shutdown::{CONNECTIONS_DEADLINE, PROCESS_DEADLINE, Stage, signalled};
 use crate::wire::accept::{self, Accepted, Bound, Doorman};
 use crate::worker::{self, Role};
@@ -221,7 +221,7 @@ fn cannot_listen(address: SocketAddr, error: &io::Error) -> Failure {
 }
 
 fn lock(settings: &Settings) -> Result<Directory, Failure> {
-    Directory::lock(&settings.data_dir.join("journal")).map_err(|error| match &error {
+    Directory::lock(&journal_dir(&settings.data_dir)).map_err(|error| match &error {
         LockError::InUse { .. } => Failure::new(IN_USE, error),
         LockError::Io { source, .. } if is_of_the_path(source) => {
             Failure::new(USAGE, format!("data-dir: {error}"))
@@ -286,7 +286,7 @@ fn open_engine(
     });
     let mut config = settings.engine(ids::seed());
     config.sql = Some(watermark.clone());
-    let opened = Engine::open(directory, None, &config, &on_fatal);
+    let opened = Engine::open(directory, archive(settings)?, &config, &on_fatal);
     let (engine, handle) = opened.map_err(|fatal| Failure::new(fatal.exit_code(), fatal))?;
     let recovered = engine.recovered();
     tracing::info!(
@@ -296,6 +296,14 @@ fn open_engine(
         recovered.epoch
     );
     Ok((engine, handle))
+}
+
+/// The folder that trimmed segments are moved to.
+pub(crate) fn archive(settings: &Settings) -> Result<Option<Directory>, Failure> {
+    let Some(path) = &settings.archive_dir else { return Ok(None) };
+    let opened = Directory::read_only(path)
+        .map_err(|error| Failure::new(USAGE, format!("archive-dir: {}: {error}", path.display())));
+    opened.map(Some)
 }
 
 /// Ends the process when a shutdown takes too long: what was admitted could not be finished.

@@ -15,7 +15,7 @@ use crate::span::{SPAN_RANGE, Span};
 
 /// The keys, as the command line spells them. The environment says `SLUICE_OPS_LISTEN`, the file
 /// `ops_listen`.
-pub const KEYS: [&str; 11] = [
+pub const KEYS: [&str; 14] = [
     "listen",
     "ops-listen",
     "data-dir",
@@ -25,6 +25,9 @@ pub const KEYS: [&str; 11] = [
     "workers",
     "queue-capacity",
     "segment-bytes",
+    "snapshot-segments",
+    "journal-keep-bytes",
+    "archive-dir",
     "connections-max",
     "connections-per-address-max",
 ];
@@ -34,6 +37,9 @@ const QUEUE_CAPACITY_MAX: usize = 1 << 20;
 
 /// Most connections that may be allowed.
 const CONNECTIONS_MAX: usize = 1 << 20;
+
+/// Most segments between two snapshots that may be set.
+const SNAPSHOT_SEGMENTS_MAX: u64 = 1_000_000;
 
 const MIB: u64 = 1 << 20;
 
@@ -60,6 +66,12 @@ pub struct Settings {
     pub queue_capacity: usize,
     /// Length of a journal segment.
     pub segment_bytes: u64,
+    /// Finished segments that make a new snapshot worth its while.
+    pub snapshot_segments: u64,
+    /// Bytes of the journal that are kept at least; `None`: all.
+    pub journal_keep_bytes: Option<u64>,
+    /// Where segments go that need not be kept; `None`: nowhere.
+    pub archive_dir: Option<PathBuf>,
     /// Connections of buyers, in all.
     pub connections_max: usize,
     /// Connections of buyers, from one address.
@@ -131,13 +143,20 @@ impl Settings {
         config.shards = self.shards;
         config.ports = self.workers;
         config.retention_us = self.retention.micros();
+        config.journal_keep_bytes = self.journal_keep_bytes;
         let limits = &mut config.limits;
         limits.inbox_orders_max = self.queue_capacity;
         limits.batch_commands_max = limits.batch_commands_max.min(self.queue_capacity);
+        limits.snapshot_segments = self.snapshot_segments;
         limits.segment_bytes = self.segment_bytes;
         limits.first_segment_bytes = limits.first_segment_bytes.min(self.segment_bytes);
         config
     }
+}
+
+/// Where the journal of a data directory is.
+pub fn journal_dir(data_dir: &Path) -> PathBuf {
+    data_dir.join("journal")
 }
 
 /// The environment's name for a key.
@@ -192,7 +211,6 @@ impl Given {
         Ok(Settings {
             listen,
             ops_listen,
-            data_dir,
             database: self.database()?,
             retention: self.parse("retention", DAYS_30, SPAN_RANGE, |_| true)?,
             shards: self.number(
@@ -221,6 +239,15 @@ impl Given {
                     (MIB..=1_024 * MIB).contains(bytes) && bytes.is_multiple_of(SECTOR_BYTES as u64)
                 },
             )?,
+            snapshot_segments: self.parse(
+                "snapshot-segments",
+                DEFAULT.snapshot_segments,
+                &format!("a whole number from 1 to {SNAPSHOT_SEGMENTS_MAX}"),
+                |segments| (1..=SNAPSHOT_SEGMENTS_MAX).contains(segments),
+            )?,
+            journal_keep_bytes: self.keep_bytes()?,
+            archive_dir: self.archive_dir(&data_dir)?,
+            data_dir,
             connections_max: self.number("connections-max", 16_384, 1, CONNECTIONS_MAX)?,
             connections_per_address_max: self.number(
                 "connections-per-address-max",
@@ -243,6 +270,25 @@ impl Given {
                 Err(SettingsError::new(name, url, range))
             }
         }
+    }
+
+    fn keep_bytes(&self) -> Result<Option<u64>, SettingsError> {
+        let range = format!("bytes: a whole number up to {}", u64::MAX);
+        match self.0.contains_key("journal-keep-bytes") {
+            true => self.parse("journal-keep-bytes", 0, &range, |_| true).map(Some),
+            false => Ok(None),
+        }
+    }
+
+    fn archive_dir(&self, data_dir: &Path) -> Result<Option<PathBuf>, SettingsError> {
+        let Some((name, path)) = self.0.get("archive-dir") else { return Ok(None) };
+        let archive = PathBuf::from(path);
+        let taken = [data_dir.to_path_buf(), journal_dir(data_dir)];
+        if path.is_empty() || taken.contains(&archive) {
+            let range = "must be a folder of its own, and be there";
+            return Err(SettingsError::new(name, path, range));
+        }
+        Ok(Some(archive))
     }
 
     fn number(
@@ -318,6 +364,9 @@ mod tests {
             ),
             (None, None, "database_url = \"sqlite://\"", ["database_url", "sqlite://", "a path"]),
             (None, None, "retention = \"0s\"", ["retention", "\"0s\"", "3650d"]),
+            (None, None, "snapshot_segments = 0", ["snapshot_segments", "\"0\"", "1000000"]),
+            (None, None, "journal_keep_bytes = -1", ["journal_keep_bytes", "\"-1\"", "bytes"]),
+            (None, None, "archive_dir = \"./data\"", ["archive_dir", "./data", "of its own"]),
         ] {
             let error = merged(flag, variable, file).expect_err(parts[0]);
             for part in parts {
