@@ -28,7 +28,7 @@ enum Task {
     Demo(DemoFlags),
     /// Prints an access token signed with the node's secret.
     Token(TokenFlags),
-    /// Reads the journal without changing it.
+    /// Checks, prints or trims the journal.
     #[command(subcommand)]
     Journal(JournalTask),
 }
@@ -39,6 +39,9 @@ enum JournalTask {
     Verify(ServerFlags),
     /// Prints every durable event as a line of JSON.
     Dump(ServerFlags),
+    /// Trims the journal of a server that does not run, down to --journal-keep-bytes: what snapshots
+    /// cover and the database has stored goes, to --archive-dir if that is given.
+    Trim(ServerFlags),
 }
 
 #[derive(Debug, Args)]
@@ -175,11 +178,12 @@ impl DemoFlags {
 
 impl JournalTask {
     fn read(&self) -> Result<(), Failure> {
-        let (Self::Verify(flags) | Self::Dump(flags)) = self;
+        let (Self::Verify(flags) | Self::Dump(flags) | Self::Trim(flags)) = self;
         let settings = flags.settings()?;
         match self {
             Self::Verify(_) => journal_cli::verify(&settings.data_dir),
             Self::Dump(_) => journal_cli::dump(&settings.data_dir),
+            Self::Trim(_) => journal_cli::trim(&settings),
         }
     }
 }

@@ -1,17 +1,23 @@
-//! `sluice journal verify` and `dump`: the journal, read beside a server or without one.
+//! `sluice journal verify` and `dump`: the journal, read beside a server or without one. `trim`: what
+//! need not be kept of it goes.
 
+use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::Path;
 
 use sluice_core::event::{Actor, Event, Lines, Meta, OrderEnded, OrderPlaced, record};
 use sluice_core::journal::{self, Reader};
 use sluice_core::limits::DEFAULT;
-use sluice_core::snapshot::{self, Verified};
-use sluice_core::storage::Directory;
+use sluice_core::sink::Snapshot;
+use sluice_core::snapshot::{self, Retain, Verified};
+use sluice_core::storage::{Directory, LockError};
+use sluice_core::watermark::Watermark;
 
-use crate::exit::{DAMAGED, DISK, Failure};
+use crate::exit::{DAMAGED, DISK, Failure, IN_USE};
+use crate::ids;
 use crate::json::write::Writer;
-use crate::settings::journal_dir;
+use crate::serve;
+use crate::settings::{Settings, SettingsError, journal_dir};
 
 /// Checks the whole journal and prints what it adds up to.
 pub(crate) fn verify(data_dir: &Path) -> Result<(), Failure> {
@@ -59,6 +65,78 @@ pub(crate) fn verify(data_dir: &Path) -> Result<(), Failure> {
         Some(error) => Err(Failure::new(error.exit_code(), "a snapshot is damaged")),
         None => Ok(()),
     }
+}
+
+/// Takes segments away that need not be kept, one after the other. No server may run meanwhile: one
+/// that does trims by itself.
+pub(crate) fn trim(settings: &Settings) -> Result<(), Failure> {
+    if settings.journal_keep_bytes.is_none() {
+        let range = "must be given: bytes of the journal that are kept at least";
+        return Err(SettingsError::new("--journal-keep-bytes", "", range).into());
+    }
+    let path = journal_dir(&settings.data_dir);
+    if !path.is_dir() {
+        return Err(Failure::new(DISK, format!("{}: there is no journal", path.display())));
+    }
+    let directory = Directory::lock(&path).map_err(|error| match error {
+        LockError::InUse { .. } => Failure::new(
+            IN_USE,
+            format!("{error}: it trims by itself if it is given --journal-keep-bytes"),
+        ),
+        LockError::Io { .. } => Failure::new(DISK, error),
+    })?;
+    let sql = Watermark::default();
+    sql.set(stored(settings)?);
+    let retain = Retain {
+        bytes: settings.journal_keep_bytes,
+        archive: serve::archive(settings)?,
+        sql: Some(sql.clone()),
+    };
+    let (mut segments, mut through) = (0_u64, 0);
+    let failed = |error: snapshot::Error| Failure::new(error.exit_code(), error);
+    while let Some(trimmed) = snapshot::trim(&directory, &retain).map_err(failed)? {
+        (segments, through) = (segments + 1, trimmed.through);
+        println!("segment {:016x}, up to sequence {through}: trimmed", trimmed.segment);
+    }
+    match segments {
+        0 => println!(
+            "nothing to trim: a segment goes if two snapshots cover it, the database has stored \
+             it (up to sequence {}), and more is kept than asked for",
+            sql.get()
+        ),
+        _ => println!("{segments} segments trimmed, up to sequence {through}"),
+    }
+    Ok(())
+}
+
+/// What the database has stored, for good; nothing if there is none.
+fn stored(settings: &Settings) -> Result<u64, Failure> {
+    let database = settings.database();
+    let failed = |error: &dyn std::fmt::Display| {
+        Failure::new(DISK, format!("{}: {error}", database.path().display()))
+    };
+    if database.identity().map_err(|error| failed(&error))?.is_none() {
+        return Ok(0);
+    }
+    let cell = settings.engine(ids::seed()).cell;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
+    let runtime = runtime.map_err(|error| failed(&error))?;
+    let sequence = runtime.block_on(async {
+        let copy = Snapshot::take(&database, cell).await?;
+        let sequence = copy.sequence();
+        copy.end().await.map(|()| sequence)
+    });
+    let sequence = sequence.map_err(|error| failed(&error))?;
+    // Its last changes may still be on their way to the disk, and what is trimmed does not come back.
+    for name in ["", "-wal"] {
+        let mut path = database.path().as_os_str().to_owned();
+        path.push(name);
+        match File::open(Path::new(&path)).and_then(|file| file.sync_all()) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(&error)),
+            _ => {}
+        }
+    }
+    Ok(sequence)
 }
 
 /// Prints every durable event as a line of JSON.
