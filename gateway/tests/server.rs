@@ -6,3 +6,4 @@ mod harness;
 mod hostile;
 mod ownership;
 mod processes;
+mod upkeep;
