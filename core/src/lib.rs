@@ -4,6 +4,7 @@
 //! `limits` · `id`, `name`, `quantity`, `money`, `time` · `command`, `event`, `outcome`, … ·
 //! `ledger`, `journal` · `shard`, `sink` · `engine`, `audit`.
 
+pub mod audit;
 pub mod command;
 pub mod config;
 pub mod engine;

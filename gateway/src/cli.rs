@@ -5,12 +5,13 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::audit_cli::Show;
 use crate::exit::{DISK, Failure, USAGE};
 use crate::secrets::Given;
 use crate::settings::{Settings, SettingsError};
 use crate::span::{SPAN_RANGE, Span};
 use crate::token::{Signer, is_buyer};
-use crate::{clock, demo, journal_cli, serve};
+use crate::{audit_cli, clock, demo, journal_cli, serve};
 
 /// The order core of a flash sale.
 #[derive(Debug, Parser)]
@@ -28,6 +29,8 @@ enum Task {
     Demo(DemoFlags),
     /// Prints an access token signed with the node's secret.
     Token(TokenFlags),
+    /// Compares the journal with its SQL copy, row by row; exit code 1 if they differ.
+    Audit(AuditFlags),
     /// Checks, prints or trims the journal.
     #[command(subcommand)]
     Journal(JournalTask),
@@ -105,6 +108,18 @@ struct ServerFlags {
 }
 
 #[derive(Debug, Args)]
+struct AuditFlags {
+    /// Print one object of JSON.
+    #[arg(long)]
+    json: bool,
+    /// Differences that are told one by one; all are counted.
+    #[arg(long, value_name = "COUNT", default_value_t = 20, value_parser = clap::value_parser!(u32).range(0..=100_000))]
+    differences: u32,
+    #[command(flatten)]
+    server: ServerFlags,
+}
+
+#[derive(Debug, Args)]
 struct TokenFlags {
     /// The buyer: 1 to 255 bytes of visible ASCII.
     #[arg(long, value_name = "ID", allow_hyphen_values = true)]
@@ -133,6 +148,7 @@ pub fn run() -> ExitCode {
         }
         Task::Demo(flags) => flags.show(),
         Task::Token(flags) => flags.print(),
+        Task::Audit(flags) => flags.compare(),
         Task::Journal(task) => task.read(),
     };
     match done {
@@ -173,6 +189,13 @@ impl DemoFlags {
         // A journal of its own has a copy of its own.
         settings.database = None;
         demo::show(settings, self.exit)
+    }
+}
+
+impl AuditFlags {
+    fn compare(&self) -> Result<(), Failure> {
+        let show = Show { json: self.json, differences: self.differences as usize };
+        audit_cli::audit(&self.server.settings()?, &show)
     }
 }
 

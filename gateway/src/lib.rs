@@ -3,6 +3,7 @@
 //! Only this package knows HTTP and JSON. No handler holds a rule of business: it decodes a
 //! request into a command, submits it to the engine's handle, and encodes the outcome.
 
+mod audit_cli;
 mod body;
 mod buyers;
 mod call;

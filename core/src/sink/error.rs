@@ -82,7 +82,10 @@ impl From<io::Error> for SinkError {
         let trouble = match error.kind() {
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Trouble::Full,
             io::ErrorKind::ReadOnlyFilesystem => Trouble::ReadOnly,
-            io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied => Trouble::Unreachable,
+            io::ErrorKind::NotFound
+            | io::ErrorKind::PermissionDenied
+            | io::ErrorKind::IsADirectory
+            | io::ErrorKind::NotADirectory => Trouble::Unreachable,
             _ => Trouble::Disk,
         };
         Self::new(trouble, format!("the database's file: {error}"))

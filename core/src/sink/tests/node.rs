@@ -240,7 +240,7 @@ pub(super) fn placed(order: OrderId, number: u64) -> OrderPlaced<'static> {
         order,
         buyer: KEY.buyer(buyer_name),
         buyer_name,
-        key: (number.is_multiple_of(2)).then_some((KeyDigest(u128::from(number)), "key")),
+        key: number.is_multiple_of(2).then_some((KeyDigest(u128::from(number)), "key")),
         fingerprint: 9,
         currency: Currency::new("CNY").expect("a code"),
         expires_at: meta(Actor::Buyer).time.plus_seconds(600),

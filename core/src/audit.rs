@@ -1,0 +1,277 @@
+//! The audit: the journal against its SQL copy, row by row (I8), and I1 along the way.
+//!
+//! The journal is folded by a fold of the audit's own, which shares neither the ledger's code nor
+//! the sink's. The copy is read as it was at one moment, the journal up to the copy's watermark;
+//! what the copy lacks behind that is lag and no difference.
+//!
+//! Memory is bounded. Events are compared as both sides stream by. SKUs, lots and withdrawals are
+//! held whole; their numbers are bounded by the ledger's ceilings. Orders are compared in passes
+//! over ranges of ids, each over at most `audit_orders_max` orders with the records that made them:
+//! when a pass has one too many, it gives up the highest id, and leaves the rest to the next pass.
+
+mod difference;
+mod expected;
+mod merge;
+mod orders;
+mod stock;
+
+use crate::event::record::{self, LastNames};
+use crate::event::{Event, Meta};
+use crate::id::OrderId;
+use crate::journal::{Fatal, Reader};
+use crate::limits::Limits;
+use crate::sink::table::{ORDER_EVENTS, Value, WATERMARKS};
+use crate::sink::{SinkError, Snapshot};
+use crate::storage::Storage;
+
+pub use difference::Difference;
+use difference::Differences;
+use merge::{Extras, Merge};
+use stock::Stocks;
+
+/// What an audit is asked for.
+#[derive(Clone, Copy, Debug)]
+pub struct AuditConfig {
+    /// The number of the cell.
+    pub cell: u16,
+    /// Every ceiling.
+    pub limits: Limits,
+    /// How many differences are shown; all are counted.
+    pub differences_max: usize,
+}
+
+/// How far an audit is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Progress {
+    /// The pass over the journal, counted from 1.
+    pub pass: u32,
+    /// The sequence it has come to.
+    pub sequence: u64,
+    /// The sequence it goes to.
+    pub through: u64,
+}
+
+/// What an audit found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Report {
+    /// The cell.
+    pub cell: u16,
+    /// The first sequence that was compared: 1, unless the journal was trimmed.
+    pub first: u64,
+    /// The last one: the copy's watermark.
+    pub through: u64,
+    /// The last sequence of the journal that is proven durable.
+    pub last: u64,
+    /// Rows compared, by table.
+    pub compared: Vec<(&'static str, u64)>,
+    /// Units that were given away and never arrived (I1 says none). Not told by a trimmed journal.
+    pub oversold: u64,
+    /// The first differences, in the order in which they were met.
+    pub differences: Vec<Difference>,
+    /// How many there are.
+    pub differences_count: u64,
+}
+
+impl Report {
+    /// Whether all that was compared is equal, and nothing was sold that was not there.
+    pub const fn is_clean(&self) -> bool {
+        self.differences_count == 0 && self.oversold == 0
+    }
+
+    /// Whether the journal reaches back to its first record.
+    pub const fn is_whole(&self) -> bool {
+        self.first == 1
+    }
+}
+
+/// Why an audit could not be finished.
+#[derive(Debug, thiserror::Error)]
+pub enum AuditError {
+    /// The journal cannot be read.
+    #[error(transparent)]
+    Journal(#[from] Fatal),
+    /// A record cannot be read.
+    #[error("record {sequence}: {what}")]
+    Record {
+        /// Its sequence.
+        sequence: u64,
+        /// What is wrong with it.
+        what: String,
+    },
+    /// The copy cannot be read.
+    #[error(transparent)]
+    Copy(#[from] SinkError),
+}
+
+/// Compares the journal in `storage` with the copy in `snapshot`.
+///
+/// # Errors
+/// [`AuditError`]: one of the two could not be read.
+pub async fn run<S: Storage + Clone>(
+    storage: &S,
+    snapshot: &mut Snapshot,
+    config: &AuditConfig,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<Report, AuditError> {
+    let reader = Reader::open(storage.clone())?;
+    let first = reader.next_sequence();
+    let through = snapshot.sequence();
+    let mut audit = Audit {
+        config: *config,
+        first,
+        through,
+        progress,
+        pass: 0,
+        differences: Differences::new(config.differences_max),
+        compared: Vec::new(),
+    };
+    let (stocks, mut reader) = audit.events(reader, snapshot).await?;
+    audit.stocks(&stocks, snapshot).await?;
+    let mut from = Some(OrderId::from_bits(0));
+    while let Some(begin) = from {
+        from = orders::pass(&mut audit, storage, snapshot, begin).await?;
+    }
+    let mut last = through;
+    while let Some(frame) = reader.next_proven()? {
+        last = last.max(frame.first_sequence + frame.count - 1);
+    }
+    Ok(Report {
+        cell: config.cell,
+        first,
+        through,
+        last,
+        compared: audit.compared,
+        oversold: if first == 1 { stocks.oversold() } else { 0 },
+        differences_count: audit.differences.count(),
+        differences: audit.differences.shown(),
+    })
+}
+
+/// What a pass does with each record: its sequence, its event, its bytes.
+type Visit<'a> = dyn FnMut(u64, &Meta, &Event<'_>, &[u8]) + 'a;
+
+/// An audit under way.
+struct Audit<'a> {
+    config: AuditConfig,
+    /// The first sequence that the journal holds.
+    first: u64,
+    /// The last one that is compared.
+    through: u64,
+    progress: &'a mut dyn FnMut(Progress),
+    pass: u32,
+    differences: Differences,
+    compared: Vec<(&'static str, u64)>,
+}
+
+impl Audit<'_> {
+    /// What rows stand for that nothing in the journal accounts for.
+    fn extras(&self) -> Extras {
+        if self.first == 1 { Extras::Unexpected } else { Extras::MadeBefore(self.first) }
+    }
+
+    fn count(&mut self, table: &'static str, rows: u64) {
+        match self.compared.iter_mut().find(|(name, _)| *name == table) {
+            Some((_, sum)) => *sum += rows,
+            None => self.compared.push((table, rows)),
+        }
+    }
+
+    /// The pass over all records: events are compared, stocks are folded.
+    async fn events<S: Storage>(
+        &mut self,
+        mut reader: Reader<S>,
+        snapshot: &mut Snapshot,
+    ) -> Result<(Stocks, Reader<S>), AuditError> {
+        let mut stocks = Stocks::default();
+        let cell = self.config.cell;
+        let after = vec![Value::number(self.first - 1)];
+        let rows_max = self.config.limits.audit_rows_max;
+        let mut merge = Merge::new(&ORDER_EVENTS, after, None, rows_max, self.extras());
+        let mut names = LastNames::default();
+        let mut rows = Vec::new();
+        let mut journal = None;
+        self.pass += 1;
+        while self.next_events(&mut reader, &mut names, &mut |sequence, meta, event, _| {
+            if let Event::Genesis(genesis) = event {
+                journal = Some(genesis.hash_key.journal().to_string());
+            }
+            stocks.take(sequence, meta, event);
+            rows.extend(expected::event(cell, sequence, meta, event).map(|row| (sequence, row)));
+        })? {
+            for (sequence, row) in rows.drain(..) {
+                merge.expect(snapshot, &row, &[], sequence, &mut self.differences).await?;
+            }
+        }
+        merge.finish(snapshot, &mut self.differences).await?;
+        self.count(ORDER_EVENTS.name, merge.compared());
+        self.judge_journal(snapshot, journal.as_deref());
+        Ok((stocks, reader))
+    }
+
+    /// Whether the copy says that it is one of this journal.
+    fn judge_journal(&mut self, snapshot: &Snapshot, journal: Option<&str>) {
+        if let (Some(expected), Some(found)) = (journal, snapshot.journal())
+            && expected != found
+        {
+            self.differences.add(Difference {
+                table: WATERMARKS.name,
+                key: format!("cell {}", self.config.cell),
+                column: "journal",
+                expected: expected.to_owned(),
+                found: found.to_owned(),
+                sequence: 1,
+            });
+        }
+    }
+
+    /// Reads the next frame up to the watermark, and gives each of its records to `visit`. Says
+    /// whether there was one.
+    fn next_events<S: Storage>(
+        &mut self,
+        reader: &mut Reader<S>,
+        names: &mut LastNames,
+        visit: &mut Visit<'_>,
+    ) -> Result<bool, AuditError> {
+        let Some(frame) = reader.next_durable(self.through)? else { return Ok(false) };
+        let (pass, sequence, through) = (self.pass, frame.first_sequence, self.through);
+        (self.progress)(Progress { pass, sequence, through });
+        for (sequence, bytes) in (frame.first_sequence..=self.through).zip(frame.records) {
+            let (meta, event) = record::decode_next(bytes, names)
+                .map_err(|error| AuditError::Record { sequence, what: error.to_string() })?;
+            visit(sequence, &meta, &event, bytes);
+        }
+        Ok(true)
+    }
+
+    /// Compares SKUs, lots and withdrawals.
+    async fn stocks(&mut self, stocks: &Stocks, snapshot: &mut Snapshot) -> Result<(), AuditError> {
+        let cell = self.config.cell;
+        let whole = self.first == 1;
+        for (table, rows) in stocks.tables(cell) {
+            // Without the beginning, what else there is was made before; and what moved is unknown.
+            let extras = if whole { Extras::Unexpected } else { Extras::Untold };
+            let unknown = if whole { &[][..] } else { stock::untold(table) };
+            let rows_max = self.config.limits.audit_rows_max;
+            let mut merge = Merge::new(table, Vec::new(), None, rows_max, extras);
+            for (sequence, row) in rows {
+                merge.expect(snapshot, &row, unknown, sequence, &mut self.differences).await?;
+            }
+            merge.finish(snapshot, &mut self.differences).await?;
+            self.count(table.name, merge.compared());
+        }
+        for (sku, sequence) in stocks.unbalanced() {
+            self.differences.add(Difference {
+                table: "journal",
+                key: format!("sku {sku}"),
+                column: "I1",
+                expected: "received = available + held + sold + withdrawn, each at least 0".into(),
+                found: "more units went out than came in".into(),
+                sequence,
+            });
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;

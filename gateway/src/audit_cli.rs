@@ -1,0 +1,168 @@
+//! `sluice audit`: the journal against its SQL copy, beside a server or without one.
+
+use std::io::{self, IsTerminal as _, Write as _};
+
+use sluice_core::audit::{self, AuditConfig, AuditError, Progress, Report};
+use sluice_core::journal::Reader;
+use sluice_core::limits::DEFAULT;
+use sluice_core::sink::Snapshot;
+use sluice_core::storage::Directory;
+
+use crate::exit::{DAMAGED, DISK, Failure, USAGE};
+use crate::json::write::Writer;
+use crate::settings::Settings;
+
+/// The two differ.
+const DIFFERENT: u8 = 1;
+
+/// The cell of a journal in which nothing is durable yet.
+const CELL: u16 = 1;
+
+/// How an audit is shown.
+pub(crate) struct Show {
+    /// As one object of JSON.
+    pub(crate) json: bool,
+    /// Most differences that are told one by one.
+    pub(crate) differences: usize,
+}
+
+/// Compares, and prints what came of it.
+pub(crate) fn audit(settings: &Settings, show: &Show) -> Result<(), Failure> {
+    let path = settings.data_dir.join("journal");
+    let storage = Directory::read_only(&path)
+        .map_err(|error| Failure::new(DISK, format!("{}: {error}", path.display())))?;
+    let database = settings.database();
+    let place = database.path().display().to_string();
+    match database.identity() {
+        Ok(Some(_)) => {}
+        Ok(None) => {
+            return Err(Failure::new(USAGE, format!("database-url: there is no {place}")));
+        }
+        Err(error) => return Err(Failure::new(DISK, format!("{place}: {error}"))),
+    }
+    let unreadable = |error: AuditError| match &error {
+        AuditError::Journal(fatal) => Failure::new(fatal.exit_code(), fatal),
+        AuditError::Record { .. } => Failure::new(DAMAGED, error),
+        AuditError::Copy(copy) => Failure::new(DISK, format!("{place}: {copy}")),
+    };
+    let cell = cell(&storage).map_err(|fatal| unreadable(fatal.into()))?;
+    let config = AuditConfig { cell, limits: DEFAULT, differences_max: show.differences };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
+    let runtime = runtime.map_err(|error| Failure::new(DISK, format!("runtime: {error}")))?;
+    let mut progress = Shown::default();
+    let report = runtime.block_on(async {
+        let mut snapshot = Snapshot::take(&database, cell).await?;
+        let mut show = |now| progress.show(now);
+        let report = audit::run(&storage, &mut snapshot, &config, &mut show).await?;
+        snapshot.end().await?;
+        Ok(report)
+    });
+    progress.end();
+    let report = report.map_err(unreadable)?;
+    let text = if show.json { json(&report) } else { lines(&report, &place) };
+    let mut out = io::stdout().lock();
+    let printed = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    printed.map_err(|error| Failure::new(DISK, format!("stdout: {error}")))?;
+    match report.is_clean() {
+        true => Ok(()),
+        false => Err(Failure::new(DIFFERENT, "the journal and its copy differ")),
+    }
+}
+
+fn cell(storage: &Directory) -> Result<u16, sluice_core::journal::Fatal> {
+    let mut reader = Reader::open(storage.clone())?;
+    Ok(reader.next_proven()?.map_or(CELL, |frame| frame.cell))
+}
+
+/// How far it is, on a terminal, in whole percents.
+#[derive(Default)]
+struct Shown {
+    last: Option<(u32, u64)>,
+}
+
+impl Shown {
+    fn show(&mut self, now: Progress) {
+        let now = (now.pass, now.sequence.saturating_mul(100) / now.through.max(1));
+        if self.last != Some(now) && io::stderr().is_terminal() {
+            eprint!("\rpass {}: {} % ", now.0, now.1);
+        }
+        self.last = Some(now);
+    }
+
+    fn end(&self) {
+        if self.last.is_some() && io::stderr().is_terminal() {
+            eprint!("\r\x1b[K");
+        }
+    }
+}
+
+fn lines(report: &Report, place: &str) -> String {
+    let mut text = format!("journal and {place}, cell {}\n", report.cell);
+    let line = |text: &mut String, name: &str, what: &str| {
+        text.push_str(&format!("  {name:<18} {what}\n"));
+    };
+    line(&mut text, "sequences", &format!("{} … {}", report.first, report.through));
+    if !report.is_whole() {
+        let what = format!(
+            "the journal begins with {}: what was before is not compared, nor are counters of lots",
+            report.first
+        );
+        line(&mut text, "trimmed", &what);
+    }
+    let lag = report.last.saturating_sub(report.through);
+    line(&mut text, "lag", &format!("{lag} records (no difference)"));
+    for (table, rows) in &report.compared {
+        line(&mut text, table, &format!("{rows} rows"));
+    }
+    if report.is_whole() {
+        line(&mut text, "oversold", &report.oversold.to_string());
+    }
+    line(&mut text, "differences", &report.differences_count.to_string());
+    for difference in &report.differences {
+        text.push_str(&format!(
+            "    {}: {}: {}: expected {}, found {} (sequence {})\n",
+            difference.table,
+            difference.key,
+            difference.column,
+            difference.expected,
+            difference.found,
+            difference.sequence
+        ));
+    }
+    let more = report.differences_count - report.differences.len() as u64;
+    if more > 0 {
+        text.push_str(&format!("    and {more} more\n"));
+    }
+    text
+}
+
+fn json(report: &Report) -> String {
+    let mut json = Writer::with_capacity(512);
+    json.raw("{\"cell\":").number(u64::from(report.cell));
+    json.raw(",\"first_sequence\":").number(report.first);
+    json.raw(",\"through_sequence\":").number(report.through);
+    json.raw(",\"journal_sequence\":").number(report.last);
+    json.raw(",\"lag_records\":").number(report.last.saturating_sub(report.through));
+    json.raw(",\"compared\":{");
+    for (place, (table, rows)) in report.compared.iter().enumerate() {
+        json.raw(if place > 0 { "," } else { "" });
+        json.string(table).raw(":").number(*rows);
+    }
+    json.raw("},\"oversold\":");
+    match report.is_whole() {
+        true => json.number(report.oversold),
+        false => json.raw("null"),
+    };
+    json.raw(",\"clean\":").raw(if report.is_clean() { "true" } else { "false" });
+    json.raw(",\"differences_count\":").number(report.differences_count);
+    json.raw(",\"differences\":").list(&report.differences, |json, difference| {
+        json.raw("{\"table\":").string(difference.table);
+        json.raw(",\"key\":").string(&difference.key);
+        json.raw(",\"column\":").string(difference.column);
+        json.raw(",\"expected\":").string(&difference.expected);
+        json.raw(",\"found\":").string(&difference.found);
+        json.raw(",\"sequence\":").number(difference.sequence).raw("}");
+    });
+    json.raw("}\n");
+    String::from_utf8(json.into_bytes()).expect("written as UTF-8")
+}
