@@ -71,6 +71,7 @@ pub(crate) struct RetiredOrders {
     memory: Arc<Memory>,
     cell: u16,
     retention_us: u64,
+    started_at: Timestamp,
     pub(crate) metrics: Arc<ReadMetrics>,
 }
 
@@ -111,7 +112,7 @@ impl RetiredOrders {
             .name("reads-sql".to_owned())
             .spawn(move || runtime.block_on(loader.run(asked)))?;
         let (cell, retention_us) = (handle.cell(), source.retention_us);
-        Ok(Self { asks, memory, cell, retention_us, metrics })
+        Ok(Self { asks, memory, cell, retention_us, started_at: handle.now(), metrics })
     }
 
     /// The order, if it is this buyer's, for whom the ledger has none of this id.
@@ -146,10 +147,12 @@ impl RetiredOrders {
     }
 
     /// Whether an order of this id can have been the buyer's and have left the ledger. An id says
-    /// when it was drawn, which is before its order's retention began.
+    /// when it was drawn, which is before its order's retention began. Before this start another
+    /// retention may have been set.
     fn may_be_retired(&self, order: OrderId, buyer: &Buyer, now: Timestamp) -> bool {
         let age = now.micros_since(order.drawn_at());
-        order.cell() == self.cell && order.slot() == buyer.slot && age >= self.retention_us
+        let over = age >= self.retention_us || order.drawn_at() < self.started_at;
+        over && order.cell() == self.cell && order.slot() == buyer.slot
     }
 
     async fn ask(&self, order: OrderId) -> Result<Answer, Problem> {

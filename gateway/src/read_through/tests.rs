@@ -179,14 +179,20 @@ async fn what_cannot_have_retired_costs_no_query() {
     let (order, buyer) = (shop.order.order, &shop.buyer);
     let other = Buyer::new(shop.handle.hash_key(), "bob");
     let elsewhere = OrderId::new(shop.order.created_at, 2, buyer.slot, 1);
-    let young = shop.order.created_at.plus_micros(RETENTION_US / 2);
+    let drawn_at = shop.handle.now().plus_micros(10_000);
+    let young = OrderId::new(drawn_at, 1, buyer.slot, 1);
+    let soon = drawn_at.plus_micros(RETENTION_US / 2);
     for (order, buyer, now) in
-        [(order, buyer, young), (order, &other, shop.later()), (elsewhere, buyer, shop.later())]
+        [(young, buyer, soon), (order, &other, shop.later()), (elsewhere, buyer, shop.later())]
     {
         let refused = shop.retired.order(order, buyer, now).await.expect_err("none");
         assert_eq!(refused.code, Code::OrderNotFound);
     }
     assert_eq!(shop.retired.metrics.queries.get(), 0);
+    // What was drawn before this start may have retired under a shorter retention.
+    let soon = shop.order.created_at.plus_micros(RETENTION_US / 2);
+    let found = shop.retired.order(order, buyer, soon).await.expect("it is looked for");
+    assert_eq!(found.view, shop.order);
     // Somebody whose home is the same slot is told the same, by the row.
     let names = (0..).map(|number| format!("buyer-{number}"));
     let neighbour = names.map(|name| Buyer::new(shop.handle.hash_key(), &name));
