@@ -209,6 +209,22 @@ fn a_snapshot_that_rotted_is_passed_over() {
 }
 
 #[test]
+fn a_snapshot_of_a_newer_program_is_refused_by_name() {
+    let folder = tempfile::tempdir().expect("temporary folder");
+    write(folder.path(), &history(60), &Retain::ALL);
+    let newest = files(folder.path(), ".snapshot").pop().expect("there is one");
+    let mut bytes = fs::read(folder.path().join(&newest)).expect("read");
+    // Behind magic, checksum, version and cell: the format of the records.
+    bytes[16..20].copy_from_slice(&99_u32.to_le_bytes());
+    let checksum = crc32c::crc32c(&bytes[12..88]);
+    bytes[8..12].copy_from_slice(&checksum.to_le_bytes());
+    fs::write(folder.path().join(&newest), bytes).expect("written");
+    let fatal = digest(folder.path()).expect_err("newer");
+    assert_eq!(fatal.exit_code(), 65);
+    assert!(fatal.to_string().contains("format 99"), "{fatal}");
+}
+
+#[test]
 fn what_is_trimmed_is_covered_and_stored_and_archived() {
     let (folder, archive) =
         (tempfile::tempdir().expect("temporary folder"), tempfile::tempdir().expect("another"));

@@ -104,7 +104,11 @@ async fn cancel(
         Err(problem) if problem.code == Code::OrderNotFound => {
             // What has left the ledger is final.
             let retired = gate.retired.order(order, &buyer, gate.handle.now()).await?;
-            Err(Refusal::OrderState { status: retired.view.status }.into())
+            match retired.view.status {
+                // A retry of a cancel whose answer was lost.
+                OrderStatus::Cancelled => Ok(one_order(&retired.view, &buyer)),
+                status => Err(Refusal::OrderState { status }.into()),
+            }
         }
         order => Ok(one_order(&*order?, &buyer)),
     }

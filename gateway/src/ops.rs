@@ -22,8 +22,9 @@ use crate::wire::accept::Doorman;
 /// Whether the process is alive.
 pub(crate) async fn health(State(gate): State<Arc<Gate>>) -> Response {
     let mut json = Writer::default();
-    // Orders do not wait for copies: the process is alive either way.
-    json.raw(match sinks::are_well(&gate) {
+    // Orders do not wait for copies, and endings go on when the disk is full: the process is alive
+    // either way.
+    json.raw(match sinks::are_well(&gate) && !gate.handle.is_disk_full() {
         true => "{\"status\":\"ok\"}",
         false => "{\"status\":\"degraded\"}",
     });

@@ -1,5 +1,6 @@
 //! The journal's disk is full for a while (a small file system in a mount namespace of its own):
 //! new orders are refused, cancels and expiries go on, orders resume, nothing is lost.
+//! `SLUICE_FULL_DISKS` rounds.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -101,7 +102,9 @@ type Acknowledged = BTreeMap<(usize, usize), Value>;
 
 #[test]
 fn a_full_disk_refuses_new_orders_and_loses_nothing() {
-    for shards in ["1", "2"] {
+    let rounds = std::env::var("SLUICE_FULL_DISKS").ok().and_then(|text| text.parse().ok());
+    for round in 0..rounds.unwrap_or(2) {
+        let shards = if round % 2 == 0 { "1" } else { "2" };
         let (folder, copies) = (tempfile::tempdir(), tempfile::tempdir());
         let (folder, copies) = (folder.expect("a folder"), copies.expect("another"));
         let disk = SmallDisk::mount(folder.path());

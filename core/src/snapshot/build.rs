@@ -211,8 +211,14 @@ impl<S: Storage + Clone> Snapshotter<S> {
                 let (meta, event) = decoded.map_err(|error| unreadable(error.to_string()))?;
                 *last_time = (*last_time).max(meta.time);
                 ledger.replay_stocks(&event).map_err(unreadable)?;
-                if let Event::Genesis(first) = event {
-                    *genesis = Some(first);
+                match &event {
+                    Event::Genesis(first) => *genesis = Some(*first),
+                    Event::FormatRaised(raised) => {
+                        if let Some(genesis) = genesis {
+                            genesis.format = raised.format;
+                        }
+                    }
+                    _ => {}
                 }
                 if let Some(slot) = HomeEvent::slot_of(&event) {
                     let (offset, length) = (offset as u32, bytes.len() as u32);

@@ -3,6 +3,7 @@
 use std::io;
 use std::sync::Arc;
 
+use crate::event::FORMAT;
 use crate::journal;
 
 /// Why a snapshot could not be made or used.
@@ -26,6 +27,14 @@ pub enum Error {
         /// What is wrong.
         what: String,
     },
+    /// A newer program wrote it, or the journal that it was made from.
+    #[error("snapshot {name}: the journal has format {format}, this program knows up to {FORMAT}")]
+    Newer {
+        /// The file.
+        name: String,
+        /// The format of the records.
+        format: u32,
+    },
     /// A finished segment could not be read.
     #[error(transparent)]
     Journal(#[from] journal::Fatal),
@@ -43,7 +52,7 @@ impl Error {
     pub const fn exit_code(&self) -> u8 {
         match self {
             Self::Disk { .. } => 74,
-            Self::Damaged { .. } => 65,
+            Self::Damaged { .. } | Self::Newer { .. } => 65,
             Self::Journal(fatal) => fatal.exit_code(),
             Self::Digest { .. } => 70,
         }

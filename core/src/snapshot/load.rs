@@ -3,7 +3,7 @@
 use super::error::Error;
 use super::names;
 use super::read::{Section, SnapshotReader, Title, Totals};
-use crate::event::Genesis;
+use crate::event::{FORMAT, Genesis};
 use crate::journal::Base;
 use crate::ledger::Ledger;
 use crate::limits::Limits;
@@ -70,6 +70,9 @@ pub fn verify<S: Storage>(storage: &S, limits: Limits) -> Result<Vec<Verified>, 
 fn load<S: Storage>(storage: &S, name: &str, limits: Limits) -> Result<Loaded, Error> {
     let mut reader = SnapshotReader::open(storage, name)?;
     let Title { genesis, last_time, base } = reader.title;
+    if genesis.format > FORMAT {
+        return Err(Error::Newer { name: name.to_owned(), format: genesis.format });
+    }
     let mut ledger = Ledger::new(limits);
     let totals = fill(&mut reader, &mut ledger)?;
     if ledger.live_orders() as u64 != totals.orders {
