@@ -12,8 +12,7 @@ use std::net::{TcpListener, TcpStream};
 
 use rustix::event::epoll;
 
-const ANSWER: &str = "HTTP/1.1 409 Conflict\r\ncontent-type: application/problem+json\r\ncontent-length: 157\r\n\r\n\
-    {\"type\":\"urn:sluice:sold_out\",\"title\":\"Sold out\",\"status\":409,\"detail\":\"no units left\",\"code\":\"sold_out\",\"retryable\":false,\"request_id\":\"01KA0000000000000000000000\"}";
+const BODY: &str = r#"{"type":"urn:sluice:sold_out","title":"Sold out","status":409,"detail":"no units left","code":"sold_out","retryable":false,"request_id":"01KA0000000000000000000000"}"#;
 
 /// A connection and the part of a request that has arrived.
 struct Connection {
@@ -37,7 +36,7 @@ fn whole(bytes: &[u8]) -> io::Result<Option<usize>> {
 
 impl Connection {
     /// Reads what has arrived and answers each request that is whole; whether the connection goes on.
-    fn serve(&mut self, scratch: &mut [u8]) -> io::Result<bool> {
+    fn serve(&mut self, answer: &[u8], scratch: &mut [u8]) -> io::Result<bool> {
         let count = match self.stream.read(scratch) {
             Ok(0) => return Ok(false),
             Ok(count) => count,
@@ -48,15 +47,17 @@ impl Connection {
         while let Some(end) = whole(&self.partial)? {
             self.partial.drain(..end);
             // The answer is far smaller than a socket's buffer.
-            self.stream.write_all(ANSWER.as_bytes())?;
+            self.stream.write_all(answer)?;
         }
         Ok(true)
     }
 }
 
 fn main() -> io::Result<Infallible> {
-    let (_, body) = ANSWER.split_once("\r\n\r\n").expect("the answer has a body");
-    assert!(ANSWER.contains(&format!("content-length: {}\r\n", body.len())));
+    let answer = format!(
+        "HTTP/1.1 409 Conflict\r\ncontent-type: application/problem+json\r\ncontent-length: {}\r\n\r\n{BODY}",
+        BODY.len()
+    );
     let address = std::env::args().nth(1).unwrap_or_else(|| "127.0.0.1:8080".to_owned());
     let listener = TcpListener::bind(&address)?;
     listener.set_nonblocking(true)?;
@@ -83,9 +84,9 @@ fn main() -> io::Result<Infallible> {
                 continue;
             }
             let connection = &mut connections[data as usize];
-            let goes_on = connection
-                .as_mut()
-                .is_some_and(|connection| connection.serve(&mut scratch).unwrap_or(false));
+            let goes_on = connection.as_mut().is_some_and(|connection| {
+                connection.serve(answer.as_bytes(), &mut scratch).unwrap_or(false)
+            });
             if !goes_on {
                 *connection = None;
             }
