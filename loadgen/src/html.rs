@@ -398,7 +398,7 @@ fn settings(report: &Report) -> String {
 mod tests {
     use super::{count, escape, ms};
     use crate::finding::{Finding, Kind};
-    use crate::report::tests::report;
+    use crate::report::a_report;
     use crate::threshold::Judged;
 
     #[test]
@@ -419,7 +419,7 @@ mod tests {
             escape("<a href='x'>\"&\"</a>"),
             "&lt;a href=&#39;x&#39;&gt;&quot;&amp;&quot;&lt;/a&gt;"
         );
-        let mut report = report();
+        let mut report = a_report();
         let hostile = "<script>alert(1)</script>";
         report.run.target = hostile.to_owned();
         report.answers.refusals.insert(hostile.to_owned(), 1);
@@ -439,7 +439,7 @@ mod tests {
 
     #[test]
     fn the_page_fetches_nothing() {
-        let page = report().html();
+        let page = a_report().html();
         for word in ["src=", "href=", "url(", "@import", "<script", "<link"] {
             assert!(!page.contains(word), "{word}");
         }

@@ -50,6 +50,7 @@ mod order;
 mod plan;
 mod progress;
 mod random;
+mod range;
 mod report;
 mod run;
 mod run_id;
@@ -68,6 +69,7 @@ mod text;
 mod threshold;
 mod token;
 mod traffic;
+mod work;
 mod workload;
 mod zipf;
 
@@ -78,7 +80,7 @@ pub use finding::{Finding, Kind};
 pub use intensity::Spike;
 pub use limits::Limits;
 pub use live::Live;
-pub use plan::{Fixed, Ops, Orders, Patience, Plan, Profile, Setup, Work};
+pub use plan::{Patience, Plan, Profile};
 pub use progress::{Phase, Progress, Silent, Tick};
 pub use report::{
     Answers, Audit, Report, Run, Sending, SpikeAsked, Timeliness, Unmeasured, WorkSent,
@@ -94,4 +96,5 @@ pub use stop::Stop;
 pub use tally::Quantiles;
 pub use threshold::{Judged, Threshold};
 pub use traffic::Traffic;
+pub use work::{Fixed, Ops, Orders, Setup, Work};
 pub use workload::Failure;

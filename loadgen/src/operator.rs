@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use crate::call::Caller;
 use crate::error::Result;
 use crate::limits;
-use crate::plan::{Orders, Setup};
+use crate::work::{Orders, Setup};
 
 /// The counters of one SKU, as operators see them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -2,29 +2,23 @@
 //!
 //! Only figures that were measured; what was not measured is absent, never zero.
 
+mod measured;
+
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::clock::seconds;
 use crate::distribution::Distribution;
-use crate::driver::Drive;
 use crate::finding::{Finding, Kind};
-use crate::limits;
-use crate::plan::{Plan, Profile, Work};
-use crate::rush::Rushed;
 use crate::sampler::StockSamples;
 use crate::schedule::Arrivals;
 use crate::series::Second;
 use crate::settle::Settled;
 use crate::stock::SkuStock;
-use crate::tally::{Latencies, Latency, Quantiles, Tally};
+use crate::tally::Quantiles;
 use crate::threshold::Judged;
 use crate::traffic::Traffic;
 use crate::workload::Failure;
-
-/// The layout that this program writes.
-const SCHEMA: u32 = 1;
 
 /// What a run found out.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -301,156 +295,9 @@ impl Report {
     pub fn threshold_failed(&self) -> bool {
         self.thresholds.iter().any(|judged| judged.failed)
     }
-
-    pub(crate) fn new(
-        plan: &Plan,
-        rushed: Rushed,
-        drive: Drive,
-        connections_at_start: usize,
-        started_at: &str,
-        stopped: bool,
-    ) -> Report {
-        let orders = rushed.tally.latencies.orders();
-        Report {
-            schema: SCHEMA,
-            run: Run::new(plan, started_at, stopped),
-            sending: Sending::new(plan, &rushed, drive, connections_at_start),
-            unmeasured: Unmeasured::of(rushed.unmeasured_sent, &rushed.unmeasured),
-            distribution: Distribution::of(&orders.corrected),
-            raw_distribution: Distribution::of(&orders.raw),
-            answers: Answers::new(rushed.tally, &orders, seconds(rushed.answering_ns)),
-            seconds: rushed.seconds,
-            stock_samples: None,
-            buyers_served: None,
-            settled: None,
-            stock: Vec::new(),
-            audit: None,
-            thresholds: Vec::new(),
-        }
-    }
-}
-
-impl Run {
-    fn new(plan: &Plan, started_at: &str, stopped_early: bool) -> Run {
-        let (rate_asked_per_s, arrivals) = match plan.profile {
-            Profile::OpenLoop { rate_per_s, arrivals } => (Some(rate_per_s), Some(arrivals)),
-            Profile::ClosedLoop => (None, None),
-        };
-        let work = match &plan.work {
-            Work::Orders(orders) => WorkSent::Orders {
-                skus: orders.skus.clone(),
-                quantity: orders.quantity,
-                buyers: orders.buyers,
-            },
-            Work::Fixed(fixed) => {
-                WorkSent::Fixed { method: fixed.method.clone(), path: fixed.path.clone() }
-            }
-        };
-        Run {
-            run_id: plan.run_id.clone(),
-            started_at: started_at.to_owned(),
-            generator: concat!("sluice-loadgen ", env!("CARGO_PKG_VERSION")).to_owned(),
-            target: plan.target.to_string(),
-            rate_asked_per_s,
-            arrivals,
-            spike: plan.spike.map(|spike| SpikeAsked {
-                quiet_s: spike.quiet.as_secs_f64(),
-                factor: spike.factor,
-                decay_s: spike.decay.as_secs_f64(),
-            }),
-            warm_up_s: plan.warm_up.as_secs_f64(),
-            duration_s: plan.duration.as_secs_f64(),
-            requests_max: plan.requests_max,
-            connections: plan.connections,
-            seed: plan.seed,
-            work,
-            traffic: plan.traffic,
-            stopped_early,
-        }
-    }
-}
-
-impl Sending {
-    fn new(plan: &Plan, rushed: &Rushed, drive: Drive, connections_at_start: usize) -> Sending {
-        let never_sent = rushed.planned - rushed.sent;
-        let (lag, own_lag) = (rushed.lag.quantiles(), rushed.own_lag.quantiles());
-        let busy_percent = 100.0 * per(drive.busy_ns as f64, drive.elapsed_ns as f64);
-        let window_s = seconds(rushed.sending_ns);
-        let lag_max_us = plan.lag_max.as_micros() as u64;
-        let timeliness = match plan.profile {
-            Profile::ClosedLoop => Timeliness::NotPlanned,
-            Profile::OpenLoop { .. } => judge(never_sent, lag, own_lag, busy_percent, lag_max_us),
-        };
-        Sending {
-            planned: rushed.planned,
-            sent: rushed.sent,
-            never_sent,
-            window_s,
-            offered_per_s: per(rushed.sent as f64, window_s),
-            cancels_sent: rushed.follow_ups,
-            lag_max_us,
-            lag,
-            own_lag,
-            busy_percent,
-            timeliness,
-            connections_at_start,
-            connect_failures: drive.connect_failures,
-            reconnects: drive.reconnects,
-        }
-    }
-}
-
-fn judge(
-    never_sent: u64,
-    lag: Option<Quantiles>,
-    own_lag: Option<Quantiles>,
-    busy_percent: f64,
-    lag_max_us: u64,
-) -> Timeliness {
-    let late = |times: Option<Quantiles>| times.is_some_and(|times| times.p999_us >= lag_max_us);
-    if never_sent == 0 && !late(lag) {
-        Timeliness::OnTime
-    } else if busy_percent >= limits::BUSY_PERCENT_MAX {
-        Timeliness::GeneratorOverloaded
-    } else if late(own_lag) {
-        Timeliness::GeneratorHeldUp
-    } else {
-        Timeliness::ConnectionsBusy
-    }
 }
 
 impl Answers {
-    fn new(tally: Tally, orders: &Latency, window_s: f64) -> Answers {
-        let Latencies { accepted, replayed, refused, cancelled, other } = &tally.latencies;
-        Answers {
-            count: tally.answers,
-            window_s,
-            answered_per_s: per(tally.answers as f64, window_s),
-            accepted: tally.accepted,
-            goodput_per_s: per(tally.accepted as f64, window_s),
-            replayed: tally.replayed,
-            cancelled: tally.cancelled,
-            refused: tally.refused,
-            unknown: tally.unknown,
-            unexpected: tally.unexpected,
-            latency_all: orders.corrected.quantiles(),
-            latency_accepted: accepted.corrected.quantiles(),
-            latency_replayed: replayed.corrected.quantiles(),
-            latency_refused: refused.corrected.quantiles(),
-            latency_cancelled: cancelled.corrected.quantiles(),
-            latency_other: other.corrected.quantiles(),
-            raw_latency_all: orders.raw.quantiles(),
-            raw_latency_accepted: accepted.raw.quantiles(),
-            raw_latency_replayed: replayed.raw.quantiles(),
-            raw_latency_refused: refused.raw.quantiles(),
-            raw_latency_cancelled: cancelled.raw.quantiles(),
-            raw_latency_other: other.raw.quantiles(),
-            by_status: tally.by_status,
-            refusals: tally.refusals,
-            errors: tally.errors,
-        }
-    }
-
     /// Each kind of answer with its latencies: from when it was due, and from when it was sent.
     pub fn latencies(&self) -> [(&'static str, Option<Quantiles>, Option<Quantiles>); 6] {
         [
@@ -469,67 +316,5 @@ impl Answers {
     }
 }
 
-impl Unmeasured {
-    fn of(sent: u64, tally: &Tally) -> Option<Unmeasured> {
-        let unmeasured = Unmeasured {
-            sent,
-            accepted: tally.accepted,
-            replayed: tally.replayed,
-            cancelled: tally.cancelled,
-            refused: tally.refused,
-            unknown: tally.unknown,
-            unexpected: tally.unexpected,
-        };
-        (sent + tally.ended() > 0).then_some(unmeasured)
-    }
-}
-
-fn per(amount: f64, whole: f64) -> f64 {
-    if whole > 0.0 { amount / whole } else { 0.0 }
-}
-
 #[cfg(test)]
-pub(crate) mod tests {
-    use super::{Audit, Report, Timeliness, judge};
-    use crate::driver::Drive;
-    use crate::endpoint::Endpoint;
-    use crate::plan::{Fixed, Plan, Work};
-    use crate::rush::Rush;
-    use crate::subject::Repeating;
-    use crate::tally::Quantiles;
-
-    /// A report of a run that sent nothing, with an audit that passed.
-    pub(crate) fn report() -> Report {
-        let fixed = Fixed {
-            method: "GET".to_owned(),
-            path: "/".to_owned(),
-            headers: Vec::new(),
-            body: Vec::new(),
-            expected: vec![200],
-        };
-        let target = Endpoint::parse("target", "http://127.0.0.1:1").unwrap();
-        let mut plan = Plan::new(target, Work::Fixed(fixed.clone()));
-        (plan.seed, plan.run_id) = (1, "run".to_owned());
-        let mut subject = Repeating::new(&plan, &fixed);
-        let rushed = Rush::new(&plan, &mut subject).finish();
-        let mut report =
-            Report::new(&plan, rushed, Drive::default(), 1, "2026-11-21T00:00:00Z", false);
-        report.audit = Some(Audit { passed: true, ..Audit::default() });
-        report
-    }
-
-    fn p999(p999_us: u64) -> Option<Quantiles> {
-        Some(Quantiles { count: 1, p50_us: 1, p90_us: 1, p99_us: 1, p999_us, max_us: p999_us })
-    }
-
-    #[test]
-    fn lateness_is_laid_at_the_right_door() {
-        assert_eq!(judge(0, p999(999), p999(999), 50.0, 1_000), Timeliness::OnTime);
-        assert_eq!(judge(0, p999(5_000), p999(20), 50.0, 1_000), Timeliness::ConnectionsBusy);
-        assert_eq!(judge(9, p999(20), p999(20), 50.0, 1_000), Timeliness::ConnectionsBusy);
-        assert_eq!(judge(0, p999(5_000), p999(5_000), 50.0, 1_000), Timeliness::GeneratorHeldUp);
-        assert_eq!(judge(9, p999(5_000), p999(20), 99.0, 1_000), Timeliness::GeneratorOverloaded);
-        assert_eq!(judge(0, p999(5_000), p999(5_000), 50.0, 6_000), Timeliness::OnTime);
-        assert_eq!(judge(3, None, None, 1.0, 1_000), Timeliness::ConnectionsBusy);
-    }
-}
+pub(crate) use measured::tests::report as a_report;

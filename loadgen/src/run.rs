@@ -11,16 +11,17 @@ use crate::expiry::{self, Waiting};
 use crate::finding::{Findings, Kind};
 use crate::holds::Peaks;
 use crate::operator;
-use crate::plan::{Fixed, Orders, Plan, Work};
+use crate::plan::Plan;
 use crate::progress::Progress;
 use crate::report::{Audit, Report};
-use crate::rush::{Rush, Rushed, Subject};
+use crate::rush::{Rush, Rushed};
 use crate::sampler::Sampler;
 use crate::script::Script;
 use crate::settle::{Settled, Settling};
 use crate::stock::{Case, Looker, Moments, View};
 use crate::stop::Stop;
-use crate::subject::{Ordering, Repeating};
+use crate::subject::{Ordering, Repeating, Subject};
+use crate::work::{Fixed, Orders, Work};
 
 /// How long tokens stay valid beyond the planned duration.
 const TOKEN_SPARE_S: u64 = 86_400;

@@ -9,26 +9,9 @@ use crate::plan::{Plan, Profile};
 use crate::progress::{Phase, Tick, passed};
 use crate::schedule::Schedule;
 use crate::series::{Mark, Second, Series};
+use crate::subject::Subject;
 use crate::tally::{Class, Tally, Times};
 use crate::workload::{Due, Failure, Sent, Ticket, Workload};
-
-/// What the requests are and what their answers mean.
-pub(crate) trait Subject {
-    /// Writes request `number`.
-    fn write(&mut self, number: u64, request: &mut Vec<u8>);
-    /// Says what an answer means.
-    fn judge<'a>(&mut self, sent: &Sent, answer: &'a Answer<'_>) -> Class<'a>;
-    /// The outcome of a request is unknown.
-    fn unknown(&mut self, ticket: Ticket);
-    /// When the next request that follows from an answer is due.
-    fn follow_up_due_ns(&self) -> Option<u64> {
-        None
-    }
-    /// Writes that request; it is sent at `now_ns`. Its number.
-    fn write_follow_up(&mut self, _now_ns: u64, _request: &mut Vec<u8>) -> u64 {
-        unreachable!("nothing follows")
-    }
-}
 
 /// When the next request is due.
 enum Pace {
@@ -331,12 +314,14 @@ impl<S> Rush<'_, S> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Rush, Subject};
+    use super::Rush;
     use crate::endpoint::Endpoint;
     use crate::http::Answer;
-    use crate::plan::{Fixed, Plan, Profile, Work};
+    use crate::plan::{Plan, Profile};
     use crate::schedule::Arrivals;
+    use crate::subject::Subject;
     use crate::tally::Class;
+    use crate::work::{Fixed, Work};
     use crate::workload::{Due, Failure, Sent, Ticket, Workload};
     use std::borrow::Cow;
     use std::time::Duration;

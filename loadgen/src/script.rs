@@ -6,10 +6,11 @@ use std::io::Write as _;
 
 use crate::http;
 use crate::order::OrderId;
-use crate::plan::{Orders, Plan};
+use crate::plan::Plan;
 use crate::random::mix;
 use crate::token::Signer;
 use crate::traffic::{Choices, Fate};
+use crate::work::Orders;
 use crate::zipf::Zipf;
 
 /// What one request orders.
@@ -178,9 +179,10 @@ impl Script {
 pub(crate) mod tests {
     use super::Script;
     use crate::endpoint::Endpoint;
-    use crate::plan::{Orders, Plan, Work};
+    use crate::plan::Plan;
     use crate::secret::Secret;
     use crate::traffic::Traffic;
+    use crate::work::{Orders, Work};
 
     /// A script of `buyers` buyers and `skus` SKUs named `sku-1`, `sku-2` …, one unit an order.
     pub(crate) fn script(buyers: u32, skus: usize) -> Script {

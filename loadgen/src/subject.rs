@@ -5,11 +5,29 @@ use crate::cancels::{self, Cancels};
 use crate::finding::Kind;
 use crate::http::{self, Answer};
 use crate::order::refusal_code;
-use crate::plan::{Fixed, Plan};
-use crate::rush::Subject;
+use crate::plan::Plan;
 use crate::script::Script;
 use crate::tally::{Class, printable};
+use crate::work::Fixed;
 use crate::workload::{Sent, Ticket};
+
+/// What the requests are and what their answers mean.
+pub(crate) trait Subject {
+    /// Writes request `number`.
+    fn write(&mut self, number: u64, request: &mut Vec<u8>);
+    /// Says what an answer means.
+    fn judge<'a>(&mut self, sent: &Sent, answer: &'a Answer<'_>) -> Class<'a>;
+    /// The outcome of a request is unknown.
+    fn unknown(&mut self, ticket: Ticket);
+    /// When the next request that follows from an answer is due.
+    fn follow_up_due_ns(&self) -> Option<u64> {
+        None
+    }
+    /// Writes that request; it is sent at `now_ns`. Its number.
+    fn write_follow_up(&mut self, _now_ns: u64, _request: &mut Vec<u8>) -> u64 {
+        unreachable!("nothing follows")
+    }
+}
 
 /// Orders of a script; acknowledgements go into the book, unknown outcomes onto a list.
 pub(crate) struct Ordering<'b> {
@@ -161,13 +179,12 @@ impl Subject for Repeating {
 
 #[cfg(test)]
 mod tests {
-    use super::Ordering;
+    use super::{Ordering, Subject as _};
     use crate::book::Book;
     use crate::book::tests::{AT, body};
     use crate::finding::Kind;
     use crate::http::Answer;
     use crate::limits::Limits;
-    use crate::rush::Subject as _;
     use crate::script::tests::{script, script_of};
     use crate::tally::Class;
     use crate::traffic::Traffic;

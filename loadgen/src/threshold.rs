@@ -271,7 +271,7 @@ impl Unit {
 mod tests {
     use super::{Judged, Threshold};
     use crate::finding::{Finding, Kind};
-    use crate::report::tests::report;
+    use crate::report::a_report;
     use crate::tally::Quantiles;
     use crate::workload::Failure;
 
@@ -287,7 +287,7 @@ mod tests {
     }
 
     fn judged(text: &str) -> Judged {
-        let mut report = report();
+        let mut report = a_report();
         report.answers.count = 198;
         report.answers.accepted = 50;
         report.answers.unknown = 4;

@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 use crate::limits;
-use crate::plan::within;
 use crate::random::{below, mix};
+use crate::range::within;
 
 /// Shares of buyers who do more than order once, and the popularity of SKUs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]

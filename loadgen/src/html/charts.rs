@@ -300,7 +300,7 @@ fn span(column: &Column) -> String {
 #[cfg(test)]
 mod tests {
     use super::{COLUMNS_MAX, charts, columns};
-    use crate::report::tests::report;
+    use crate::report::a_report;
     use crate::sampler::{StockSample, StockSamples};
     use crate::series::Second;
 
@@ -319,7 +319,7 @@ mod tests {
 
     #[test]
     fn a_chart_is_drawn_for_what_was_measured_and_no_other() {
-        let mut report = report();
+        let mut report = a_report();
         report.seconds = Vec::new();
         assert_eq!(charts(&report).len(), 0);
         report.seconds = vec![second(-1, 5), second(0, 9)];
