@@ -103,6 +103,7 @@ impl RetiredOrders {
             // Orders that retired before this start are in records up to here.
             needed: handle.journal_metrics().durable.get(),
             cell: handle.cell(),
+            asks_max: limits.reads_waiting_max,
             memory: Arc::clone(&memory),
             metrics: Arc::clone(&metrics),
             now: Box::new(move || clock.now()),

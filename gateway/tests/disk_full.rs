@@ -3,15 +3,13 @@
 //! `SLUICE_FULL_DISKS` rounds.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
-use std::io::{BufRead, BufReader, Write};
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::path::Path;
 use std::thread;
 
 use serde_json::{Value, json};
 
-use crate::harness::{Client, Server, buyer, command};
+use crate::harness::{Client, Server, buyer};
+use crate::small_disk::SmallDisk;
 
 /// Buyers who order at the same time.
 const BUYERS: usize = 8;
@@ -19,82 +17,17 @@ const BUYERS: usize = 8;
 /// Most orders of one buyer until the disk must be full; a buyer may have 1,000 keys.
 const ORDERS_MAX: usize = 900;
 
-/// A small file system at a path that only those see who enter its namespace. Goes when dropped.
-struct SmallDisk {
-    keeper: Child,
-    path: PathBuf,
+/// A server whose data directory is on the disk, and whose database is not.
+fn serve(disk: &SmallDisk, database: &Path, shards: &str) -> Server {
+    let url = format!("sqlite://{}", database.display());
+    let flags = ["--shards", shards, "--database-url", &url, "--snapshot-segments", "1000"];
+    disk.serve(&disk.path().join("data"), &flags)
 }
 
-impl SmallDisk {
-    fn mount(path: &Path) -> Self {
-        let script = "mount -t tmpfs -o size=16m none \"$0\" && echo mounted && exec sleep 3600";
-        let mut keeper = Command::new("unshare")
-            .args(if is_root() { &["--mount"][..] } else { &["--mount", "--map-root-user"][..] })
-            .args(["sh", "-c", script])
-            .arg(path)
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("unshare runs");
-        let mut line = String::new();
-        let stdout = keeper.stdout.take().expect("piped");
-        BufReader::new(stdout).read_line(&mut line).expect("a line");
-        assert_eq!(line.trim(), "mounted");
-        Self { keeper, path: path.to_path_buf() }
-    }
-
-    /// A server whose data directory is on it, and whose database is not.
-    fn serve(&self, database: &Path, shards: &str) -> Server {
-        let url = format!("sqlite://{}", database.display());
-        let flags = ["--shards", shards, "--database-url", &url, "--snapshot-segments", "1000"];
-        let server = command(&self.path.join("data"), &flags);
-        let mut inside = Command::new("nsenter");
-        let keeper = self.keeper.id().to_string();
-        inside.args(["--target", &keeper, "--mount"]);
-        if !is_root() {
-            inside.args(["--user", "--preserve-credentials"]);
-        }
-        inside.arg(server.get_program()).args(server.get_args());
-        for (name, value) in server.get_envs() {
-            inside.env(name, value.expect("set"));
-        }
-        Server::spawn(inside.stdout(Stdio::piped()).stderr(Stdio::piped()))
-    }
-
-    /// A path on it, as it is seen from outside.
-    fn seen(&self, name: &str) -> PathBuf {
-        let inside = self.path.strip_prefix("/").expect("absolute").join(name);
-        PathBuf::from(format!("/proc/{}/root", self.keeper.id())).join(inside)
-    }
-
-    /// Takes all the room there is.
-    fn fill(&self) {
-        let mut file = File::create(self.seen("filler")).expect("created");
-        for bytes in [&[1; 65_536][..], &[1; 512][..]] {
-            while file.write_all(bytes).is_ok() {}
-        }
-    }
-
-    fn free(&self) {
-        fs::remove_file(self.seen("filler")).expect("it is there");
-    }
-
-    fn segments(&self) -> usize {
-        let entries = fs::read_dir(self.seen("data/journal")).expect("listed");
-        let names = entries.map(|entry| entry.expect("listed").file_name());
-        names.filter(|name| name.to_string_lossy().ends_with(".segment")).count()
-    }
-}
-
-impl Drop for SmallDisk {
-    fn drop(&mut self) {
-        // The mount goes with the last process in its namespace.
-        let _ = self.keeper.kill();
-        let _ = self.keeper.wait();
-    }
-}
-
-fn is_root() -> bool {
-    rustix::process::geteuid().is_root()
+fn segments(disk: &SmallDisk) -> usize {
+    let entries = std::fs::read_dir(disk.seen("data/journal")).expect("listed");
+    let names = entries.map(|entry| entry.expect("listed").file_name());
+    names.filter(|name| name.to_string_lossy().ends_with(".segment")).count()
 }
 
 /// The orders that were acknowledged, by buyer and key.
@@ -107,8 +40,8 @@ fn a_full_disk_refuses_new_orders_and_loses_nothing() {
         let shards = if round % 2 == 0 { "1" } else { "2" };
         let (folder, copies) = (tempfile::tempdir(), tempfile::tempdir());
         let (folder, copies) = (folder.expect("a folder"), copies.expect("another"));
-        let disk = SmallDisk::mount(folder.path());
-        let server = disk.serve(&copies.path().join("copy.db"), shards);
+        let disk = SmallDisk::mount(folder.path(), "16m");
+        let server = serve(&disk, &copies.path().join("copy.db"), shards);
         server.stock("phone", 1_000_000, 0);
         brief_sku(&server);
         let mut client = Client::connect(server.buyers);
@@ -116,7 +49,7 @@ fn a_full_disk_refuses_new_orders_and_loses_nothing() {
         assert!(brief.iter().all(|answer| answer["status"] == "reserved"), "{brief:?}");
 
         // The segment in use, one ahead of need, two in reserve.
-        while disk.segments() < 4 {
+        while segments(&disk) < 4 {
             assert_eq!(server.operate("GET", "/readyz", None).status, 200);
         }
         disk.fill();
@@ -149,7 +82,7 @@ fn a_full_disk_refuses_new_orders_and_loses_nothing() {
 
         // Killed, and started on the same disk.
         drop(server);
-        let server = disk.serve(&copies.path().join("copy.db"), shards);
+        let server = serve(&disk, &copies.path().join("copy.db"), shards);
         let mut client = Client::connect(server.buyers);
         for ((who, _), order) in &acknowledged {
             let path = format!("/v1/orders/{}", order["order_id"].as_str().expect("an id"));

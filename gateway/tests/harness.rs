@@ -87,6 +87,20 @@ impl Server {
         answer.json()
     }
 
+    /// A figure of `/metrics`, by its name and labels as they stand there.
+    pub(crate) fn metric(&self, name: &str) -> f64 {
+        let answer = self.operate("GET", "/metrics", None);
+        let text = String::from_utf8(answer.body).expect("text");
+        let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        let figure = line.unwrap_or_else(|| panic!("{name} is there"));
+        figure.parse().expect("a figure")
+    }
+
+    /// Waits until the copy has all that is durable.
+    pub(crate) fn caught_up(&self) {
+        while self.metric("sluice_sink_lag_records{sink=\"sql\"}") > 0.0 {}
+    }
+
     /// Asks the server to stop.
     pub(crate) fn terminate(&self) {
         let pid = rustix::process::Pid::from_child(&self.child);
@@ -114,6 +128,19 @@ impl Drop for Server {
         let _ = kill_process_group(group, Signal::KILL);
         let _ = self.child.wait();
     }
+}
+
+/// Audits what is in `folder`. Gives the exit code and what was printed.
+pub(crate) fn audit(folder: &Path, flags: &[&str]) -> (Option<i32>, String) {
+    let mut audit = Command::new(env!("CARGO_BIN_EXE_sluice"));
+    audit_by(audit.args(["audit", "--data-dir"]).arg(folder).args(flags))
+}
+
+/// Runs an audit. Gives the exit code and what was printed.
+pub(crate) fn audit_by(audit: &mut Command) -> (Option<i32>, String) {
+    let output = audit.output().expect("it runs");
+    let text = [output.stdout, output.stderr].concat();
+    (output.status.code(), String::from_utf8_lossy(&text).into_owned())
 }
 
 fn stderr_of(child: &mut Child) -> String {

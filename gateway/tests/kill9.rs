@@ -8,7 +8,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
-use harness::{Client, Server, buyer};
+use harness::{Client, Server, audit, buyer};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
@@ -60,7 +60,10 @@ fn every_201_is_found_again() {
         drop(server);
         let server = Server::start(folder.path(), &["--shards", round.shards]);
         judge(number, &round, &server, &acknowledged);
+        server.caught_up();
         server.stop();
+        let (code, text) = audit(folder.path(), &[]);
+        assert_eq!(code, Some(0), "I8 round {number}: {text}");
     }
 }
 

@@ -2,8 +2,10 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep_until};
 
 use sluice_core::id::OrderId;
 use sluice_core::sink::{FoundOrders, Reading, SinkError, SinkStatus};
@@ -13,8 +15,9 @@ use sluice_core::time::Timestamp;
 use super::memory::Memory;
 use super::{Answer, Ask, ReadMetrics};
 
-/// Ids of one query.
-const IDS_MAX: usize = 4_096;
+/// The least time from one query to the next. A lone request is looked for at once; a crowd shares
+/// a few queries, however fast it comes.
+const QUERY_EVERY: Duration = Duration::from_millis(50);
 
 /// What the thread has.
 pub(super) struct Loader {
@@ -24,6 +27,8 @@ pub(super) struct Loader {
     /// A copy that has fewer records than this is an older one.
     pub(super) needed: u64,
     pub(super) cell: u16,
+    /// Requests that are answered together.
+    pub(super) asks_max: usize,
     pub(super) memory: Arc<Memory>,
     pub(super) metrics: Arc<ReadMetrics>,
     pub(super) now: Box<dyn Fn() -> Timestamp + Send>,
@@ -33,9 +38,22 @@ impl Loader {
     /// Answers until nobody can ask any more.
     pub(super) async fn run(mut self, mut asked: mpsc::Receiver<Ask>) {
         let mut asks = Vec::new();
-        // As many as may wait: whoever came while the last query ran is in this one.
-        while asked.recv_many(&mut asks, IDS_MAX).await > 0 {
+        let mut query_at = Instant::now();
+        while asked.recv_many(&mut asks, self.asks_max).await > 0 {
+            if Instant::now() < query_at {
+                // Meanwhile the others come.
+                sleep_until(query_at).await;
+                while asks.len() < self.asks_max
+                    && let Ok(ask) = asked.try_recv()
+                {
+                    asks.push(ask);
+                }
+            }
+            let before = self.metrics.queries.get();
             let answers = self.look(&asks).await;
+            if self.metrics.queries.get() > before {
+                query_at = Instant::now() + QUERY_EVERY;
+            }
             for ask in asks.drain(..) {
                 let answer = answers.get(&ask.order).cloned().unwrap_or(Answer::Unknown);
                 // Whoever asked may have gone.
