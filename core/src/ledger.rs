@@ -75,13 +75,18 @@ impl Ledger {
     /// All values of a node, none of them with anything in it.
     pub fn new(limits: Limits) -> Self {
         let slots = SlotId::all().map(|slot| Some(Box::new(BuyerSlot::new(slot)))).collect();
+        Self { slots, slots_here: SLOTS, ..Self::bare(limits) }
+    }
+
+    /// None of a node's values.
+    pub fn bare(limits: Limits) -> Self {
         Self {
             limits,
             stocks: Stocks::default(),
-            slots,
+            slots: (0..SLOTS).map(|_| None).collect(),
             expiries: ending::agenda(),
             retirements: retiring::agenda(),
-            slots_here: SLOTS,
+            slots_here: 0,
             live_orders: 0,
             in_flight: 0,
             lately_placed: true,
@@ -90,19 +95,7 @@ impl Ledger {
 
     /// Deals the values out: shard `n` gets those for which `owner` says `n`.
     pub fn split(mut self, shards: usize, owner: impl Fn(Movable) -> usize) -> Vec<Self> {
-        let mut parts: Vec<Self> = (0..shards)
-            .map(|_| Self {
-                limits: self.limits,
-                stocks: Stocks::default(),
-                slots: (0..SLOTS).map(|_| None).collect(),
-                expiries: ending::agenda(),
-                retirements: retiring::agenda(),
-                slots_here: 0,
-                live_orders: 0,
-                in_flight: 0,
-                lately_placed: true,
-            })
-            .collect();
+        let mut parts: Vec<Self> = (0..shards).map(|_| Self::bare(self.limits)).collect();
         for (sku, stock) in self.stocks.drain() {
             parts[owner(Movable::Bucket(sku.bucket()))].stocks.insert(sku, stock);
         }

@@ -136,7 +136,7 @@ impl World {
         if chance.one_in(2) {
             self.attic.extend(segments);
         }
-        self.rot_snapshot(chance)
+        if chance.one_in(3) { self.rot_snapshot(chance) } else { Ok(()) }
     }
 
     /// Flips bits of the newest snapshot: the one before it, or the journal, has what it held.

@@ -50,7 +50,7 @@ pub fn recover<S: Storage + Clone>(
     let loaded = catch_unwind(read).map_err(|panic| broken(&*panic, 0))??;
     let base = loaded.as_ref().map(|loaded| loaded.base);
     let replay = RefCell::new(match loaded {
-        Some(loaded) => Replay::behind(loaded, config.limits),
+        Some(loaded) => Replay::behind(loaded),
         None => Replay::new(config.limits),
     });
     let mut visit =

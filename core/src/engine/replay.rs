@@ -68,20 +68,19 @@ impl Replay {
     }
 
     /// Of a journal that goes on behind a snapshot.
-    pub fn behind(loaded: Loaded, limits: Limits) -> Self {
+    pub fn behind(loaded: Loaded) -> Self {
         let Loaded { ledger, genesis, last_time, base, .. } = loaded;
-        Self {
-            ledger,
-            genesis: Some(genesis),
-            last_time,
-            last_sequence: base.next_sequence - 1,
-            ..Self::new(limits)
-        }
+        let last_sequence = base.next_sequence - 1;
+        Self { genesis: Some(genesis), last_time, last_sequence, ..Self::over(ledger, LONG) }
     }
 
     fn with_thread_after(long: u64, limits: Limits) -> Self {
+        Self::over(Ledger::new(limits), long)
+    }
+
+    fn over(ledger: Ledger, long: u64) -> Self {
         Self {
-            ledger: Ledger::new(limits),
+            ledger,
             homes: None,
             genesis: None,
             last_time: Timestamp::ZERO,

@@ -135,7 +135,7 @@ impl Ledger {
         Ok(())
     }
 
-    /// Puts a slot in, in place of the one that is here.
+    /// Puts a slot in, in place of the one that is here, if there is one.
     ///
     /// # Errors
     /// What is wrong with the image.
@@ -144,9 +144,16 @@ impl Ledger {
     /// If an order or a key stands there twice (I3).
     pub fn install_slot(&mut self, image: &SlotImage) -> Result<(), &'static str> {
         let slot = BuyerSlot::from_image(image)?;
-        drop(self.extract(Movable::Slot(image.slot)));
+        if self.slots[image.slot.index()].is_some() {
+            self.let_go(image.slot);
+        }
         self.install(Value::Slot(Box::new(slot)));
         Ok(())
+    }
+
+    /// Lets a slot go that is here, with its orders.
+    pub fn let_go(&mut self, slot: SlotId) {
+        drop(self.extract(Movable::Slot(slot)));
     }
 
     /// The digest of one slot that is here.

@@ -4,10 +4,9 @@
 
 use crate::event::{Event, FORMAT, Line, Meta, OrderEnded, OrderPlaced, OrderStatus};
 use crate::id::{OrderId, SlotId};
-use crate::limits::SLOTS;
 
 use super::protocol::Value;
-use super::{Glimpse, Ledger, Stocks, ending, retiring};
+use super::{Glimpse, Ledger};
 
 /// What an event does to the home of an order.
 #[derive(Clone, Debug)]
@@ -57,18 +56,12 @@ impl Ledger {
     /// Takes the homes out, into a ledger without stocks.
     #[must_use]
     pub fn take_homes(&mut self) -> Self {
-        let nothing = (0..SLOTS).map(|_| None).collect();
-        Self {
-            limits: self.limits,
-            stocks: Stocks::default(),
-            slots: std::mem::replace(&mut self.slots, nothing),
-            expiries: ending::agenda(),
-            retirements: retiring::agenda(),
-            slots_here: std::mem::take(&mut self.slots_here),
-            live_orders: std::mem::take(&mut self.live_orders),
-            in_flight: std::mem::take(&mut self.in_flight),
-            lately_placed: true,
-        }
+        let mut homes = Self::bare(self.limits);
+        std::mem::swap(&mut homes.slots, &mut self.slots);
+        homes.slots_here = std::mem::take(&mut self.slots_here);
+        homes.live_orders = std::mem::take(&mut self.live_orders);
+        homes.in_flight = std::mem::take(&mut self.in_flight);
+        homes
     }
 
     /// Puts homes back that [`Ledger::take_homes`] took out.

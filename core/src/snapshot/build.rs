@@ -170,7 +170,7 @@ impl<S: Storage + Clone> Snapshotter<S> {
         if segments < self.limits.snapshot_segments.max(half) {
             return Ok(Snapshotting::Idle);
         }
-        let mut ledger = Ledger::new(self.limits);
+        let mut ledger = Ledger::bare(self.limits);
         let mut previous = Previous { reader: None, next: None };
         if let Some(made) = last {
             let mut reader = SnapshotReader::open(&self.storage, &made.name)?;
@@ -266,7 +266,7 @@ impl<S: Storage + Clone> Snapshotter<S> {
         let Write { mut writer, title, totals, .. } = write;
         let written = writer.end(&totals)?;
         let reader = SnapshotReader::open(&self.storage, writer.temporary())?;
-        let (found, ledger) = (Totals::default(), Ledger::new(self.limits));
+        let (found, ledger) = (Totals::default(), Ledger::bare(self.limits));
         self.build = Some(Build::Check(Check { reader, title, totals, found, ledger }));
         Ok(Snapshotting::More { written })
     }
@@ -285,9 +285,10 @@ impl<S: Storage + Clone> Snapshotter<S> {
             Section::Slot(image) => {
                 found.slots += 1;
                 found.orders += image.orders.len() as u64;
-                let installed = ledger.install_slot(&image);
-                found.digest = found.digest.plus(ledger.slot_digest(image.slot));
-                installed.and_then(|()| clear(ledger, image.slot))
+                ledger.install_slot(&image).map(|()| {
+                    found.digest = found.digest.plus(ledger.slot_digest(image.slot));
+                    ledger.let_go(image.slot);
+                })
             }
             Section::End(said) if said == *totals && *found == *totals => {
                 let (title, bytes) = (*title, reader.length());
@@ -377,10 +378,9 @@ impl<S: Storage> Write<S> {
         image: Option<&SlotImage>,
         records: &[Location],
     ) -> Result<u64, Error> {
-        if let Some(image) = image {
-            let installed = self.ledger.install_slot(image);
-            installed.map_err(|what| self.previous.damaged(what))?;
-        }
+        let nothing = SlotImage { slot, offers: Vec::new(), orders: Vec::new() };
+        let installed = self.ledger.install_slot(image.unwrap_or(&nothing));
+        installed.map_err(|what| self.previous.damaged(what))?;
         for location in records {
             let (meta, event) = record::decode(self.excerpts.read(*location)?)
                 .map_err(|error| again(*location, error.to_string()))?;
@@ -393,14 +393,9 @@ impl<S: Storage> Write<S> {
         self.totals.orders += image.orders.len() as u64;
         self.totals.digest = self.totals.digest.plus(self.ledger.slot_digest(slot));
         let written = self.writer.slot(&image)?;
-        clear(&mut self.ledger, slot).expect("nothing is wrong with nothing");
+        self.ledger.let_go(slot);
         Ok(written)
     }
-}
-
-/// Lets go of a slot's orders.
-fn clear(ledger: &mut Ledger, slot: SlotId) -> Result<(), &'static str> {
-    ledger.install_slot(&SlotImage { slot, offers: Vec::new(), orders: Vec::new() })
 }
 
 fn unreadable(frame: &Frame<'_>, at: usize, what: String) -> Error {
