@@ -56,7 +56,8 @@ impl Engine {
         let opened = recover(storage.clone(), config, Reading::now())?;
         let retain = Retain { bytes: config.journal_keep_bytes, archive, sql: config.sql.clone() };
         let sealed = opened.opened.sealed.clone();
-        let upkeep = Upkeep::new(storage, config.limits, sealed, retain)?;
+        let space = opened.opened.space.clone();
+        let upkeep = Upkeep::new(storage, config.limits, sealed, space, retain)?;
         let engine = threads::start(opened, upkeep, config, on_fatal);
         let handle = engine.handle.clone();
         Ok((engine, handle))

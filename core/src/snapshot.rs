@@ -15,7 +15,7 @@ mod read;
 mod upkeep;
 mod write;
 
-pub use build::{Snapshotter, Snapshotting};
+pub use build::{Snapshotter, Snapshotting, hash_key};
 pub use error::Error;
 pub use load::{Loaded, Verified, newest, verify};
 pub use upkeep::{Retain, Upkeep, UpkeepMetrics, Upkept, trim};

@@ -11,7 +11,7 @@ use sluice_core::event::{
     Draw, Event, Line, LotReceived, Meta, OrderEnded, OrderPlaced, OrderRetired, SkuDefined, record,
 };
 use sluice_core::id::{BuyerDigest, KeyDigest, OrderId, RequestId, SlotId};
-use sluice_core::journal::{Batch, Reader, Sealed};
+use sluice_core::journal::{Batch, Reader, Sealed, Space};
 use sluice_core::limits::{Limits, TINY};
 use sluice_core::money::{Amount, Currency};
 use sluice_core::name::{LotId, SkuId, WithdrawalId};
@@ -138,7 +138,8 @@ fn write(path: &Path, events: &[Event<'_>], retain: &Retain<Directory>) -> Upkee
 }
 
 fn upkeep(storage: &Directory, sealed: Sealed, retain: &Retain<Directory>) -> Upkeep<Directory> {
-    Upkeep::new(storage.clone(), config().limits, sealed, retain.clone()).expect("begun")
+    let (limits, space) = (config().limits, Space::default());
+    Upkeep::new(storage.clone(), limits, sealed, space, retain.clone()).expect("begun")
 }
 
 /// The digest of a start, and how many records it read.

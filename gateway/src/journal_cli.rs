@@ -6,6 +6,7 @@ use std::io::{self, BufWriter, Write};
 use std::path::Path;
 
 use sluice_core::event::{Actor, Event, Lines, Meta, OrderEnded, OrderPlaced, record};
+use sluice_core::id::HashKey;
 use sluice_core::journal::{self, Reader};
 use sluice_core::limits::DEFAULT;
 use sluice_core::sink::Snapshot;
@@ -86,14 +87,16 @@ pub(crate) fn trim(settings: &Settings) -> Result<(), Failure> {
         LockError::Io { .. } => Failure::new(DISK, error),
     })?;
     let sql = Watermark::default();
-    sql.set(stored(settings)?);
+    let failed = |error: snapshot::Error| Failure::new(error.exit_code(), error);
+    if let Some(hash_key) = snapshot::hash_key(&directory).map_err(failed)? {
+        sql.set(stored(settings, &hash_key)?);
+    }
     let retain = Retain {
         bytes: settings.journal_keep_bytes,
         archive: serve::archive(settings)?,
         sql: Some(sql.clone()),
     };
     let (mut segments, mut through) = (0_u64, 0);
-    let failed = |error: snapshot::Error| Failure::new(error.exit_code(), error);
     while let Some(trimmed) = snapshot::trim(&directory, &retain).map_err(failed)? {
         (segments, through) = (segments + 1, trimmed.through);
         println!("segment {:016x}, up to sequence {through}: trimmed", trimmed.segment);
@@ -109,8 +112,8 @@ pub(crate) fn trim(settings: &Settings) -> Result<(), Failure> {
     Ok(())
 }
 
-/// What the database has stored, for good; nothing if there is none.
-fn stored(settings: &Settings) -> Result<u64, Failure> {
+/// What the database has stored of the journal with this key, for good; nothing if there is none.
+fn stored(settings: &Settings, hash_key: &HashKey) -> Result<u64, Failure> {
     let database = settings.database();
     let failed = |error: &dyn std::fmt::Display| {
         Failure::new(DISK, format!("{}: {error}", database.path().display()))
@@ -123,10 +126,14 @@ fn stored(settings: &Settings) -> Result<u64, Failure> {
     let runtime = runtime.map_err(|error| failed(&error))?;
     let sequence = runtime.block_on(async {
         let copy = Snapshot::take(&database, cell).await?;
-        let sequence = copy.sequence();
-        copy.end().await.map(|()| sequence)
+        let found = (copy.sequence(), copy.journal().map(str::to_owned));
+        copy.end().await.map(|()| found)
     });
-    let sequence = sequence.map_err(|error| failed(&error))?;
+    let (sequence, journal) = sequence.map_err(|error| failed(&error))?;
+    let own = hash_key.journal().to_string();
+    if let Some(other) = journal.filter(|other| *other != own) {
+        return Err(failed(&format!("it belongs to journal {other}, this one is {own}")));
+    }
     // Its last changes may still be on their way to the disk, and what is trimmed does not come back.
     for name in ["", "-wal"] {
         let mut path = database.path().as_os_str().to_owned();

@@ -1,8 +1,11 @@
 //! `sluice serve`: starts everything, and stops it in the reverse order.
 
+use std::fmt;
 use std::io::{self, Write};
 use std::net::SocketAddr;
+use std::os::unix::fs::MetadataExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
 use std::process;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
@@ -301,9 +304,18 @@ fn open_engine(
 /// The folder that trimmed segments are moved to.
 pub(crate) fn archive(settings: &Settings) -> Result<Option<Directory>, Failure> {
     let Some(path) = &settings.archive_dir else { return Ok(None) };
-    let opened = Directory::read_only(path)
-        .map_err(|error| Failure::new(USAGE, format!("archive-dir: {}: {error}", path.display())));
-    opened.map(Some)
+    let wrong = |what: &dyn fmt::Display| {
+        Failure::new(USAGE, format!("archive-dir: {}: {what}", path.display()))
+    };
+    // By whatever name it is called.
+    let place = |path: &Path| std::fs::metadata(path).map(|found| (found.dev(), found.ino()));
+    let archive = place(path).map_err(|error| wrong(&error))?;
+    let journal = journal_dir(&settings.data_dir);
+    if [&journal, &settings.data_dir].iter().any(|taken| place(taken).is_ok_and(|at| at == archive))
+    {
+        return Err(wrong(&"must be a folder of its own, not one of the data directory"));
+    }
+    Directory::read_only(path).map(Some).map_err(|error| wrong(&error))
 }
 
 /// Ends the process when a shutdown takes too long: what was admitted could not be finished.

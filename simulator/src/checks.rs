@@ -276,12 +276,21 @@ impl World {
         for _ in 0..ROUNDS_MAX {
             let Some(node) = self.node.as_mut() else { return Ok(()) };
             match node.upkeep() {
-                Ok(Upkept::Idle) => return Ok(()),
+                Ok(Upkept::Idle) => return self.look_for_leftovers(),
                 Ok(Upkept::More { .. }) => {}
                 Err(error) => return Err(format!("UPKEEP {error}")),
             }
         }
         Err("LIVENESS upkeep finds no end".to_owned())
+    }
+
+    /// A snapshot that was given up leaves no file behind.
+    fn look_for_leftovers(&self) -> Verdict {
+        let files = self.disk.files();
+        match files.iter().find(|(name, _)| name.starts_with("snapshot-")) {
+            Some((name, _)) => Err(format!("I6 {name} stays")),
+            None => Ok(()),
+        }
     }
 
     fn none_was_late(&self, began: Timestamp) -> Verdict {

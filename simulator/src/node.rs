@@ -73,7 +73,8 @@ impl Node {
             sql: config.sql.clone(),
         };
         let sealed = opened.sealed.clone();
-        let upkeep = Upkeep::new(disk.clone(), config.limits, sealed, retain)?;
+        let space = opened.space.clone();
+        let upkeep = Upkeep::new(disk.clone(), config.limits, sealed, space.clone(), retain)?;
         let shards = config.shards;
         let router = Arc::new(Router::new(shards));
         let board = Arc::new(Board::default());
@@ -82,7 +83,6 @@ impl Node {
             (0..shards).map(|_| Arc::new(Inbox::new(&config.limits, shards))).collect();
         let port = Arc::new(Port::new(config.limits.port_requests_max));
         let metrics: Vec<_> = (0..shards).map(|_| Arc::new(ShardMetrics::default())).collect();
-        let space = opened.space.clone();
         let around = |number: usize| Surroundings {
             limits: config.limits,
             router: Arc::clone(&router),

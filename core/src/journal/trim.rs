@@ -5,6 +5,7 @@ use super::error::{DiskCall, Fatal};
 use super::layout::SECTOR;
 use super::scan::{Found, SegmentScan};
 use super::segment;
+use super::verdict::corrupt;
 use super::walk::indexes;
 use crate::storage::{Storage, StorageFile};
 
@@ -83,16 +84,28 @@ fn length<S: Storage>(storage: &S, index: u64) -> Result<u64, Fatal> {
     file.length().map_err(Fatal::disk(DiskCall::Read, index, 0))
 }
 
-/// Copies a segment; it gets its name in the archive when all of it is durable. One that an earlier
-/// attempt left there is written anew.
+/// Copies a segment; it gets its name in the archive when all of it is durable. What an earlier
+/// attempt left there is written anew; a segment of another journal is not.
 fn copy<S: Storage, A: Storage>(storage: &S, archive: &A, index: u64) -> Result<(), Fatal> {
     let name = segment::name(index);
     let temporary = format!("archive-{index:016x}{}", segment::ENDING_PREPARING);
     if archive.open_read(&temporary).is_ok() {
         archive.remove(&temporary).map_err(Fatal::disk(DiskCall::Remove, index, 0))?;
     }
+    if archive.open_read(&name).is_ok() {
+        let (here, there) =
+            (SegmentScan::open(storage, index, 0)?, SegmentScan::open(archive, index, 0)?);
+        if (here.id, here.cell) != (there.id, there.cell) {
+            let what = "the archive has a segment of another journal under this name";
+            return Err(corrupt(index, 0, 0, what));
+        }
+    }
     let from = storage.open_read(&name).map_err(Fatal::disk(DiskCall::Open, index, 0))?;
     let mut to = archive.create(&temporary).map_err(Fatal::disk(DiskCall::Create, index, 0))?;
+    if storage.open_read(&temporary).is_ok() {
+        archive.remove(&temporary).map_err(Fatal::disk(DiskCall::Remove, index, 0))?;
+        return Err(corrupt(index, 0, 0, "the archive is the journal's own directory"));
+    }
     let mut chunk = vec![0; CHUNK_BYTES];
     let mut offset = 0;
     loop {

@@ -115,7 +115,12 @@ impl<S: Storage + Clone> Follower<S> {
     pub(super) async fn run(mut self) {
         while !self.is_asked() {
             self.status.enter(SinkState::Connecting);
-            let error = match self.session().await {
+            let ended = self.session().await;
+            if !matches!(ended, Ok(End::Asked)) {
+                // Until it has been opened again nobody knows what it has.
+                self.tell(0);
+            }
+            let error = match ended {
                 Ok(End::Asked) => return,
                 Ok(End::Replaced) => {
                     tracing::warn!("the database is another than before: it is opened anew");

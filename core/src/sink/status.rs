@@ -50,6 +50,8 @@ pub struct SinkStatus {
     pub watermark_max: Counter,
     /// When the record at the watermark was decided, in microseconds of engine time; 0 for none.
     pub watermark_time_us: Counter,
+    /// When somebody first asked for the lag of a store with nothing in it; 0 before that.
+    empty_since_us: Counter,
     /// Records stored.
     pub records: Counter,
     /// Rows added or changed.
@@ -76,6 +78,7 @@ impl SinkStatus {
             synced: Counter::default(),
             watermark_max: Counter::default(),
             watermark_time_us: Counter::default(),
+            empty_since_us: Counter::default(),
             records: Counter::default(),
             rows: Counter::default(),
             batches: Counter::default(),
@@ -113,12 +116,20 @@ impl SinkStatus {
     }
 
     /// How long ago the last stored record was decided, in microseconds; 0 if nothing is left to
-    /// store.
+    /// store. For a store with nothing in it, since somebody asked first.
     pub fn lag_us(&self, durable: u64, now: Timestamp) -> u64 {
         match self.lag_records(durable) {
             0 => 0,
-            _ => now.micros_since(Timestamp::from_micros(self.watermark_time_us.get())),
+            _ => now.micros_since(Timestamp::from_micros(self.lags_since_us(now))),
         }
+    }
+
+    fn lags_since_us(&self, now: Timestamp) -> u64 {
+        let stored = self.watermark_time_us.get();
+        if stored == 0 && self.empty_since_us.get() == 0 {
+            self.empty_since_us.set(now.micros());
+        }
+        stored.max(self.empty_since_us.get())
     }
 
     pub(super) fn enter(&self, state: SinkState) {

@@ -6,13 +6,15 @@
 //! written and compares the state digest. So memory holds the stocks, 16 bytes for each new record,
 //! and one buyer slot at a time, however large the ledger.
 
+use std::io::ErrorKind;
+
 use super::error::Error;
 use super::names;
 use super::read::{Section, SnapshotReader, Title, Totals};
 use super::write::{SnapshotWriter, publish};
 use crate::event::record::{self, LastNames};
 use crate::event::{Event, Genesis};
-use crate::id::SlotId;
+use crate::id::{HashKey, SlotId};
 use crate::journal::{Excerpts, Fatal, Frame, Location, Place, Reader, Sealed};
 use crate::ledger::{HomeEvent, Ledger, SkuStock, SlotImage};
 use crate::limits::{Limits, SLOTS};
@@ -30,6 +32,8 @@ pub struct Snapshotter<S: Storage> {
     /// The snapshots that there are, newest first.
     made: Vec<Made>,
     build: Option<Build<S>>,
+    /// The file that it is written to.
+    temporary: Option<String>,
 }
 
 /// A snapshot that is there.
@@ -111,7 +115,7 @@ impl<S: Storage + Clone> Snapshotter<S> {
     /// The disk refused.
     pub fn new(storage: S, limits: Limits, sealed: Sealed) -> Result<Self, Error> {
         let made = made(&storage)?;
-        Ok(Self { storage, limits, sealed, made, build: None })
+        Ok(Self { storage, limits, sealed, made, build: None, temporary: None })
     }
 
     /// As [`covered`].
@@ -144,9 +148,28 @@ impl<S: Storage + Clone> Snapshotter<S> {
             Some(Build::Check(check)) => self.check(check),
         };
         stepped.inspect_err(|error| {
-            self.build = None;
+            self.give_up();
             self.set_aside(error);
         })
+    }
+
+    /// Lets go of what is on its way, and of the room it took.
+    pub(super) fn give_up(&mut self) {
+        self.build = None;
+        // If that fails, the next build tries again, or the next start does.
+        let _ = self.remove_unfinished();
+    }
+
+    fn remove_unfinished(&mut self) -> Result<(), Error> {
+        if let Some(temporary) = &self.temporary {
+            match self.storage.remove(temporary) {
+                Err(error) if error.kind() != ErrorKind::NotFound => {
+                    return Err(Error::disk(temporary)(error));
+                }
+                _ => self.temporary = None,
+            }
+        }
+        Ok(())
     }
 
     /// Takes a snapshot out of use that turned out to be damaged: the next build begins with the one
@@ -162,6 +185,7 @@ impl<S: Storage + Clone> Snapshotter<S> {
 
     /// Begins a build if enough segments are finished, and enough for what it costs to write.
     fn begin(&mut self) -> Result<Snapshotting, Error> {
+        self.remove_unfinished()?;
         let through = self.sealed.get();
         let last = self.made.first();
         let from = last.map_or(1, |made| made.title.base.segment);
@@ -233,8 +257,9 @@ impl<S: Storage + Clone> Snapshotter<S> {
         let Gather { genesis, last_time, ledger, previous, records, .. } = gather;
         let genesis = genesis.expect("the first record is in the first segment");
         let title = Title { genesis, last_time, base };
-        let mut writer =
-            SnapshotWriter::begin(&self.storage, &title, self.limits.snapshot_chunk_bytes)?;
+        let chunk_bytes = self.limits.snapshot_chunk_bytes;
+        let mut writer = SnapshotWriter::begin(&self.storage, &title, chunk_bytes)?;
+        self.temporary = Some(writer.temporary().to_owned());
         let mut totals = Totals::default();
         let mut written = 0;
         for stock in ledger.stock_images() {
@@ -305,6 +330,7 @@ impl<S: Storage + Clone> Snapshotter<S> {
 
     fn publish(&mut self, title: Title, bytes: u64) -> Result<Snapshotting, Error> {
         let name = publish(&self.storage, &title)?;
+        self.temporary = None;
         self.made.insert(0, Made { name, title, bytes });
         while self.made.len() > KEPT {
             let old = self.made.last().expect("there is one").name.clone();
@@ -327,6 +353,15 @@ pub(super) fn made<S: Storage>(storage: &S) -> Result<Vec<Made>, Error> {
         }
     }
     Ok(made)
+}
+
+/// By which key the journal in `storage` hashes buyers, as its newest snapshot says; `None` without
+/// one.
+///
+/// # Errors
+/// The disk refused.
+pub fn hash_key<S: Storage>(storage: &S) -> Result<Option<HashKey>, Error> {
+    Ok(made(storage)?.first().map(|made| made.title.genesis.hash_key))
 }
 
 /// The segment up to which the journal is not needed for a start, not even if the newest snapshot

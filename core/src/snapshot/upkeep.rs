@@ -5,7 +5,7 @@
 
 use super::build::{Snapshotter, Snapshotting, covered, made};
 use super::error::Error;
-use crate::journal::{self, Sealed, Trimmed};
+use crate::journal::{self, Sealed, Space, Trimmed};
 use crate::limits::Limits;
 use crate::metrics::Counter;
 use crate::planted::{self, Bug};
@@ -50,6 +50,7 @@ pub struct Upkeep<S: Storage> {
     storage: S,
     snapshotter: Snapshotter<S>,
     retain: Retain<S>,
+    space: Space,
 }
 
 /// What a step did.
@@ -65,7 +66,8 @@ pub enum Upkept {
 }
 
 impl<S: Storage + Clone> Upkeep<S> {
-    /// For the journal in `storage`, of which these segments are finished.
+    /// For the journal in `storage`, of which these segments are finished. No snapshot is made while
+    /// `space` is low.
     ///
     /// # Errors
     /// The disk refused.
@@ -73,10 +75,11 @@ impl<S: Storage + Clone> Upkeep<S> {
         storage: S,
         limits: Limits,
         sealed: Sealed,
+        space: Space,
         retain: Retain<S>,
     ) -> Result<Self, Error> {
         let snapshotter = Snapshotter::new(storage.clone(), limits, sealed)?;
-        Ok(Self { storage, snapshotter, retain })
+        Ok(Self { storage, snapshotter, retain, space })
     }
 
     /// Does one bounded piece of work.
@@ -87,6 +90,17 @@ impl<S: Storage + Clone> Upkeep<S> {
     /// # Panics
     /// If a record contradicts the state (I1, I3, I10).
     pub fn step(&mut self, metrics: &UpkeepMetrics) -> Result<Upkept, Error> {
+        if self.space.is_low() {
+            // What is left of the disk is for the journal.
+            self.snapshotter.give_up();
+            return self.trim(metrics);
+        }
+        // First of all: what can go makes room for what comes, even if snapshots fail.
+        if !self.snapshotter.is_building()
+            && let more @ Upkept::More { .. } = self.trim(metrics)?
+        {
+            return Ok(more);
+        }
         match self.snapshotter.step()? {
             Snapshotting::More { written } => return Ok(Upkept::More { written }),
             Snapshotting::Done { sequence, bytes } => {
@@ -98,7 +112,7 @@ impl<S: Storage + Clone> Upkeep<S> {
             }
             Snapshotting::Idle => {}
         }
-        self.trim(metrics)
+        Ok(Upkept::Idle)
     }
 
     /// Whether a snapshot is on its way.
