@@ -156,9 +156,9 @@ impl Batch {
         self.through - self.after
     }
 
-    /// How many rows it adds or changes, the watermark's not counted.
-    pub(super) fn rows(&self) -> u64 {
-        let added = [
+    /// The rows that it adds, by table.
+    pub(super) fn tables(&self) -> [&Rows; 8] {
+        [
             &self.skus,
             &self.lots,
             &self.withdrawals,
@@ -167,8 +167,12 @@ impl Batch {
             &self.order_lines,
             &self.order_draws,
             &self.order_events,
-        ];
-        let added: usize = added.map(Rows::len).iter().sum();
+        ]
+    }
+
+    /// How many rows it adds or changes, the watermark's not counted.
+    pub(super) fn rows(&self) -> u64 {
+        let added: usize = self.tables().map(Rows::len).iter().sum();
         (added + self.order_changes.len() + self.moved.len()) as u64
     }
 

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
+use tokio::task::yield_now;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use crate::event::record::{self, LastNames};
@@ -40,6 +41,9 @@ const CHECK_EVERY: Duration = Duration::from_secs(1);
 
 /// How long a sink goes on after it was told to end, if it gets on.
 const FINISH: Duration = Duration::from_millis(700);
+
+/// Records that are read before the store has its turn.
+const RECORDS_A_TURN: u64 = 32;
 
 /// Says up to which sequence the running journal is durable.
 pub type Durable = Arc<dyn Fn() -> u64 + Send + Sync>;
@@ -78,14 +82,14 @@ pub(super) struct Follower<S: Storage> {
     status: Arc<SinkStatus>,
     stop: watch::Receiver<bool>,
     backoff: Backoff,
-    batch: Batch,
-    names: LastNames,
+    /// What is being stored, and what is being read meanwhile.
+    batches: [Batch; 2],
 }
 
 /// What a session keeps count of.
 struct Session<S: Storage> {
     store: Store,
-    reader: Reader<S>,
+    source: Source<S>,
     /// The last sequence that the store has.
     stored: u64,
     /// The last sequence that it has synced.
@@ -93,6 +97,51 @@ struct Session<S: Storage> {
     unsynced_bytes: usize,
     synced_at: Instant,
     checked_at: Instant,
+}
+
+/// What keeps a sink from going on, once all before it is stored.
+type Poison = Option<SinkError>;
+
+/// The journal, from where the store ends.
+struct Source<S: Storage> {
+    reader: Reader<S>,
+    names: LastNames,
+    durable: Durable,
+    limits: Limits,
+}
+
+impl<S: Storage> Source<S> {
+    /// Reads records into the batch, as many as one transaction may have and the journal holds.
+    /// Lets the store go on now and then.
+    async fn gather(&mut self, batch: &mut Batch) -> Result<(), SinkError> {
+        let durable = (self.durable)();
+        while batch.records() < self.limits.sink_batch_records_max as u64
+            && batch.bytes < self.limits.sink_batch_bytes_max
+        {
+            let frame = self.reader.next_durable(durable).map_err(|fatal| unreadable(&fatal))?;
+            let Some(frame) = frame else { return Ok(()) };
+            for (sequence, bytes) in (frame.first_sequence..).zip(frame.records) {
+                // A frame may begin with records that the store has.
+                if sequence <= batch.through {
+                    continue;
+                }
+                let taken = record::decode_next(bytes, &mut self.names)
+                    .map_err(|error| error.to_string())
+                    .and_then(|(meta, event)| {
+                        let taken = batch.take(sequence, &meta, &event, bytes.len());
+                        taken.map_err(|error| error.to_string())
+                    });
+                taken.map_err(|what| {
+                    let what = format!("record {sequence} cannot be stored: {what}");
+                    SinkError::new(Trouble::Unusable, what)
+                })?;
+                if sequence.is_multiple_of(RECORDS_A_TURN) {
+                    yield_now().await;
+                }
+            }
+        }
+        Ok(())
+    }
 }
 
 impl<S: Storage + Clone> Follower<S> {
@@ -105,8 +154,7 @@ impl<S: Storage + Clone> Follower<S> {
             status,
             stop,
             backoff: Backoff::new(config.seed),
-            batch: Batch::new(config.cell, config.limits.sink_names_max),
-            names: LastNames::default(),
+            batches: [(); 2].map(|()| Batch::new(config.cell, config.limits.sink_names_max)),
             config,
         }
     }
@@ -179,10 +227,12 @@ impl<S: Storage + Clone> Follower<S> {
         self.status.connections.add(1);
         self.status.reached(mark.sequence, mark.time);
         let reader = self.reader_behind(mark.sequence)?;
+        let (durable, limits) = (Arc::clone(&self.config.durable), self.config.limits);
+        let source = Source { reader, names: LastNames::default(), durable, limits };
         let now = Instant::now();
         let mut session = Session {
             store,
-            reader,
+            source,
             stored: mark.sequence,
             synced: 0,
             unsynced_bytes: 0,
@@ -220,6 +270,8 @@ impl<S: Storage + Clone> Follower<S> {
     async fn follow(&mut self, session: &mut Session<S>) -> Result<End, SinkError> {
         let mut pause = LOOK_FIRST;
         let mut finish_by = None;
+        self.batches[0].begin(session.stored);
+        let mut poison = None;
         loop {
             let now = Instant::now();
             if self.is_asked() {
@@ -230,13 +282,19 @@ impl<S: Storage + Clone> Follower<S> {
                     return Ok(End::Asked);
                 }
             }
-            let poison = self.gather(session).err();
-            if self.batch.records() > 0 {
-                if !self.store(session).await? {
+            if self.batches[0].records() == 0 && poison.is_none() {
+                poison = session.source.gather(&mut self.batches[0]).await.err();
+            }
+            if self.batches[0].records() > 0 {
+                let Some(met) = self.store(session, poison).await? else {
                     return Ok(End::Replaced);
-                }
+                };
+                poison = met;
                 pause = LOOK_FIRST;
-            } else if poison.is_none() {
+            } else if let Some(poison) = poison {
+                self.sync(session, true).await?;
+                return Err(poison);
+            } else {
                 if now >= session.checked_at + CHECK_EVERY {
                     session.checked_at = now;
                     if session.store.is_replaced()? {
@@ -246,54 +304,36 @@ impl<S: Storage + Clone> Follower<S> {
                 self.wait(pause).await;
                 pause = (pause * 2).min(LOOK_MAX);
             }
-            if let Some(poison) = poison {
-                self.sync(session, true).await?;
-                return Err(poison);
-            }
             self.sync_when_due(session).await?;
         }
     }
 
-    /// Reads records into the batch, as many as one transaction may have and the journal holds.
-    fn gather(&mut self, session: &mut Session<S>) -> Result<(), SinkError> {
-        let (batch, limits) = (&mut self.batch, &self.config.limits);
-        batch.begin(session.stored);
-        let durable = (self.config.durable)();
-        while batch.records() < limits.sink_batch_records_max as u64
-            && batch.bytes < limits.sink_batch_bytes_max
-        {
-            let frame = session.reader.next_durable(durable).map_err(|fatal| unreadable(&fatal))?;
-            let Some(frame) = frame else { return Ok(()) };
-            for (sequence, bytes) in (frame.first_sequence..).zip(frame.records) {
-                // A frame may begin with records that the store has.
-                if sequence <= batch.through {
-                    continue;
-                }
-                let taken = record::decode_next(bytes, &mut self.names)
-                    .map_err(|error| error.to_string())
-                    .and_then(|(meta, event)| {
-                        let taken = batch.take(sequence, &meta, &event, bytes.len());
-                        taken.map_err(|error| error.to_string())
-                    });
-                taken.map_err(|what| {
-                    let what = format!("record {sequence} cannot be stored: {what}");
-                    SinkError::new(Trouble::Unusable, what)
-                })?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Stores the batch. Says whether the store is still the one that was opened.
-    async fn store(&mut self, session: &mut Session<S>) -> Result<bool, SinkError> {
+    /// Stores the first batch, and gathers the next one meanwhile unless what comes next is
+    /// `poison`. Gives the poison that lies behind the next batch, if any; nothing if the store is
+    /// not the one that was opened.
+    async fn store(
+        &mut self,
+        session: &mut Session<S>,
+        poison: Poison,
+    ) -> Result<Option<Poison>, SinkError> {
         if session.store.is_replaced()? {
-            return Ok(false);
+            return Ok(None);
         }
         session.checked_at = Instant::now();
-        if session.store.store(&self.batch).await? == Stored::Elsewhere {
-            return Ok(false);
+        let [batch, next] = &mut self.batches;
+        next.begin(batch.through);
+        let gathering = async {
+            match poison {
+                Some(poison) => Some(poison),
+                None => session.source.gather(next).await.err(),
+            }
+        };
+        // Neither is ever dropped half-way: a transaction that has begun is seen through.
+        let (stored, poison) = tokio::join!(session.store.store(batch), gathering);
+        if stored? == Stored::Elsewhere {
+            return Ok(None);
         }
-        let (batch, status) = (&self.batch, &self.status);
+        let status = &self.status;
         session.stored = batch.through;
         session.unsynced_bytes += batch.bytes;
         status.reached(batch.through, batch.last_time);
@@ -305,7 +345,8 @@ impl<S: Storage + Clone> Follower<S> {
         if status.well() {
             tracing::info!("the SQL sink goes on at sequence {}", batch.through);
         }
-        Ok(true)
+        self.batches.swap(0, 1);
+        Ok(Some(poison))
     }
 
     async fn sync_when_due(&mut self, session: &mut Session<S>) -> Result<(), SinkError> {

@@ -145,18 +145,7 @@ impl Store {
             self.connection.execute("ROLLBACK").await?;
             return Ok(Stored::Elsewhere);
         }
-        for rows in [
-            &batch.skus,
-            &batch.lots,
-            &batch.withdrawals,
-            &batch.withdrawal_draws,
-            &batch.orders,
-            &batch.order_lines,
-            &batch.order_draws,
-            &batch.order_events,
-        ] {
-            self.insert(rows).await?;
-        }
+        self.insert(batch).await?;
         self.change_orders(batch).await?;
         self.move_units(batch).await?;
         let advance = "INSERT INTO watermarks (cell, sequence, recorded_at, journal) \
@@ -195,19 +184,37 @@ impl Store {
         Ok(self.connection.close().await?)
     }
 
-    async fn insert(&mut self, rows: &Rows) -> Result<(), SinkError> {
+    /// Inserts all rows of a batch. While the database works on one statement, the values of the
+    /// next are made ready.
+    async fn insert(&mut self, batch: &Batch) -> Result<(), SinkError> {
+        let mut parts = Vec::new();
+        for rows in batch.tables() {
+            self.part(rows, &mut parts);
+        }
+        let mut parts = parts.into_iter();
+        let mut ready = parts.next().map(arguments).transpose()?;
+        while let Some((statement, arguments_now)) = ready {
+            let query = sqlx::query_with(AssertSqlSafe(statement), arguments_now);
+            let next = async { parts.next().map(arguments).transpose() };
+            let (done, next) = tokio::join!(query.execute(&mut self.connection), next);
+            done?;
+            ready = next?;
+        }
+        Ok(())
+    }
+
+    /// Parts rows of one table into statements.
+    fn part<'b>(&mut self, rows: &'b Rows, parts: &mut Vec<Part<'b>>) {
         let width = rows.table.columns.len();
         let mut values = rows.values.as_slice();
         for chunk in CHUNKS {
             while values.len() >= chunk * width {
                 let (now, rest) = values.split_at(chunk * width);
                 values = rest;
-                let statement =
-                    self.statement(rows.table.name, chunk, || insertion(rows.table, chunk));
-                self.run(statement, now.iter().cloned(), now.len()).await?;
+                let spell = || insertion(rows.table, chunk);
+                parts.push((self.statement(rows.table.name, chunk, spell), now));
             }
         }
-        Ok(())
     }
 
     async fn change_orders(&mut self, batch: &Batch) -> Result<(), SinkError> {
@@ -267,7 +274,9 @@ impl Store {
                         "{set} FROM (VALUES {rows}) AS change WHERE {table}.cell = {cell} AND {of}"
                     )
                 });
-                let changed = self.run(statement, now.iter().cloned(), now.len()).await?;
+                let (statement, arguments) = arguments((statement, now))?;
+                let query = sqlx::query_with(AssertSqlSafe(statement), arguments);
+                let changed = query.execute(&mut self.connection).await?.rows_affected();
                 if changed != chunk as u64 {
                     let what = format!(
                         "the table {table} lacks {} of {chunk} rows that earlier records made",
@@ -289,21 +298,18 @@ impl Store {
         let statement = self.statements.entry((table, number));
         Arc::clone(statement.or_insert_with(|| spell().into()))
     }
+}
 
-    async fn run(
-        &mut self,
-        statement: Arc<str>,
-        values: impl Iterator<Item = Value>,
-        count: usize,
-    ) -> Result<u64, SinkError> {
-        let mut arguments = SqliteArguments::default();
-        arguments.reserve(count, 0);
-        for value in values {
-            arguments.add(value).map_err(sqlx::Error::Encode)?;
-        }
-        let query = sqlx::query_with(AssertSqlSafe(statement), arguments);
-        Ok(query.execute(&mut self.connection).await?.rows_affected())
+/// A statement and the values of its rows.
+type Part<'b> = (Arc<str>, &'b [Value]);
+
+fn arguments((statement, values): Part<'_>) -> Result<(Arc<str>, SqliteArguments), SinkError> {
+    let mut arguments = SqliteArguments::default();
+    arguments.reserve(values.len(), 0);
+    for value in values {
+        arguments.add(value.clone()).map_err(sqlx::Error::Encode)?;
     }
+    Ok((statement, arguments))
 }
 
 /// Removes the log beside a file that is older than what was once known to be in the file alone.

@@ -1,0 +1,312 @@
+//! `scripts/bench sinks`: how fast a journal is copied to SQLite, beside a bare insert of the very
+//! same rows.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, ensure};
+use clap::Parser;
+use serde_json::json;
+use sluice_benches::{commands, history};
+use sluice_core::event::{
+    Actor, Draw, Event, Genesis, Line, LotReceived, Meta, OrderEnded, OrderPlaced, SkuDefined,
+    record,
+};
+use sluice_core::id::{HashKey, OrderId, RequestId};
+use sluice_core::journal::{Batch, JournalConfig, Preparing, open};
+use sluice_core::limits::DEFAULT;
+use sluice_core::money::{Amount, Currency};
+use sluice_core::name::{LotId, SkuId};
+use sluice_core::quantity::{QUANTITY_MAX, Quantity};
+use sluice_core::sink::table::{TABLES, Table, Value};
+use sluice_core::sink::{SinkConfig, SinkStatus, Snapshot, SqlSink};
+use sluice_core::storage::{DatabaseFile, Directory};
+use sluice_core::watermark::Watermark;
+use smallvec::smallvec;
+use sqlx::sqlite::{
+    SqliteArguments, SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqliteSynchronous,
+};
+use sqlx::{Arguments as _, AssertSqlSafe, ConnectOptions as _, Connection as _, Executor as _};
+
+/// Copies a journal of orders to SQLite, and inserts the same rows without a journal, in turns:
+/// the same tables, as many transactions, 256 rows a statement. Figures of two runs do not compare.
+#[derive(Parser)]
+#[command(name = "scripts/bench sinks")]
+struct Flags {
+    /// Orders in the journal; every tenth is cancelled
+    #[arg(long, default_value_t = 300_000, value_parser = clap::value_parser!(u64).range(1_000..=100_000_000))]
+    orders: u64,
+    /// Turns of each; the median counts
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=100))]
+    rounds: u32,
+    /// Do not append the result to benches/history.jsonl
+    #[arg(long)]
+    no_history: bool,
+}
+
+/// Rows of one statement of the bare insert.
+const STATEMENT_ROWS: usize = 256;
+
+/// The journal, its name and its last sequence.
+struct Journal {
+    storage: Directory,
+    last: u64,
+}
+
+fn main() -> Result<()> {
+    let flags = Flags::parse();
+    let folder = tempfile::tempdir()?;
+    let journal = fill(&folder.path().join("journal"), flags.orders)?;
+    println!("a journal of {} records, {} orders", journal.last, flags.orders);
+    let mut ratios = Vec::new();
+    let mut rates = (Vec::new(), Vec::new());
+    for round in 1..=flags.rounds {
+        let path = folder.path().join(format!("copy-{round}.db"));
+        let (drained, status) = drain(&journal, &path)?;
+        let bare = folder.path().join(format!("bare-{round}.db"));
+        let inserted = insert_bare(&journal, &path, &bare, status.batches.get())?;
+        let per_s = |took: Duration| flags.orders as f64 / took.as_secs_f64();
+        println!(
+            "round {round}  drain {:>8.0} orders/s ({} transactions, {} rows)  bare {:>8.0} orders/s",
+            per_s(drained),
+            status.batches.get(),
+            status.rows.get(),
+            per_s(inserted)
+        );
+        ratios.push(inserted.as_secs_f64() / drained.as_secs_f64());
+        rates.0.push(per_s(drained));
+        rates.1.push(per_s(inserted));
+        for path in [path, bare] {
+            std::fs::remove_file(path)?;
+        }
+    }
+    let (drain, bare, ratio) = (median(rates.0), median(rates.1), median(ratios));
+    println!(
+        "\ndrain {drain:.0} orders/s, bare {bare:.0} orders/s, median of the ratios {ratio:.3}"
+    );
+    if !flags.no_history {
+        let command: Vec<String> = std::env::args().skip(1).collect();
+        let figures = json!({
+            "drain_orders_per_s": drain.round(), "bare_orders_per_s": bare.round(),
+            "ratio": ratio, "orders": flags.orders, "rounds": flags.rounds,
+        });
+        history::append("sinks", &format!("scripts/bench sinks {}", command.join(" ")), &figures)?;
+    }
+    Ok(())
+}
+
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_unstable_by(f64::total_cmp);
+    values[values.len() / 2]
+}
+
+#[expect(clippy::disallowed_methods, reason = "a benchmark judges time")]
+fn now() -> Instant {
+    Instant::now()
+}
+
+/// Copies the journal with the sink, until the last record is stored.
+fn drain(journal: &Journal, path: &Path) -> Result<(Duration, Arc<SinkStatus>)> {
+    let begun = now();
+    let sink = start(journal, path, journal.last)?;
+    let status = Arc::clone(sink.status());
+    while status.watermark.get() < journal.last {
+        thread::park_timeout(Duration::from_millis(1));
+        ensure!(status.last_error().is_none(), "the sink: {:?}", status.last_error());
+    }
+    let took = begun.elapsed();
+    sink.stop();
+    Ok((took, status))
+}
+
+fn start(journal: &Journal, path: &Path, durable: u64) -> Result<SqlSink> {
+    Ok(SqlSink::start(SinkConfig {
+        storage: journal.storage.clone(),
+        database: DatabaseFile::new(path.to_path_buf()),
+        cell: 1,
+        journal: commands::HASH_KEY.journal(),
+        durable: Arc::new(move || durable),
+        watermark: Watermark::default(),
+        limits: DEFAULT,
+        seed: 1,
+    })?)
+}
+
+/// Inserts the rows of the copy at `path` into an empty one at `bare`.
+fn insert_bare(journal: &Journal, path: &Path, bare: &Path, transactions: u64) -> Result<Duration> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
+    let rows = runtime.block_on(all_rows(path))?;
+    // The sink makes the tables, and has nothing to put in.
+    let sink = start(journal, bare, 0)?;
+    while sink.status().connections.get() == 0 {
+        thread::park_timeout(Duration::from_millis(1));
+    }
+    sink.stop();
+    runtime.block_on(async {
+        let mut connection = SqliteConnectOptions::new()
+            .filename(bare)
+            .foreign_keys(false)
+            .journal_mode(SqliteJournalMode::Wal)
+            .synchronous(SqliteSynchronous::Normal)
+            .pragma("cache_size", "-32768")
+            .disable_statement_logging()
+            .connect()
+            .await?;
+        let begun = now();
+        for transaction in 0..transactions {
+            connection.execute("BEGIN IMMEDIATE").await?;
+            for (table, rows) in &rows {
+                let share = |number: u64| (rows.len() as u64 * number / transactions) as usize;
+                let share = &rows[share(transaction)..share(transaction + 1)];
+                insert(&mut connection, table, share).await?;
+            }
+            connection.execute("COMMIT").await?;
+        }
+        let took = begun.elapsed();
+        connection.close().await?;
+        Ok(took)
+    })
+}
+
+/// Tables with their rows.
+type Rows = Vec<(&'static Table, Vec<Vec<Value>>)>;
+
+async fn all_rows(path: &Path) -> Result<Rows> {
+    let mut snapshot = Snapshot::take(&DatabaseFile::new(path.to_path_buf()), 1).await?;
+    let mut rows = Vec::new();
+    for table in TABLES.into_iter().filter(|table| table.key > 1) {
+        rows.push((table, snapshot.page(table, &[], None, usize::MAX).await?));
+    }
+    snapshot.end().await?;
+    Ok(rows)
+}
+
+async fn insert(
+    connection: &mut SqliteConnection,
+    table: &Table,
+    rows: &[Vec<Value>],
+) -> Result<()> {
+    for rows in rows.chunks(STATEMENT_ROWS) {
+        let row = format!("({})", vec!["?"; table.columns.len()].join(","));
+        let values = vec![row.as_str(); rows.len()].join(",");
+        let statement = format!("INSERT INTO {} VALUES {values}", table.name);
+        let mut arguments = SqliteArguments::default();
+        arguments.reserve(rows.len() * table.columns.len(), 0);
+        for value in rows.iter().flatten() {
+            arguments.add(value.clone()).map_err(sqlx::Error::Encode)?;
+        }
+        let query = sqlx::query_with(AssertSqlSafe(statement), arguments);
+        query.execute(&mut *connection).await?;
+    }
+    Ok(())
+}
+
+/// Writes a journal of orders of one unit, each by a buyer of their own.
+fn fill(path: &Path, orders: u64) -> Result<Journal> {
+    let storage = Directory::lock(path)?;
+    let config = JournalConfig {
+        cell: 1,
+        segment_bytes: DEFAULT.segment_bytes,
+        limits: DEFAULT,
+        segment_seed: 1,
+    };
+    let begin = commands::BEGIN;
+    let opened = open(storage.clone(), config, None, begin, &mut |_, _, _| Ok(()), &mut || {})?;
+    let (mut writer, mut preparer) = (opened.writer, opened.preparer);
+    let mut batch = Batch::new();
+    let mut last = 0;
+    let write = |event: &Event<'_>, number: u64, batch: &mut Batch| {
+        let meta = Meta {
+            time: begin.plus_micros(number),
+            actor: Actor::Buyer,
+            request: RequestId::from_bits(u128::from(commands::random(number)) << 60),
+        };
+        batch.push_with(|out| record::encode(&meta, event, out));
+    };
+    let genesis = Genesis { cell: 1, hash_key: commands::HASH_KEY, format: 1 };
+    write(&Event::Genesis(genesis), 0, &mut batch);
+    for event in stock(orders)? {
+        write(&event, 0, &mut batch);
+    }
+    for number in 0..orders {
+        let name = format!("buyer-{number}");
+        let key = format!("order-{number}");
+        let placed = placed(&commands::HASH_KEY, number, &name, &key)?;
+        if number % 10 == 0 {
+            let ended = OrderEnded { order: placed.order, version: 2, lines: placed.lines.clone() };
+            write(&Event::OrderPlaced(placed), number, &mut batch);
+            write(&Event::OrderCancelled(ended), number, &mut batch);
+        } else {
+            write(&Event::OrderPlaced(placed), number, &mut batch);
+        }
+        if batch.len() >= 4_096 || number + 1 == orders {
+            while preparer.step()? != Preparing::Idle {}
+            let now = begin.plus_micros(number);
+            last = writer.commit(&mut std::iter::once(&batch), now)?.through();
+            batch.clear();
+        }
+    }
+    Ok(Journal { storage, last })
+}
+
+fn stock(orders: u64) -> Result<Vec<Event<'static>>> {
+    let sku = SkuId::new("phone").context("a name")?;
+    let mut events = vec![Event::SkuDefined(SkuDefined {
+        sku: sku.clone(),
+        revision: 1,
+        title: "Phone",
+        unit_price: Amount::new(599_900).context("in range")?,
+        currency: Currency::new("CNY").context("a code")?,
+        per_buyer_limit: 0,
+        hold_seconds: 600,
+        standby_pass: false,
+    })];
+    for ordinal in 0..=(orders / u64::from(QUANTITY_MAX)) as u32 {
+        events.push(Event::LotReceived(LotReceived {
+            sku: sku.clone(),
+            lot: lot(ordinal)?,
+            ordinal,
+            quantity: Quantity::new(QUANTITY_MAX).context("in range")?,
+            unit_price: None,
+        }));
+    }
+    Ok(events)
+}
+
+fn lot(ordinal: u32) -> Result<LotId> {
+    LotId::new(&format!("L{ordinal}")).context("a name")
+}
+
+fn placed<'a>(
+    hash_key: &HashKey,
+    number: u64,
+    name: &'a str,
+    key: &'a str,
+) -> Result<OrderPlaced<'a>> {
+    let buyer = commands::buyer(number);
+    let ordinal = (number / u64::from(QUANTITY_MAX)) as u32;
+    let draw = Draw {
+        lot: lot(ordinal)?,
+        ordinal,
+        quantity: Quantity::ONE,
+        unit_price: Amount::new(599_900).context("in range")?,
+    };
+    let line = Line {
+        sku: SkuId::new("phone").context("a name")?,
+        quantity: Quantity::ONE,
+        draws: smallvec![draw],
+    };
+    let drawn_at = commands::BEGIN.plus_micros(number * 10);
+    Ok(OrderPlaced {
+        order: OrderId::new(drawn_at, 1, buyer.slot, commands::random(number)),
+        buyer: buyer.digest,
+        buyer_name: name,
+        key: Some((hash_key.key(buyer.digest, key), key)),
+        fingerprint: number,
+        currency: Currency::new("CNY").context("a code")?,
+        expires_at: commands::BEGIN.plus_seconds(600),
+        lines: smallvec![line],
+    })
+}
