@@ -126,10 +126,13 @@ impl SinkStatus {
 
     fn lags_since_us(&self, now: Timestamp) -> u64 {
         let stored = self.watermark_time_us.get();
-        if stored == 0 && self.empty_since_us.get() == 0 {
+        if stored != 0 {
+            return stored;
+        }
+        if self.empty_since_us.get() == 0 {
             self.empty_since_us.set(now.micros());
         }
-        stored.max(self.empty_since_us.get())
+        self.empty_since_us.get()
     }
 
     pub(super) fn enter(&self, state: SinkState) {
