@@ -5,14 +5,14 @@
 //! that order contains every happens-before. The durable mark is stored with `Release` after the
 //! sync, so whoever reads it with `Acquire` sees all that was done before the store.
 
-#[cfg(not(loom))]
+#[cfg(not(sluice_loom))]
 use std::sync::Arc;
-#[cfg(not(loom))]
+#[cfg(not(sluice_loom))]
 use std::sync::atomic::{AtomicU64, Ordering};
 
-#[cfg(loom)]
+#[cfg(sluice_loom)]
 use loom::sync::Arc;
-#[cfg(loom)]
+#[cfg(sluice_loom)]
 use loom::sync::atomic::{AtomicU64, Ordering};
 
 use crossbeam_utils::CachePadded;
@@ -58,7 +58,7 @@ impl DurableMark {
     }
 }
 
-#[cfg(all(test, not(loom)))]
+#[cfg(all(test, not(sluice_loom)))]
 mod tests {
     use super::DurableMark;
 
@@ -72,7 +72,7 @@ mod tests {
     }
 }
 
-#[cfg(all(test, loom))]
+#[cfg(all(test, sluice_loom))]
 mod loom_tests {
     use super::DurableMark;
     use loom::sync::atomic::{AtomicBool, AtomicU64, Ordering};

@@ -7,12 +7,12 @@
 
 use std::time::Duration;
 
-#[cfg(loom)]
+#[cfg(sluice_loom)]
 use loom::{
     sync::atomic::{AtomicBool, Ordering, fence},
     thread::{self, Thread},
 };
-#[cfg(not(loom))]
+#[cfg(not(sluice_loom))]
 use std::{
     sync::atomic::{AtomicBool, Ordering, fence},
     thread::{self, Thread},
@@ -57,18 +57,18 @@ impl Parker {
     }
 }
 
-#[cfg(not(loom))]
+#[cfg(not(sluice_loom))]
 fn park(longest: Duration) {
     thread::park_timeout(longest);
 }
 
 /// Loom knows no time: a wake that is lost is a deadlock there, which is what the test looks for.
-#[cfg(loom)]
+#[cfg(sluice_loom)]
 fn park(_longest: Duration) {
     thread::park();
 }
 
-#[cfg(all(test, loom))]
+#[cfg(all(test, sluice_loom))]
 mod loom_tests {
     use super::Parker;
     use loom::sync::Arc;
