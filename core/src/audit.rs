@@ -101,6 +101,20 @@ pub enum AuditError {
     /// The copy cannot be read.
     #[error(transparent)]
     Copy(#[from] SinkError),
+    /// The copy has more than the journal: one of the two is an older copy, or of another journal.
+    #[error(
+        "the database holds records up to {through}, the journal ends at {last}: one of them is an \
+         older copy, or another's"
+    )]
+    Ahead {
+        /// The last sequence of the copy.
+        through: u64,
+        /// The last sequence of the journal.
+        last: u64,
+    },
+    /// A server trimmed the journal while it was read.
+    #[error("the journal was trimmed while it was read: run the audit again")]
+    Trimmed,
 }
 
 /// Compares the journal in `storage` with the copy in `snapshot`.
@@ -114,6 +128,22 @@ pub async fn run<S: Storage + Clone>(
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Report, AuditError> {
     let reader = Reader::open(storage.clone())?;
+    let first = reader.next_sequence();
+    let compared = compare(storage, reader, snapshot, config, progress).await;
+    // Whatever else it looks like, this is why.
+    if compared.is_err() && Reader::open(storage.clone())?.next_sequence() != first {
+        return Err(AuditError::Trimmed);
+    }
+    compared
+}
+
+async fn compare<S: Storage + Clone>(
+    storage: &S,
+    reader: Reader<S>,
+    snapshot: &mut Snapshot,
+    config: &AuditConfig,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<Report, AuditError> {
     let first = reader.next_sequence();
     let through = snapshot.sequence();
     let mut audit = Audit {
@@ -232,6 +262,10 @@ impl Audit<'_> {
         names: &mut LastNames,
         visit: &mut Visit<'_>,
     ) -> Result<bool, AuditError> {
+        if reader.next_sequence() <= self.through && reader.is_at_end()? {
+            let last = reader.next_sequence() - 1;
+            return Err(AuditError::Ahead { through: self.through, last });
+        }
         let Some(frame) = reader.next_durable(self.through)? else { return Ok(false) };
         let (pass, sequence, through) = (self.pass, frame.first_sequence, self.through);
         (self.progress)(Progress { pass, sequence, through });

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::mpsc::sync_channel;
 
-use sluice_core::audit::{self, AuditConfig, Report};
+use sluice_core::audit::{self, AuditConfig, AuditError, Report};
 use sluice_core::command::{
     Buyer, Cancel, Command, DefineSku, Key, Place, PlaceLine, ReceiveLot, ReplyTo, Withdraw,
 };
@@ -85,17 +85,26 @@ impl Copied {
     }
 
     fn audit(&self, limits: Limits) -> Report {
+        let mut pass = 0;
+        let report = self.audit_with(limits, &mut |now| pass = now.pass.max(pass));
+        assert!(pass >= 2, "events, then orders");
+        report.expect("both can be read")
+    }
+
+    /// An audit that tells how far it is.
+    fn audit_with(
+        &self,
+        limits: Limits,
+        progress: &mut dyn FnMut(audit::Progress),
+    ) -> Result<Report, AuditError> {
         on_a_runtime(async {
             let mut snapshot = Snapshot::take(&self.database(), 1).await.expect("taken");
             let config = AuditConfig { cell: 1, limits, differences_max: 3 };
-            let mut pass = 0;
-            let mut progress = |now: audit::Progress| pass = now.pass.max(pass);
             let storage = Directory::read_only(&self.folder.path().join("journal"));
             let storage = storage.expect("it is there");
-            let report = audit::run(&storage, &mut snapshot, &config, &mut progress).await;
+            let report = audit::run(&storage, &mut snapshot, &config, progress).await;
             snapshot.end().await.expect("ended");
-            assert!(pass >= 2, "events, then orders");
-            report.expect("both can be read")
+            report
         })
     }
 
@@ -301,11 +310,40 @@ fn a_copy_of_another_journal_is_told() {
 }
 
 #[test]
-fn what_is_left_of_a_trimmed_journal_is_compared() {
+fn a_copy_that_has_more_than_the_journal_is_no_damage_of_the_journal() {
+    let copied = Copied::new(2);
+    assert_eq!(copied.tamper("UPDATE watermarks SET sequence = sequence + 7"), 1);
+    match copied.audit_with(DEFAULT, &mut |_| {}) {
+        Err(AuditError::Ahead { through, last }) => {
+            assert_eq!((through, last), (copied.durable + 7, copied.durable));
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_journal_that_is_trimmed_meanwhile_is_told_and_no_difference() {
+    let copied = of_two_segments();
+    let first = copied.folder.path().join("journal").join("0000000000000001.segment");
+    // The pass over events has it open; the pass over orders finds it gone.
+    let mut trim = |_| {
+        let _ = std::fs::remove_file(&first);
+    };
+    let report = copied.audit_with(DEFAULT, &mut trim);
+    assert!(matches!(report, Err(AuditError::Trimmed)), "{report:?}");
+}
+
+/// A copy of a journal that has more than one segment.
+fn of_two_segments() -> Copied {
     // Frames take at least a sector each: more than one of these segments holds.
     let segment = 1 << 20;
     let limits = Limits { segment_bytes: segment, first_segment_bytes: segment, ..DEFAULT };
-    let copied = Copied::within(limits, segment / 512);
+    Copied::within(limits, segment / 512)
+}
+
+#[test]
+fn what_is_left_of_a_trimmed_journal_is_compared() {
+    let copied = of_two_segments();
     let journal = copied.folder.path().join("journal");
     std::fs::remove_file(journal.join("0000000000000001.segment")).expect("removed");
     let report = copied.audit(DEFAULT);

@@ -44,6 +44,8 @@ pub(crate) fn audit(settings: &Settings, show: &Show) -> Result<(), Failure> {
         AuditError::Journal(fatal) => Failure::new(fatal.exit_code(), fatal),
         AuditError::Record { .. } => Failure::new(DAMAGED, error),
         AuditError::Copy(copy) => Failure::new(DISK, format!("{place}: {copy}")),
+        AuditError::Ahead { .. } => Failure::new(DIFFERENT, format!("{place}: {error}")),
+        AuditError::Trimmed => Failure::new(DISK, error),
     };
     let cell = cell(&storage).map_err(|fatal| unreadable(fatal.into()))?;
     let config = AuditConfig { cell, limits: DEFAULT, differences_max: show.differences };

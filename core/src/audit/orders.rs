@@ -83,6 +83,9 @@ pub(super) async fn pass<S: Storage + Clone>(
     let most = audit.config.limits.audit_orders_max;
     let mut range = Range { from, below: None, most, orders: BTreeMap::new() };
     let mut reader = Reader::open(storage.clone())?;
+    if reader.next_sequence() != audit.first {
+        return Err(AuditError::Trimmed);
+    }
     let mut names = LastNames::default();
     audit.pass += 1;
     while audit.next_events(&mut reader, &mut names, &mut |sequence, meta, event, bytes| {

@@ -186,6 +186,14 @@ impl<S: Storage> Reader<S> {
         self.take(&head).map(Some)
     }
 
+    /// Whether nothing follows that was written.
+    ///
+    /// # Errors
+    /// The journal is damaged, or the disk refused.
+    pub fn is_at_end(&mut self) -> Result<bool, Fatal> {
+        Ok(self.walker.peek()?.is_none())
+    }
+
     /// The sequence of the next record to be read.
     pub const fn next_sequence(&self) -> u64 {
         self.walker.chain.next_sequence
