@@ -11,13 +11,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use sluice_core::limits::SECTOR_BYTES;
-use sluice_core::storage::{Storage, StorageFile};
+use sluice_core::storage::Storage;
 
 use crate::chance::Chance;
 use crate::frame::Frame;
 use crate::marks::{Mark, Marks};
 use crate::sectors::FileState;
+
+mod file;
+
+pub use file::SimFile;
 
 /// How often calls fail, in ten thousand.
 #[derive(Clone, Copy, Debug, Default)]
@@ -47,12 +50,6 @@ pub enum Crash {
 #[derive(Clone)]
 pub struct SimDisk {
     state: Arc<Mutex<State>>,
-}
-
-/// An open file.
-pub struct SimFile {
-    disk: SimDisk,
-    inode: u64,
 }
 
 #[derive(Clone)]
@@ -251,7 +248,7 @@ impl SimDisk {
     }
 
     fn file(&self, inode: u64) -> SimFile {
-        SimFile { disk: self.clone(), inode }
+        SimFile::new(self.clone(), inode)
     }
 
     fn open_file(&self, name: &str) -> io::Result<SimFile> {
@@ -415,100 +412,6 @@ impl Storage for SimDisk {
         state.fails(rate, Mark::DirectorySyncFailed)?;
         state.durable_names = state.names.clone();
         state.changes.clear();
-        Ok(())
-    }
-}
-
-impl StorageFile for SimFile {
-    fn length(&self) -> io::Result<u64> {
-        Ok(self.disk.lock().files[&self.inode].cached.len() as u64)
-    }
-
-    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
-        let state = self.disk.lock();
-        if state.dead {
-            return Err(stopped());
-        }
-        let bytes = &state.files[&self.inode].cached;
-        let start = (offset as usize).min(bytes.len());
-        let length = buffer.len().min(bytes.len() - start);
-        buffer[..length].copy_from_slice(&bytes[start..start + length]);
-        Ok(length)
-    }
-
-    fn write_at(&mut self, bytes: &[u8], offset: u64) -> io::Result<()> {
-        let mut state = self.disk.lock();
-        state.call()?;
-        let FaultRates { write, space, .. } = state.rates;
-        let grows = state.files[&self.inode].cached.len() < offset as usize + bytes.len();
-        let full = state.chance.at_rate(space) || (state.full && grows);
-        let failed = full || state.chance.at_rate(write);
-        let written = if failed { state.chance.index(bytes.len() + 1) } else { bytes.len() };
-        let file = state.files.get_mut(&self.inode).expect("an open file stays");
-        let start = offset as usize;
-        if file.cached.len() < start + written {
-            file.resize(start + written);
-        }
-        file.cached[start..start + written].copy_from_slice(&bytes[..written]);
-        if written > 0 {
-            for sector in start / SECTOR_BYTES..=(start + written - 1) / SECTOR_BYTES {
-                file.dirty.insert(sector);
-                file.forsaken.remove(&sector);
-            }
-        }
-        if failed {
-            state.marks.hit(Mark::WriteFailed);
-            return Err(if full { state.no_space() } else { io::Error::other("simulated EIO") });
-        }
-        if let Some(frame) = Frame::parse(bytes) {
-            if frame.durable_up_to > state.durable_through {
-                let (said, truth) = (frame.durable_up_to, state.durable_through);
-                state.complaint =
-                    Some(format!("I12 a frame calls {said} durable, and only {truth} is"));
-            }
-            state.pending.push((self.inode, frame));
-        }
-        Ok(())
-    }
-
-    fn allocate(&mut self, length: u64) -> io::Result<()> {
-        let mut state = self.disk.lock();
-        state.call()?;
-        let rate = state.rates.space;
-        if state.chance.at_rate(rate) || state.full {
-            state.marks.hit(Mark::AllocateFailed);
-            return Err(state.no_space());
-        }
-        let file = state.files.get_mut(&self.inode).expect("an open file stays");
-        file.resize(length as usize);
-        Ok(())
-    }
-
-    fn sync_data(&mut self) -> io::Result<()> {
-        let mut state = self.disk.lock();
-        let pending = state.pending.iter().any(|(_, frame)| frame.count > 0);
-        if state.crash_at_sync && pending {
-            state.dead = true;
-        }
-        state.call()?;
-        let rate = state.rates.sync;
-        let failed = state.chance.at_rate(rate);
-        let State { files, chance, .. } = &mut *state;
-        let file = files.get_mut(&self.inode).expect("an open file stays");
-        for sector in std::mem::take(&mut file.dirty) {
-            if failed && !chance.one_in(4) {
-                file.forsaken.insert(sector);
-            } else {
-                file.flush(sector);
-            }
-        }
-        if failed {
-            state.marks.hit(Mark::SyncFailed);
-            let inode = self.inode;
-            state.pending.retain(|(of, _)| *of != inode);
-            return Err(io::Error::other("simulated EIO at a sync"));
-        }
-        state.prove(self.inode);
         Ok(())
     }
 }

@@ -9,6 +9,7 @@ mod checks;
 pub mod clients;
 pub mod cuts;
 pub mod disk;
+mod faults;
 pub mod frame;
 pub mod marks;
 pub mod model;

@@ -9,28 +9,25 @@ use sluice_core::engine::Reading;
 use sluice_core::id::HashKey;
 use sluice_core::journal::Fatal;
 use sluice_core::outcome::Outcome;
+use sluice_core::snapshot::Upkept;
 use sluice_core::time::Timestamp;
 use sluice_core::watermark::Watermark;
 
 use crate::chance::Chance;
 use crate::clients::{Clients, Question, Sight};
 use crate::cuts::Cuts;
-use crate::disk::{Crash, FaultRates, SimDisk};
+use crate::disk::{Crash, SimDisk};
 use crate::marks::{Mark, Marks};
 use crate::model::Model;
 use crate::node::Node;
 use crate::profile::{Fault, Profile};
 use crate::requests::{Body, Request, Requests};
-use sluice_core::snapshot::Upkept;
 
 /// What broke, in words; the first one is the invariant or the kind of check.
 pub type Verdict = Result<(), String>;
 
 /// How many events a report shows.
 const EVENTS_KEPT: usize = 60;
-
-const HOUR_US: u64 = 3_600_000_000;
-const TEN_YEARS_US: u64 = 10 * 365 * 24 * HOUR_US;
 
 /// One run.
 pub struct World {
@@ -47,7 +44,7 @@ pub struct World {
     pub(crate) clients: Clients,
     pub(crate) marks: Marks,
     pub(crate) reading: Reading,
-    frozen: bool,
+    pub(crate) frozen: bool,
     /// Which run of the node this is.
     pub(crate) run: u32,
     /// Whether the run that writes has one shard.
@@ -59,10 +56,10 @@ pub struct World {
     /// Calls that the disk had refused for want of space when the node started.
     pub(crate) refusals_before: u64,
     /// The journal has failed; the process is about to end.
-    failed: bool,
+    pub(crate) failed: bool,
     /// Calls to the disk before the step under way.
     calls: u64,
-    window: bool,
+    pub(crate) window: bool,
     tick: u64,
     hash: u64,
     events: VecDeque<String>,
@@ -252,7 +249,7 @@ impl World {
         heard.ok_or_else(|| "no answer came".to_owned())
     }
 
-    fn sight(&self) -> Option<Sight<'_>> {
+    pub(crate) fn sight(&self) -> Option<Sight<'_>> {
         let node = self.node.as_ref()?;
         Some(Sight {
             hash_key: node.hash_key(),
@@ -463,108 +460,6 @@ impl World {
                 Ok(())
             }
         }
-    }
-
-    /// The node ends without a word.
-    pub(crate) fn crash(&mut self, crash: Crash, chance: &mut Chance) -> Verdict {
-        if let Some(node) = self.node.take() {
-            let in_flight = node.ledgers().iter().filter(|ledger| ledger.in_flight() > 0).count();
-            if in_flight > 1 {
-                self.marks.hit(Mark::CrashWithSeveralInFlight);
-            }
-            if node.is_building() {
-                self.marks.hit(Mark::CrashInSnapshot);
-            }
-        }
-        self.failed = false;
-        self.disk.crash(crash);
-        self.requests.abandon();
-        if crash == Crash::PowerCut {
-            self.reading.boot_us = chance.between(1, 9_000_000);
-        }
-        self.note("crash", &[crash as u64], || format!("{crash:?}"));
-        if self.has(Fault::Rot) {
-            self.damage(chance)?;
-        }
-        Ok(())
-    }
-
-    fn draw_crash(&mut self, chance: &mut Chance) -> Verdict {
-        match chance.below(3) {
-            0 if self.has(Fault::Kill) => self.crash(Crash::Kill, chance),
-            1 if self.has(Fault::PowerCut) => self.crash(Crash::PowerCut, chance),
-            2 if self.has(Fault::MidStep) => {
-                match chance.one_in(2) {
-                    true => self.disk.crash_at_sync(true),
-                    false => self.disk.crash_in(Some(chance.below(10))),
-                }
-                Ok(())
-            }
-            _ => Ok(()),
-        }
-    }
-
-    fn draw_change(&mut self, chance: &mut Chance) -> Verdict {
-        if self.has(Fault::Restart) && chance.one_in(5) && !self.failed {
-            self.disk.set_rates(FaultRates::default());
-            self.disk.crash_in(None);
-            self.disk.crash_at_sync(false);
-            self.window = false;
-            return self.restart(*chance.pick(&[1, 2, 3, 7]));
-        }
-        if self.has(Fault::Move) {
-            let mut clients = std::mem::replace(&mut self.clients, Clients::new(&self.profile));
-            let question = self.sight().map(|sight| clients.relocate(chance, sight));
-            self.clients = clients;
-            if let Some(question) = question {
-                self.submit(question, false);
-            }
-        }
-        Ok(())
-    }
-
-    fn draw_window(&mut self, chance: &mut Chance) -> Verdict {
-        if chance.one_in(2) && self.has(Fault::Disk) {
-            self.window = !self.window;
-            let rates = if self.window { self.profile.rates } else { FaultRates::default() };
-            self.disk.set_rates(rates);
-        } else if self.has(Fault::Clock) {
-            self.leap(chance);
-        }
-        if self.has(Fault::Space) && chance.one_in(3) {
-            self.disk.set_full(!self.disk.is_full());
-        }
-        if self.has(Fault::Dawdle) && chance.one_in(2) {
-            sluice_core::planted::dawdle(chance.one_in(2));
-        }
-        Ok(())
-    }
-
-    fn leap(&mut self, chance: &mut Chance) {
-        let wall = self.reading.wall_us;
-        match chance.below(6) {
-            0 => self.reading.wall_us = wall + HOUR_US,
-            1 => self.reading.wall_us = wall.saturating_sub(HOUR_US),
-            2 => self.reading.wall_us = (wall + TEN_YEARS_US).min(200_000_000_000_000_000),
-            3 => self.reading.wall_us = wall.saturating_sub(TEN_YEARS_US),
-            4 => self.reading.wall_us = wall + chance.below(400_000),
-            _ => self.frozen = !self.frozen,
-        }
-        match self.reading.wall_us.cmp(&wall) {
-            std::cmp::Ordering::Greater => self.marks.hit(Mark::ClockAhead),
-            std::cmp::Ordering::Less => self.marks.hit(Mark::ClockBack),
-            std::cmp::Ordering::Equal => {}
-        }
-    }
-
-    /// No fault from now on.
-    pub(crate) fn stop_faults(&mut self) {
-        self.disk.set_rates(FaultRates::default());
-        self.disk.set_full(false);
-        self.disk.crash_in(None);
-        self.disk.crash_at_sync(false);
-        self.window = false;
-        sluice_core::planted::dawdle(false);
     }
 
     /// Whether the journal has failed and the process is about to end.
