@@ -35,11 +35,13 @@ mod replay;
 mod retiring;
 mod rows;
 mod slot;
+mod slots;
 mod stock;
 mod supply;
 mod turn;
 
 use agenda::Agenda;
+use slots::Slots;
 
 pub use footprint::Footprint;
 pub use image::{LotImage, OfferImage, OrderImage, SlotImage, StockImage};
@@ -58,11 +60,9 @@ pub type Glimpse = (OrderId, BuyerDigest, Option<KeyDigest>);
 pub struct Ledger {
     limits: Limits,
     stocks: Stocks,
-    slots: Vec<Option<Box<BuyerSlot>>>,
+    slots: Slots,
     expiries: Agenda,
     retirements: Agenda,
-    /// Slots that are here.
-    slots_here: usize,
     /// Orders that live, over all slots.
     live_orders: usize,
     /// Orders that wait for another shard, over all slots.
@@ -74,8 +74,7 @@ pub struct Ledger {
 impl Ledger {
     /// All values of a node, none of them with anything in it.
     pub fn new(limits: Limits) -> Self {
-        let slots = SlotId::all().map(|slot| Some(Box::new(BuyerSlot::new(slot)))).collect();
-        Self { slots, slots_here: SLOTS, ..Self::bare(limits) }
+        Self { slots: Slots::all(), ..Self::bare(limits) }
     }
 
     /// None of a node's values.
@@ -83,10 +82,9 @@ impl Ledger {
         Self {
             limits,
             stocks: Stocks::default(),
-            slots: (0..SLOTS).map(|_| None).collect(),
+            slots: Slots::none(),
             expiries: ending::agenda(),
             retirements: retiring::agenda(),
-            slots_here: 0,
             live_orders: 0,
             in_flight: 0,
             lately_placed: true,
@@ -99,8 +97,8 @@ impl Ledger {
         for (sku, stock) in self.stocks.drain() {
             parts[owner(Movable::Bucket(sku.bucket()))].stocks.insert(sku, stock);
         }
-        for slot in self.slots.into_iter().flatten() {
-            parts[owner(Movable::Slot(slot.id()))].install(Value::Slot(slot));
+        for (id, slot) in self.slots.drain() {
+            parts[owner(Movable::Slot(id))].install_home(id, slot);
         }
         parts
     }
@@ -162,7 +160,7 @@ impl Ledger {
     #[inline]
     pub fn warm(&self, orders: impl Iterator<Item = Glimpse> + Clone) {
         for (order, buyer, key) in orders.clone() {
-            let Some(slot) = &self.slots[order.slot().index()] else { continue };
+            let Some(slot) = self.slots.filled_at(order.slot().index()) else { continue };
             std::hint::black_box(slot.flights.len());
             slot.buyers.touch(buyer);
             if let Some(key) = key {
@@ -174,7 +172,7 @@ impl Ledger {
             }
         }
         for (order, buyer, _) in orders {
-            let Some(slot) = &self.slots[order.slot().index()] else { continue };
+            let Some(slot) = self.slots.filled_at(order.slot().index()) else { continue };
             slot.buyers.touch_row(buyer);
         }
     }
@@ -183,8 +181,8 @@ impl Ledger {
     pub fn extract(&mut self, value: Movable) -> Value {
         match value {
             Movable::Slot(slot) => {
-                let slot = self.slots[slot.index()].take().expect("the owner has the slot");
-                self.slots_here -= 1;
+                let home = self.slots.take(slot);
+                let slot = home.unwrap_or_else(|| Box::new(BuyerSlot::new(slot)));
                 self.live_orders -= slot.live_orders();
                 self.in_flight -= slot.flights.len();
                 Value::Slot(slot)
@@ -204,19 +202,7 @@ impl Ledger {
     /// Puts a value in that another shard sent.
     pub fn install(&mut self, value: Value) {
         match value {
-            Value::Slot(slot) => {
-                if let Some(due) = slot.next_due() {
-                    self.expiries.note(due);
-                }
-                self.slots_here += 1;
-                if !planted::is(Bug::MovedOrdersUncounted) {
-                    self.live_orders += slot.live_orders();
-                }
-                self.in_flight += slot.flights.len();
-                let place = &mut self.slots[slot.id().index()];
-                assert!(place.is_none(), "a slot has one owner");
-                *place = Some(slot);
-            }
+            Value::Slot(slot) => self.install_home(slot.id(), Some(slot)),
             Value::Bucket(_, stocks) => {
                 for stock in stocks {
                     let earlier = self.stocks.insert(stock.sku().clone(), stock);
@@ -224,6 +210,20 @@ impl Ledger {
                 }
             }
         }
+    }
+
+    /// Puts a slot in, or one in which nothing ever was.
+    fn install_home(&mut self, id: SlotId, slot: Option<Box<BuyerSlot>>) {
+        if let Some(slot) = &slot {
+            if let Some(due) = slot.next_due() {
+                self.expiries.note(due);
+            }
+            if !planted::is(Bug::MovedOrdersUncounted) {
+                self.live_orders += slot.live_orders();
+            }
+            self.in_flight += slot.flights.len();
+        }
+        self.slots.put(id, slot);
     }
 
     /// The earliest moment at which a hold may end, as far as the ledger looked.
@@ -234,7 +234,7 @@ impl Ledger {
     /// The state digest of these values (I5).
     pub fn digest(&self) -> StateDigest {
         let stocks = self.stocks.values().map(|stock| digest::of_stock(stock));
-        let slots = self.slots.iter().flatten().map(|slot| digest::of_slot(slot));
+        let slots = self.slots.iter().map(digest::of_slot);
         stocks.chain(slots).fold(StateDigest::default(), StateDigest::plus)
     }
 
@@ -250,13 +250,13 @@ impl Ledger {
 
     /// Most orders that may live here: the share of the slots that are here.
     fn live_orders_max(&self) -> usize {
-        let share = self.limits.live_orders_max as u128 * self.slots_here as u128;
+        let share = self.limits.live_orders_max as u128 * self.slots.here() as u128;
         (share / SLOTS as u128) as usize
     }
 
     /// SKUs and buyer slots in it.
     pub fn values(&self) -> (usize, usize) {
-        (self.stocks.len(), self.slots_here)
+        (self.stocks.len(), self.slots.here())
     }
 
     /// The stock of a SKU, if it is here.
@@ -277,11 +277,11 @@ impl Ledger {
     }
 
     fn slot(&self, slot: SlotId) -> &BuyerSlot {
-        self.slots[slot.index()].as_ref().expect("the slot is here")
+        self.slots.get(slot)
     }
 
     fn slot_mut(&mut self, slot: SlotId) -> &mut BuyerSlot {
-        self.slots[slot.index()].as_mut().expect("the slot is here")
+        self.slots.get_mut(slot)
     }
 }
 

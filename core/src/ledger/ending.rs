@@ -54,7 +54,9 @@ impl Ledger {
         let mut ended = 0;
         for index in start..SLOTS {
             let slot = SlotId::new(index as u16).expect("in range");
-            while let Some(over) = self.slots[index].as_mut().and_then(|home| home.pop_over(now)) {
+            while let Some(over) =
+                self.slots.filled_at_mut(index).and_then(|home| home.pop_over(now))
+            {
                 self.expire_one(turn, slot, over);
                 ended += 1;
                 if ended == most {
@@ -62,7 +64,7 @@ impl Ledger {
                     return ended;
                 }
             }
-            if let Some(due) = self.slots[index].as_ref().and_then(|home| home.next_due()) {
+            if let Some(due) = self.slots.filled_at(index).and_then(|home| home.next_due()) {
                 self.expiries.note(due);
             }
         }

@@ -40,7 +40,7 @@ impl Ledger {
     /// What its buyer slots cost.
     pub fn footprint(&self) -> Footprint {
         let mut sum = Footprint::default();
-        for slot in self.slots.iter().flatten() {
+        for slot in self.slots.iter() {
             let (id_index, key_index) = slot.orders.index_bytes();
             sum.orders += slot.orders.len();
             sum.order_rows += slot.orders.row_bytes();

@@ -119,7 +119,7 @@ impl Ledger {
 
     /// The image of a slot that is here.
     pub fn slot_image(&self, slot: SlotId) -> SlotImage {
-        self.slot(slot).image()
+        self.slot(slot).image(slot)
     }
 
     /// Puts a stock in.
@@ -144,7 +144,7 @@ impl Ledger {
     /// If an order or a key stands there twice (I3).
     pub fn install_slot(&mut self, image: &SlotImage) -> Result<(), &'static str> {
         let slot = BuyerSlot::from_image(image)?;
-        if self.slots[image.slot.index()].is_some() {
+        if self.slots.is_here(image.slot) {
             self.let_go(image.slot);
         }
         self.install(Value::Slot(Box::new(slot)));
@@ -218,7 +218,7 @@ impl SkuStock {
 }
 
 impl BuyerSlot {
-    fn image(&self) -> SlotImage {
+    fn image(&self, slot: SlotId) -> SlotImage {
         let mut orders = Vec::with_capacity(self.orders.len());
         for newest in self.orders.iter().filter(|order| order.newer == NO_ORDER) {
             let first = orders.len();
@@ -239,7 +239,7 @@ impl BuyerSlot {
             unit_price: offer.unit_price,
             currency: offer.currency,
         });
-        SlotImage { slot: self.id(), offers: offers.collect(), orders }
+        SlotImage { slot, offers: offers.collect(), orders }
     }
 
     fn order_image(&self, order: &Order) -> OrderImage {

@@ -5,7 +5,6 @@
 use crate::event::{Event, FORMAT, Line, Meta, OrderEnded, OrderPlaced, OrderStatus};
 use crate::id::{OrderId, SlotId};
 
-use super::protocol::Value;
 use super::{Glimpse, Ledger};
 
 /// What an event does to the home of an order.
@@ -58,16 +57,15 @@ impl Ledger {
     pub fn take_homes(&mut self) -> Self {
         let mut homes = Self::bare(self.limits);
         std::mem::swap(&mut homes.slots, &mut self.slots);
-        homes.slots_here = std::mem::take(&mut self.slots_here);
         homes.live_orders = std::mem::take(&mut self.live_orders);
         homes.in_flight = std::mem::take(&mut self.in_flight);
         homes
     }
 
     /// Puts homes back that [`Ledger::take_homes`] took out.
-    pub fn put_homes(&mut self, homes: Self) {
-        for slot in homes.slots.into_iter().flatten() {
-            self.install(Value::Slot(slot));
+    pub fn put_homes(&mut self, mut homes: Self) {
+        for (id, slot) in homes.slots.drain() {
+            self.install_home(id, slot);
         }
     }
 

@@ -30,7 +30,7 @@ impl Ledger {
         let most = self.limits.expiries_per_step_max;
         let mut retired = 0;
         for index in start..SLOTS {
-            while let Some(order) = self.slots[index].as_ref().and_then(|slot| slot.over(over)) {
+            while let Some(order) = self.slots.filled_at(index).and_then(|slot| slot.over(over)) {
                 let meta = Meta { time: turn.now, actor: Actor::Engine, request: RequestId::NONE };
                 turn.recorder.record(&meta, &Event::OrderRetired(OrderRetired { order }));
                 turn.metrics.retired.add(1);
