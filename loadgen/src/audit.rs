@@ -1,296 +1,43 @@
-//! The audit from outside: every acknowledged order read back, and every key repeated.
+//! The audit from outside: every acknowledged order read back, every key repeated, keys of refused requests looked up.
 //!
 //! It believes only what the server answers over HTTP, and blames no server for what could not be asked.
 
-use std::collections::{BTreeMap, HashMap};
+mod course;
+mod look_up;
+mod read_back;
+mod repeat;
 
-use crate::book::{Acknowledged, Book, Course};
-use crate::engine_clock::EngineClock;
-use crate::errands::{Errand, Verdict};
+pub(crate) use look_up::LookUp;
+pub(crate) use read_back::{ReadBack, Seen, Taken};
+pub(crate) use repeat::Repeat;
+
+use crate::book::Acknowledged;
 use crate::finding::{Findings, Kind};
-use crate::http::Answer;
-use crate::order::{Order, refusal_code};
-use crate::progress::Phase;
+use crate::order::Order;
 use crate::script::Script;
-use crate::tally::printable;
-use crate::workload::Sent;
 
-/// States of orders counted apart at most; the contract knows nine.
-const STATES_MAX: usize = 32;
 /// How late a hold may end, by the contract.
 pub(crate) const HOLD_LATE_MAX_US: i64 = 1_000_000;
 
-/// Reads every acknowledged order back.
-pub(crate) struct ReadBack<'b> {
-    script: &'b Script,
-    orders: &'b mut [Acknowledged],
-    findings: &'b mut Findings,
-    clock: EngineClock,
-    /// What the orders read back say.
-    pub(crate) seen: Seen,
-}
-
-/// What the orders read back say together.
-#[derive(Debug, Default)]
-pub(crate) struct Seen {
-    /// Orders found.
-    pub(crate) found: u64,
-    /// By their state now.
-    pub(crate) by_status: BTreeMap<String, u64>,
-    /// Orders found whose cancel was acknowledged, and that are cancelled.
-    pub(crate) cancelled: u64,
-    /// Abandoned orders found expired.
-    pub(crate) abandoned_expired: u64,
-    /// Units of the orders found, whatever their state, by SKU.
-    pub(crate) units_found_by_sku: Vec<u64>,
-    /// Units that orders of this run take now, by SKU.
-    pub(crate) units_by_sku: Vec<u64>,
-    /// The same by buyer and SKU.
-    pub(crate) units_by_buyer: HashMap<(u32, u32), u64>,
-}
-
-impl Seen {
-    /// Nothing of `skus` SKUs.
-    pub(crate) fn nothing(skus: usize) -> Seen {
-        Seen { units_found_by_sku: vec![0; skus], units_by_sku: vec![0; skus], ..Seen::default() }
-    }
-}
-
-impl<'b> ReadBack<'b> {
-    /// Of everything in the book.
-    pub(crate) fn new(script: &'b Script, book: &'b mut Book) -> ReadBack<'b> {
-        let seen = Seen::nothing(script.skus().len());
-        let clock = book.clock;
-        ReadBack { script, orders: &mut book.orders, findings: &mut book.findings, clock, seen }
-    }
-
-    fn found(&mut self, item: usize, sent: &Sent, body: &[u8]) {
-        let (script, acknowledged) = (self.script, self.orders[item]);
-        let order = match Order::read(body) {
-            Ok(order) => order,
-            Err(why) => {
-                self.proves_nothing(item);
-                self.findings.add(Kind::MalformedOrder, || {
-                    format!("{}: {why}", script.name(acknowledged.number))
-                });
-                return;
-            }
-        };
-        self.seen.found += 1;
-        let status = printable(&order.status);
-        if let Some(count) = self.seen.by_status.get_mut(status) {
-            *count += 1;
-        } else if self.seen.by_status.len() < STATES_MAX {
-            self.seen.by_status.insert(status.to_owned(), 1);
-        }
-        compare(script, self.findings, acknowledged, &order);
-        self.check_course(item, &order, sent);
-        let wanted = script.wanted(acknowledged.number);
-        let quantity = u64::from(script.quantity());
-        self.seen.units_found_by_sku[wanted.sku as usize] += quantity;
-        if order.takes_units() {
-            self.seen.units_by_sku[wanted.sku as usize] += quantity;
-            *self.seen.units_by_buyer.entry((wanted.buyer, wanted.sku)).or_default() += quantity;
-        }
-    }
-
-    /// Checks the order's state against what its buyer did and against its deadline.
-    fn check_course(&mut self, item: usize, order: &Order<'_>, sent: &Sent) {
-        let (script, clock) = (self.script, self.clock);
-        let acknowledged = &mut self.orders[item];
-        let Acknowledged { number, id, expires_us, from_ns, course, .. } = *acknowledged;
-        let example = || format!("order {id:?}, {}: {}", script.name(number), order.status);
-        match (&*order.status, course) {
-            ("cancelled", Course::Cancelled) => self.seen.cancelled += 1,
-            ("cancelled", Course::CancelSent) => {}
-            ("cancelled", _) => {
-                acknowledged.until_ns = from_ns;
-                self.findings.add(Kind::CancelledUnasked, example);
-            }
-            (_, Course::Cancelled) => self.findings.add(Kind::CancelUndone, example),
-            ("expired", _) => {
-                // Surely held until the server's clock may have reached the deadline.
-                let over_ns = expires_us.and_then(|expires_us| clock.earliest_ns(expires_us));
-                let over_ns = over_ns.map_or(from_ns, |over_ns| over_ns.max(from_ns));
-                acknowledged.until_ns = acknowledged.until_ns.min(over_ns);
-                self.seen.abandoned_expired += u64::from(course == Course::Abandoned);
-                let shown = clock.shown_us(sent.now_ns);
-                if let (Some(expires_us), Some((_, most_us))) = (expires_us, shown)
-                    && most_us < expires_us
-                {
-                    self.findings.add(Kind::ExpiredEarly, || {
-                        format!(
-                            "{}, {} ms early at least",
-                            example(),
-                            (expires_us - most_us) / 1_000
-                        )
-                    });
-                }
-            }
-            ("reserved", _) => {
-                acknowledged.until_ns = u64::MAX;
-                let shown = clock.shown_us(sent.sent_ns);
-                if let (Some(expires_us), Some((least_us, _))) = (expires_us, shown)
-                    && least_us > expires_us + HOLD_LATE_MAX_US
-                {
-                    self.findings.add(Kind::HeldTooLong, || {
-                        format!(
-                            "{}, {} ms late at least",
-                            example(),
-                            (least_us - expires_us) / 1_000
-                        )
-                    });
-                }
-                if order.expires_us().ok() != Some(expires_us) {
-                    self.findings.add(Kind::ChangedOrder, || format!("{}, expires_at", example()));
-                }
-            }
-            _ if order.takes_units() => acknowledged.until_ns = u64::MAX,
-            _ => acknowledged.until_ns = acknowledged.until_ns.min(from_ns),
-        }
-    }
-
-    /// An order that could not be read is no proof that its units were ever taken.
-    fn proves_nothing(&mut self, item: usize) {
-        self.orders[item].until_ns = self.orders[item].from_ns;
-    }
-}
-
+/// Holds an order as it reads now against how it was acknowledged.
 fn compare(
     script: &Script,
     findings: &mut Findings,
     acknowledged: Acknowledged,
     order: &Order<'_>,
+    may_have_other_lots: bool,
 ) {
+    let mut known = acknowledged.fingerprint;
+    if may_have_other_lots {
+        known = known.without_lots();
+    }
     let part = match order.id() {
-        Some(id) if id == acknowledged.id => {
-            order.fingerprint().difference(&acknowledged.fingerprint)
-        }
+        Some(id) if id == acknowledged.id => order.fingerprint().difference(&known),
         _ => Some("order_id"),
     };
     if let Some(part) = part {
         findings.add(Kind::ChangedOrder, || {
             format!("order {:?}, {}: {part}", acknowledged.id, script.name(acknowledged.number))
-        });
-    }
-}
-
-impl Errand for ReadBack<'_> {
-    const PHASE: Phase = Phase::ReadBack;
-
-    fn count(&self) -> usize {
-        self.orders.len()
-    }
-
-    fn write(&self, item: usize, request: &mut Vec<u8>) {
-        let order = &self.orders[item];
-        self.script.write_read(order.number, &order.id, request);
-    }
-
-    fn judge(&mut self, item: usize, sent: &Sent, answer: &Answer<'_>) -> Verdict {
-        let (script, order) = (self.script, self.orders[item]);
-        let example = || {
-            format!("order {:?}, {}: status {}", order.id, script.name(order.number), answer.status)
-        };
-        match answer.status {
-            200 => self.found(item, sent, &answer.body),
-            404 | 410 => {
-                self.proves_nothing(item);
-                self.findings.add(Kind::LostOrder, example);
-            }
-            429 => return Verdict::Again,
-            400..=499 => {
-                self.proves_nothing(item);
-                self.findings.add(Kind::Unchecked, example);
-            }
-            _ => return Verdict::Again,
-        }
-        Verdict::Done
-    }
-
-    fn give_up(&mut self, item: usize) {
-        self.proves_nothing(item);
-        let (script, order) = (self.script, self.orders[item]);
-        self.findings.add(Kind::Unchecked, || {
-            format!("order {:?}, {}: could not be read", order.id, script.name(order.number))
-        });
-    }
-}
-
-/// Repeats every acknowledged request with its key.
-pub(crate) struct Repeat<'b> {
-    script: &'b Script,
-    orders: &'b [Acknowledged],
-    findings: &'b mut Findings,
-    /// Repeats that got the same order.
-    pub(crate) same: u64,
-}
-
-impl<'b> Repeat<'b> {
-    /// Of everything in the book.
-    pub(crate) fn new(script: &'b Script, book: &'b mut Book) -> Repeat<'b> {
-        Repeat { script, orders: &book.orders, findings: &mut book.findings, same: 0 }
-    }
-
-    fn repeated(&mut self, acknowledged: Acknowledged, answer: &Answer<'_>) {
-        let script = self.script;
-        let name = || script.name(acknowledged.number);
-        let order = match Order::read(&answer.body) {
-            Ok(order) => order,
-            Err(why) => {
-                return self.findings.add(Kind::MalformedOrder, || format!("{}: {why}", name()));
-            }
-        };
-        if order.id() != Some(acknowledged.id) {
-            let other = order.id();
-            self.findings.add(Kind::SecondOrder, || {
-                format!("{}: {:?}, and on repeat {other:?}", name(), acknowledged.id)
-            });
-            return;
-        }
-        self.same += 1;
-        if answer.status != 200 || !answer.replayed {
-            self.findings
-                .add(Kind::RepeatNotMarked, || format!("{}: status {}", name(), answer.status));
-        }
-        compare(script, self.findings, acknowledged, &order);
-    }
-}
-
-impl Errand for Repeat<'_> {
-    const PHASE: Phase = Phase::Repeat;
-
-    fn count(&self) -> usize {
-        self.orders.len()
-    }
-
-    fn write(&self, item: usize, request: &mut Vec<u8>) {
-        self.script.write_order(self.orders[item].number, request);
-    }
-
-    fn judge(&mut self, item: usize, _sent: &Sent, answer: &Answer<'_>) -> Verdict {
-        let (script, order) = (self.script, self.orders[item]);
-        match answer.status {
-            200 | 201 => self.repeated(order, answer),
-            429 => return Verdict::Again,
-            400..=499 => self.findings.add(Kind::KeyForgotten, || {
-                let code = refusal_code(&answer.body);
-                format!(
-                    "{}: {} {}",
-                    script.name(order.number),
-                    answer.status,
-                    code.as_deref().unwrap_or("(no code)")
-                )
-            }),
-            _ => return Verdict::Again,
-        }
-        Verdict::Done
-    }
-
-    fn give_up(&mut self, item: usize) {
-        let (script, order) = (self.script, self.orders[item]);
-        self.findings.add(Kind::Unchecked, || {
-            format!("{}: could not be repeated", script.name(order.number))
         });
     }
 }
@@ -342,7 +89,7 @@ mod tests {
             let sent = if item == 2 { read_after(700) } else { AT };
             assert_eq!(read.judge(item, &sent, &answer(200, false, body)), Verdict::Done);
         }
-        assert_eq!((read.seen.found, read.seen.units_by_sku[0]), (3, 2));
+        assert_eq!((read.seen.found, read.seen.units_by_sku[0].held), (3, 2));
         assert_eq!(
             read.seen.by_status.into_iter().collect::<Vec<_>>(),
             [("expired".into(), 1), ("reserved".into(), 2)]
@@ -463,7 +210,6 @@ mod tests {
             (Course::Cancelled, "cancelled", 1, true),
             (Course::CancelSent, "cancelled", 1, true),
             (Course::CancelSent, "reserved", 1, true),
-            (Course::Kept, "paid", 900, true),
         ] {
             // When a cancel was sent, its own sending has set the end.
             assert_eq!(read_back(course, status, seconds), (vec![], taken), "{course:?} {status}");
@@ -480,6 +226,8 @@ mod tests {
             (Course::Abandoned, "expired", 590, Kind::ExpiredEarly),
             (Course::CancelSent, "expired", 1, Kind::ExpiredEarly),
             (Course::Kept, "reserved", 610, Kind::HeldTooLong),
+            (Course::Kept, "paid", 900, Kind::PaidUnasked),
+            (Course::Kept, "refunded", 900, Kind::PaidUnasked),
         ] {
             assert_eq!(read_back(course, status, seconds).0, [kind], "{course:?} {status}");
         }

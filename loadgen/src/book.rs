@@ -3,13 +3,19 @@
 //! Knows nothing of stock; grows only with acknowledgements, up to a ceiling.
 
 use std::collections::HashMap;
+use std::num::NonZeroU64;
+
+use serde::{Deserialize, Serialize};
 
 use crate::engine_clock::EngineClock;
 use crate::finding::{Findings, Kind};
 use crate::limits::Limits;
 use crate::order::{Fingerprint, Order, OrderId};
+use crate::payments::Payments;
+use crate::random::{below, mix};
 use crate::script::Script;
-use crate::traffic::Fate;
+use crate::standby::Waiters;
+use crate::traffic::{Fate, Shape};
 use crate::workload::Sent;
 
 /// One acknowledged order.
@@ -23,12 +29,16 @@ pub(crate) struct Acknowledged {
     pub(crate) fingerprint: Fingerprint,
     /// When its hold ends, in microseconds since 1970 by the server's clock; `None` where it was told none.
     pub(crate) expires_us: Option<i64>,
-    /// When it was acknowledged, by the driver's clock.
+    /// When the request that made it was sent; `None` if an earlier one may have.
+    pub(crate) sent_ns: Option<NonZeroU64>,
+    /// Its units were taken by then, by the driver's clock: when it was acknowledged, or seen to wait no more.
     pub(crate) from_ns: u64,
     /// Its units may have been given back from here on; `u64::MAX` while they are taken.
     pub(crate) until_ns: u64,
     /// What its buyer did with it.
     pub(crate) course: Course,
+    /// It was told to wait, and not yet seen to have units.
+    pub(crate) is_waiting: bool,
     /// A 201 came for it, which only one of its requests may get.
     is_made: bool,
 }
@@ -51,6 +61,8 @@ pub(crate) enum Course {
 pub(crate) enum How {
     /// 201: this request made it.
     Made,
+    /// 202: this request made it, and it waits.
+    Waits,
     /// 200: an earlier request with its key had made it.
     Replayed,
 }
@@ -65,12 +77,31 @@ pub(crate) struct Book {
     pub(crate) not_kept: u64,
     /// What the server's clock shows.
     pub(crate) clock: EngineClock,
+    /// Payments that were started.
+    pub(crate) payments: Payments,
+    /// Orders that were told to wait.
+    pub(crate) waiters: Waiters,
+    /// Baskets acknowledged, and refused.
+    pub(crate) baskets: Baskets,
+    /// Requests that were refused, some of them; their keys were sent once.
+    pub(crate) refused: Vec<u64>,
+    refused_seen: u64,
+    refused_max: usize,
     /// Where the orders of keys stand that are sent more than once.
     retried: HashMap<u64, usize>,
     units_by_sku: Vec<u64>,
     served: Vec<bool>,
     orders_max: usize,
     read_orders: bool,
+}
+
+/// What became of orders of several SKUs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Baskets {
+    /// Acknowledged.
+    pub placed: u64,
+    /// Refused.
+    pub refused: u64,
 }
 
 impl Book {
@@ -81,6 +112,12 @@ impl Book {
             findings: Findings::new(limits.examples_max),
             not_kept: 0,
             clock: EngineClock::new(),
+            payments: Payments::default(),
+            waiters: Waiters::default(),
+            baskets: Baskets::default(),
+            refused: Vec::new(),
+            refused_seen: 0,
+            refused_max: limits.refused_max,
             retried: HashMap::new(),
             units_by_sku: vec![0; script.skus().len()],
             served: vec![false; script.buyers() as usize],
@@ -100,15 +137,13 @@ impl Book {
     ) -> Option<usize> {
         let key = script.key_of(number);
         if let Some(&place) = self.retried.get(&key) {
-            self.acknowledge_again(script, place, how, body);
+            self.acknowledge_again(script, place, how, sent, body);
             return None;
         }
-        let wanted = script.wanted(key);
         let is_full = self.orders.len() == self.orders_max;
         // A repeat counts where the first answer was lost; where nothing is kept, nobody can tell.
-        if how == How::Made || (self.read_orders && !is_full) {
-            self.units_by_sku[wanted.sku as usize] += u64::from(script.quantity());
-            self.served[wanted.buyer as usize] = true;
+        if how == How::Made || (how == How::Replayed && self.read_orders && !is_full) {
+            self.count_units(script, key);
         }
         if !self.read_orders {
             return None;
@@ -121,10 +156,15 @@ impl Book {
             }
         };
         if is_full {
-            self.not_kept += u64::from(how == How::Made);
+            self.not_kept += u64::from(how != How::Replayed);
             return None;
         }
         let place = self.orders.len();
+        let (read, position) = read;
+        if read.is_waiting {
+            self.waiters.join(place, position, sent.now_ns);
+        }
+        self.baskets.placed += u64::from(script.wanted(key).shape == Shape::Basket);
         if script.is_retried(key) {
             self.retried.insert(key, place);
         }
@@ -139,39 +179,94 @@ impl Book {
         how: How,
         sent: &Sent,
         body: &[u8],
-    ) -> Result<Acknowledged, String> {
+    ) -> Result<(Acknowledged, Option<u64>), String> {
         let order = Order::read(body)?;
         let id = order.id().ok_or("order_id is none")?;
         let (created_us, expires_us) = (order.created_us()?, order.expires_us()?);
         let wanted = script.wanted(key);
-        if let Some(part) = order.differs_from_request(
-            &script.buyer_name(wanted.buyer),
-            script.sku(wanted.sku),
-            script.quantity(),
-        ) {
+        let skus: Vec<&str> = wanted.lines.as_slice().iter().map(|&sku| script.sku(sku)).collect();
+        let buyer = script.buyer_name(wanted.buyer);
+        let is_waiting = order.waits();
+        let part = match how {
+            How::Made if is_waiting => Some("status"),
+            How::Waits if !is_waiting || order.position.is_none() => Some("status"),
+            _ => order.differs_from_request(&buyer, &skus, script.quantity()),
+        };
+        if let Some(part) = part {
             self.findings
                 .add(Kind::WrongOrder, || format!("{}: {part} of order {id:?}", script.name(key)));
         }
-        if how == How::Made {
+        let is_made = how != How::Replayed;
+        if is_made {
             self.clock.observe(created_us, sent.sent_ns, sent.now_ns);
         }
-        Ok(Acknowledged {
+        let acknowledged = Acknowledged {
             number: key,
             id,
             fingerprint: order.fingerprint(),
             expires_us,
+            sent_ns: NonZeroU64::new(sent.sent_ns).filter(|_| is_made),
             from_ns: sent.now_ns,
-            until_ns: u64::MAX,
+            until_ns: if is_waiting { sent.now_ns } else { u64::MAX },
             course: match script.fate(key) {
                 Fate::Abandoned => Course::Abandoned,
-                Fate::Kept | Fate::Cancelled(_) => Course::Kept,
+                _ => Course::Kept,
             },
-            is_made: how == How::Made,
-        })
+            is_waiting,
+            is_made,
+        };
+        Ok((acknowledged, order.position))
+    }
+
+    /// Counts the units of a key's order.
+    fn count_units(&mut self, script: &Script, key: u64) {
+        let wanted = script.wanted(key);
+        for &sku in wanted.lines.as_slice() {
+            self.units_by_sku[sku as usize] += u64::from(script.quantity());
+        }
+        self.served[wanted.buyer as usize] = true;
+    }
+
+    /// The order at `place` was read. Whether it was seen to wait no more, and to have units.
+    pub(crate) fn observe(
+        &mut self,
+        script: &Script,
+        place: usize,
+        order: &Order<'_>,
+        sent: &Sent,
+    ) -> bool {
+        let known = &mut self.orders[place];
+        let (number, id) = (known.number, known.id);
+        let name = || format!("order {id:?}, {}", script.name(number));
+        let findings = &mut self.findings;
+        let is_promoted = self.waiters.observe(place, order, sent, findings, name);
+        if is_promoted {
+            known.is_waiting = false;
+            known.fingerprint = order.fingerprint();
+            known.expires_us = order.expires_us().unwrap_or_default();
+            (known.from_ns, known.until_ns) = (sent.now_ns, u64::MAX);
+            self.count_units(script, number);
+        }
+        is_promoted
+    }
+
+    /// Whether the order at `place` was certainly held, and nobody had ended it, at `at_ns`.
+    pub(crate) fn surely_held(&self, place: usize, at_ns: u64) -> bool {
+        let order = &self.orders[place];
+        let over = order.expires_us.zip(self.clock.shown_us(at_ns));
+        let ends = matches!(order.course, Course::CancelSent | Course::Cancelled);
+        !ends && over.is_some_and(|(expires_us, (_, most_us))| most_us < expires_us)
     }
 
     /// One more acknowledgement of an order that is in the book.
-    fn acknowledge_again(&mut self, script: &Script, place: usize, how: How, body: &[u8]) {
+    fn acknowledge_again(
+        &mut self,
+        script: &Script,
+        place: usize,
+        how: How,
+        sent: &Sent,
+        body: &[u8],
+    ) {
         let known = self.orders[place];
         let name = || script.name(known.number);
         let order = match Order::read(body) {
@@ -187,14 +282,16 @@ impl Book {
             });
             return;
         }
-        if how == How::Made && known.is_made {
-            self.findings.add(Kind::RepeatNotMarked, || format!("{}: 201 twice", name()));
+        let is_made = how != How::Replayed;
+        if is_made && known.is_made {
+            self.findings.add(Kind::RepeatNotMarked, || format!("{}: made twice", name()));
         }
-        self.orders[place].is_made |= how == How::Made;
+        self.orders[place].is_made |= is_made;
         if let Some(part) = order.fingerprint().difference(&known.fingerprint) {
             self.findings
                 .add(Kind::ChangedOrder, || format!("order {:?}, {}: {part}", known.id, name()));
         }
+        self.observe(script, place, &order, sent);
     }
 
     /// A request was refused. If its key had an order before it was sent, that is wrong.
@@ -202,6 +299,21 @@ impl Book {
         let known = self.retried.get(&script.key_of(number)).map(|&place| &self.orders[place]);
         if known.is_some_and(|known| known.from_ns < sent.sent_ns) {
             self.findings.add(Kind::KeyForgotten, || format!("{}: {code}", script.name(number)));
+        }
+        let key = script.key_of(number);
+        self.baskets.refused += u64::from(script.wanted(key).shape == Shape::Basket);
+        if !self.read_orders || script.is_retried(key) {
+            return;
+        }
+        self.refused_seen += 1;
+        if self.refused.len() < self.refused_max {
+            self.refused.push(key);
+            return;
+        }
+        // Each of them stays with the same chance, whenever it came.
+        let place = below(mix(key), self.refused_seen) as usize;
+        if let Some(kept) = self.refused.get_mut(place) {
+            *kept = key;
         }
     }
 
@@ -264,7 +376,7 @@ pub(crate) mod tests {
             "unit_price":5,"amount":5,"lots":[{{"lot":"L","quantity":1,"unit_price":5}}]}}],"amount":5,
             "currency":"CNY","created_at":"2026-11-11T00:00:00.000Z","expires_at":"2026-11-11T00:10:00.000Z"}}"#,
             script.buyer_name(wanted.buyer),
-            script.sku(wanted.sku),
+            script.sku(wanted.lines.as_slice()[0]),
             script.quantity(),
         )
         .into_bytes()

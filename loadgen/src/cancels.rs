@@ -1,52 +1,25 @@
 //! Cancels: sent some time after an order was accepted, and what their answers mean.
 
-use std::cmp::Reverse;
-use std::collections::BinaryHeap;
-
 use crate::book::{Book, Course};
 use crate::finding::Kind;
 use crate::http::Answer;
 use crate::order::{Order, refusal_code};
 use crate::script::Script;
 use crate::tally::Class;
-use crate::traffic::Fate;
 use crate::workload::Sent;
 
-/// Cancels that are still to be sent, by when they are due. One for each accepted order at most.
-#[derive(Debug, Default)]
-pub(crate) struct Cancels {
-    due: BinaryHeap<Reverse<(u64, usize)>>,
-}
-
-impl Cancels {
-    /// The order at `place` of the book was accepted: plans its cancel, if its buyer makes one.
-    pub(crate) fn plan(&mut self, script: &Script, book: &Book, place: usize) {
-        let order = &book.orders[place];
-        if let Fate::Cancelled(after_ns) = script.fate(order.number) {
-            self.due.push(Reverse((order.from_ns + after_ns, place)));
-        }
-    }
-
-    /// When the next one is due.
-    pub(crate) fn due_ns(&self) -> Option<u64> {
-        self.due.peek().map(|Reverse((due_ns, _))| *due_ns)
-    }
-
-    /// Writes the next one, which is sent at `now_ns`; the place of its order.
-    pub(crate) fn write(
-        &mut self,
-        script: &Script,
-        book: &mut Book,
-        now_ns: u64,
-        request: &mut Vec<u8>,
-    ) -> usize {
-        let Reverse((_, place)) = self.due.pop().expect("what is due can be taken");
-        let order = &mut book.orders[place];
-        order.course = Course::CancelSent;
-        order.until_ns = now_ns;
-        script.write_cancel(order.number, &order.id, request);
-        place
-    }
+/// Writes the cancel of the order at `place`, which is sent at `now_ns`.
+pub(crate) fn write(
+    script: &Script,
+    book: &mut Book,
+    place: usize,
+    now_ns: u64,
+    request: &mut Vec<u8>,
+) {
+    let order = &mut book.orders[place];
+    order.course = Course::CancelSent;
+    order.until_ns = order.until_ns.min(now_ns);
+    script.write_cancel(order.number, &order.id, request);
 }
 
 /// Judges the answer to the cancel of the order at `place`.
@@ -84,7 +57,9 @@ pub(crate) fn judge<'a>(
         500 | 502 | 504 => Class::Unknown,
         status @ (400..=499 | 503) => {
             // Nothing happened: it is taken as before, unless it had ended by itself.
-            order.until_ns = u64::MAX;
+            if !order.is_waiting {
+                order.until_ns = u64::MAX;
+            }
             order.course = Course::Kept;
             let over = order.expires_us.zip(book.clock.shown_us(sent.now_ns));
             let may_be_over = over.is_none_or(|(expires_us, (_, most_us))| most_us >= expires_us);
@@ -99,7 +74,7 @@ pub(crate) fn judge<'a>(
 
 #[cfg(test)]
 mod tests {
-    use super::{Cancels, judge};
+    use super::{judge, write};
     use crate::book::tests::{AT, body};
     use crate::book::{Book, Course, How};
     use crate::finding::Kind;
@@ -111,16 +86,16 @@ mod tests {
     use crate::traffic::Traffic;
     use std::borrow::Cow;
 
-    fn book(orders: u64) -> (Script, Book, Cancels) {
+    /// A book of so many orders, the cancels of all of them sent.
+    fn book(orders: u64) -> (Script, Book) {
         let script = script_of(9, 1, Traffic { cancels_percent: 100.0, ..Traffic::default() });
-        let (mut book, mut cancels) =
-            (Book::new(&script, &Limits::DEFAULT, true), Cancels::default());
+        let mut book = Book::new(&script, &Limits::DEFAULT, true);
         for number in 0..orders {
             let order = body(&script, number, &format!("order-{number}"));
             let place = book.acknowledge(&script, number, How::Made, &AT, &order).unwrap();
-            cancels.plan(&script, &book, place);
+            write(&script, &mut book, place, AT.now_ns, &mut Vec::new());
         }
-        (script, book, cancels)
+        (script, book)
     }
 
     fn answer(status: u16, body: Vec<u8>) -> Answer<'static> {
@@ -138,26 +113,8 @@ mod tests {
     }
 
     #[test]
-    fn cancels_are_sent_in_the_order_in_which_they_are_due() {
-        let (script, mut book, mut cancels) = book(20);
-        let mut last_ns = AT.now_ns;
-        for _ in 0..20 {
-            let due_ns = cancels.due_ns().unwrap();
-            assert!(due_ns >= last_ns && due_ns < AT.now_ns + 1_000_000_000);
-            last_ns = due_ns;
-            let place = cancels.write(&script, &mut book, due_ns, &mut Vec::new());
-            let order = book.orders[place];
-            assert_eq!((order.course, order.until_ns), (Course::CancelSent, due_ns));
-        }
-        assert_eq!(cancels.due_ns(), None);
-    }
-
-    #[test]
     fn answers_to_cancels_are_told_apart() {
-        let (script, mut book, mut cancels) = book(6);
-        while cancels.due_ns().is_some() {
-            cancels.write(&script, &mut book, AT.now_ns, &mut Vec::new());
-        }
+        let (script, mut book) = book(6);
         let mut told = |place: usize, status, body| {
             let class = match judge(&script, &mut book, place, &AT, &answer(status, body)) {
                 Class::Refused(_) => Class::Refused(None),

@@ -9,10 +9,8 @@ use crate::driver::{Drive, Driver, Watch};
 use crate::error::Result;
 use crate::http::Answer;
 use crate::progress::{Phase, Tick, passed};
+use crate::rest::rest_ns;
 use crate::workload::{Due, Failure, Sent, Ticket, Workload};
-
-/// The rest before a request is sent again, at first and at most.
-const REST_NS: (u64, u64) = (25_000_000, 1_000_000_000);
 
 /// Whether an answer ends an errand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,15 +69,14 @@ struct Errands<'e, E> {
 }
 
 impl<E: Errand> Errands<'_, E> {
-    fn again(&mut self, item: usize, now_ns: u64, asked_rest_ns: u64) {
+    fn again(&mut self, item: usize, now_ns: u64, asked_s: Option<u64>) {
         let attempts = self.attempts.entry(item).or_insert(0);
         *attempts += 1;
         if *attempts >= self.attempts_max {
             self.errand.give_up(item);
             return;
         }
-        let rest_ns = (REST_NS.0 << (*attempts).min(16)).max(asked_rest_ns).min(REST_NS.1);
-        self.again.push(Reverse((now_ns + rest_ns, item)));
+        self.again.push(Reverse((now_ns + rest_ns(*attempts, asked_s), item)));
     }
 
     fn give_up_rest(&mut self) {
@@ -130,14 +127,13 @@ impl<E: Errand> Workload for Errands<'_, E> {
         self.in_flight -= 1;
         let item = sent.ticket.number as usize;
         if self.errand.judge(item, &sent, answer) == Verdict::Again {
-            let asked_ns = answer.retry_after_s.unwrap_or(0).saturating_mul(1_000_000_000);
-            self.again(item, sent.now_ns, asked_ns);
+            self.again(item, sent.now_ns, answer.retry_after_s);
         }
     }
 
     fn failed(&mut self, sent: Sent, _failure: Failure) {
         self.in_flight -= 1;
-        self.again(sent.ticket.number as usize, sent.now_ns, 0);
+        self.again(sent.ticket.number as usize, sent.now_ns, None);
     }
 
     fn stop(&mut self, _now_ns: u64) {

@@ -16,6 +16,14 @@ pub(crate) fn all_over_ns(book: &Book) -> Option<u64> {
     book.clock.latest_ns(last_us + HOLD_LATE_MAX_US)
 }
 
+/// The last moment up to `until_ns` at which an abandoned order must have expired.
+pub(crate) fn last_over_ns(book: &Book, until_ns: u64) -> Option<u64> {
+    let abandoned = book.orders.iter().filter(|order| order.course == Course::Abandoned);
+    let over_ns = |expires_us: i64| book.clock.latest_ns(expires_us + HOLD_LATE_MAX_US);
+    let over = abandoned.filter_map(|order| over_ns(order.expires_us?));
+    over.filter(|&over_ns| over_ns <= until_ns).max()
+}
+
 /// A workload that sends nothing until a moment has come.
 pub(crate) struct Waiting {
     /// The moment.

@@ -38,6 +38,32 @@ pub enum Kind {
     HeldTooLong,
     /// Units of cancelled or expired orders that did not come back.
     UnitsNotReturned,
+    /// A payment that could not be started although the order was held.
+    PaymentRefused,
+    /// A payment that is not one of its order: another order, amount, currency, or a second one.
+    WrongPayment,
+    /// A webhook, signed and true, that was not answered with 200.
+    WebhookRefused,
+    /// An order paid in time by a webhook that was answered with 200, and that is neither paid nor refunded by us.
+    PaymentLost,
+    /// An order paid late by such a webhook, and that is neither paid nor being refunded.
+    LatePaymentLost,
+    /// An order paid or refunded although nobody had paid.
+    PaidUnasked,
+    /// A refund of a paid order that was refused.
+    RefundRefused,
+    /// A refund that was told done, and is not.
+    RefundUndone,
+    /// Somebody got units while another, who had come before, still waited for them.
+    StandbyOvertaken,
+    /// A waiting order whose position grew.
+    PositionGrew,
+    /// A refused request that made an order.
+    RefusedHadEffect,
+    /// Units held that no reserved order holds, or the other way round.
+    HeldMiscounted,
+    /// Units sold that no paid order has, or the other way round.
+    SoldMiscounted,
     /// More units acknowledged than there were.
     Oversold,
     /// A buyer with more units than the limit.
@@ -73,6 +99,19 @@ impl Kind {
             Kind::ExpiredEarly => "order expired before its time",
             Kind::HeldTooLong => "order held beyond its time",
             Kind::UnitsNotReturned => "units of ended orders did not come back",
+            Kind::PaymentRefused => "payment of a held order refused",
+            Kind::WrongPayment => "payment is not its order's",
+            Kind::WebhookRefused => "signed webhook refused",
+            Kind::PaymentLost => "paid in time, and not paid",
+            Kind::LatePaymentLost => "paid late, neither confirmed nor refunded",
+            Kind::PaidUnasked => "paid or refunded, and nobody had paid",
+            Kind::RefundRefused => "refund of a paid order refused",
+            Kind::RefundUndone => "acknowledged refund not in force",
+            Kind::StandbyOvertaken => "served before somebody who waited longer",
+            Kind::PositionGrew => "position in standby grew",
+            Kind::RefusedHadEffect => "refused request made an order",
+            Kind::HeldMiscounted => "units held are not those of reserved orders",
+            Kind::SoldMiscounted => "units sold are not those of paid orders",
             Kind::Oversold => "more units acknowledged than there were",
             Kind::BuyerOverLimit => "buyer over the limit",
             Kind::Unbalanced => "stock counters do not add up",

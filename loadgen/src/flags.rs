@@ -107,6 +107,26 @@ pub(crate) struct RunFlags {
     #[arg(long, value_parser = percent, allow_negative_numbers = true, value_name = "P", default_value_t = 0.0, help_heading = "Orders")]
     abandons: f64,
 
+    /// Percent of reserved orders that are paid: the generator plays the payment provider as well
+    #[arg(long, value_parser = percent, allow_negative_numbers = true, value_name = "P", default_value_t = 0.0, help_heading = "Orders")]
+    pay: f64,
+    /// Percent of reserved orders whose payment starts in time and succeeds after the hold has ended
+    /// (--hold-seconds); the audit waits for them (--expiry-patience)
+    #[arg(long, value_parser = percent, allow_negative_numbers = true, value_name = "P", default_value_t = 0.0, help_heading = "Orders")]
+    pay_late: f64,
+    /// Percent of paid orders that an operator refunds at the end
+    #[arg(long, value_parser = percent, allow_negative_numbers = true, value_name = "P", default_value_t = 0.0, help_heading = "Orders")]
+    refund: f64,
+    /// Percent of orders that wait for units when nothing is left
+    #[arg(long, value_parser = percent, allow_negative_numbers = true, value_name = "P", default_value_t = 0.0, help_heading = "Orders")]
+    standby: f64,
+    /// Percent of orders of several SKUs
+    #[arg(long, value_parser = percent, allow_negative_numbers = true, value_name = "P", default_value_t = 0.0, help_heading = "Orders")]
+    baskets: f64,
+    /// SKUs in each basket (2 … 20)
+    #[arg(long, value_parser = number::<u32>("2…20 SKUs"), value_name = "N", default_value_t = 3, help_heading = "Orders")]
+    basket_lines: u32,
+
     /// The key that the server checks buyers' tokens with
     #[arg(
         long,
@@ -125,7 +145,16 @@ pub(crate) struct RunFlags {
         help_heading = "Secrets"
     )]
     admin_token: Option<String>,
-    /// Read both from the server's <data-dir>/secrets.toml
+    /// What payment webhooks are signed with: whsec_ and base64
+    #[arg(
+        long,
+        env = "SLUICE_WEBHOOK_SECRET",
+        hide_env_values = true,
+        value_name = "SECRET",
+        help_heading = "Secrets"
+    )]
+    webhook_secret: Option<String>,
+    /// Read them from the server's <data-dir>/secrets.toml
     #[arg(long, value_name = "FILE", help_heading = "Secrets")]
     secrets: Option<PathBuf>,
 
@@ -223,7 +252,9 @@ impl RunFlags {
     pub(crate) fn plan(&self) -> Result<Plan> {
         let secrets = self.secrets.as_deref().map(Secrets::read).transpose()?.unwrap_or_default();
         let target = Endpoint::parse("target", &self.target)?;
+        let webhook_secret = given(&self.webhook_secret).or_else(|| secrets.webhook.clone());
         let mut plan = Plan::new(target, Work::Orders(self.orders(secrets)?));
+        plan.webhook_secret = webhook_secret;
         plan.allow_remote = self.allow_remote;
         plan.profile = self.profile()?;
         plan.warm_up = time("warm-up", &self.warm_up)?;
@@ -239,8 +270,14 @@ impl RunFlags {
             zipf: self.zipf,
             retries_percent: self.retries,
             duplicates_percent: self.duplicates,
+            standby_percent: self.standby,
+            baskets_percent: self.baskets,
+            basket_lines: self.basket_lines,
             cancels_percent: self.cancels,
             abandons_percent: self.abandons,
+            pays_percent: self.pay,
+            pays_late_percent: self.pay_late,
+            refunds_percent: self.refund,
         };
         plan.lag_max = time("lag-max", &self.lag_max)?;
         if self.json.is_some() || self.html.is_some() {
@@ -275,9 +312,6 @@ impl RunFlags {
     }
 
     fn orders(&self, secrets: Secrets) -> Result<Orders> {
-        let given = |value: &Option<String>| {
-            value.as_deref().filter(|value| !value.is_empty()).map(Secret::new)
-        };
         let jwt_secret = given(&self.jwt_secret).or(secrets.jwt).ok_or_else(|| {
             let range = "must be given (--jwt-secret, SLUICE_JWT_SECRET or --secrets FILE): buyers need tokens";
             setting("jwt-secret", "nothing", range)
@@ -309,6 +343,11 @@ impl RunFlags {
             audit: !self.no_audit,
         })
     }
+}
+
+/// A secret from a flag or the environment; an empty one is none.
+fn given(value: &Option<String>) -> Option<Secret> {
+    value.as_deref().filter(|value| !value.is_empty()).map(Secret::new)
 }
 
 #[cfg(test)]
@@ -351,6 +390,15 @@ mod tests {
             "--duplicates=2.5",
             "--cancels=10",
             "--abandons=20",
+            "--pay=30",
+            "--pay-late=5",
+            "--refund=2",
+            "--standby=8%",
+            "--baskets=12",
+            "--basket-lines=2",
+            "--skus=4",
+            "--webhook-secret=whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
+            "--admin-token=0123456789abcdef0123456789abcdef",
             "--fail-if=p99>50ms",
             "--fail-if=lost>0",
             "--lag-max=500us",
@@ -365,6 +413,12 @@ mod tests {
             duplicates_percent: 2.5,
             cancels_percent: 10.0,
             abandons_percent: 20.0,
+            pays_percent: 30.0,
+            pays_late_percent: 5.0,
+            refunds_percent: 2.0,
+            standby_percent: 8.0,
+            baskets_percent: 12.0,
+            basket_lines: 2,
         };
         assert_eq!(plan.traffic, expected);
         assert_eq!(plan.thresholds.len(), 2);
@@ -393,6 +447,12 @@ mod tests {
             (["--retries", "101"], "retries"),
             (["--duplicates", "-1"], "duplicates"),
             (["--cancels", "100.1%"], "cancels"),
+            (["--pay", "101"], "pay"),
+            (["--pay-late", "5"], "webhook-secret"),
+            (["--standby", "-1"], "standby"),
+            (["--basket-lines", "21"], "basket-lines"),
+            (["--baskets", "1"], "basket-lines"),
+            (["--webhook-secret", "hunter2"], "webhook-secret"),
             (["--fail-if", "p99"], "fail-if"),
             (["--lag-max", "1"], "lag-max"),
             (["--expiry-patience", "soon"], "expiry-patience"),

@@ -3,7 +3,8 @@
 //! Orders that are cancelled or expire give their units back to be sold again. That more was sold in all than there
 //! was proves nothing then; that more was held at one moment does.
 
-use crate::book::Acknowledged;
+use crate::book::{Acknowledged, Book};
+use crate::payments::Timing;
 use crate::script::Script;
 
 /// The most units that orders of a run took at one moment.
@@ -16,34 +17,52 @@ pub(crate) struct Peaks {
 }
 
 impl Peaks {
-    /// Of all `orders`; `limits` gives what one buyer may have of each SKU, 0 without limit.
-    pub(crate) fn of(script: &Script, orders: &[Acknowledged], limits: &[u64]) -> Peaks {
+    /// Of all orders of `book`; `limits` gives what one buyer may have of each SKU, 0 without limit.
+    pub(crate) fn of(script: &Script, book: &Book, limits: &[u64]) -> Peaks {
         let units = u64::from(script.quantity());
-        let mut holds: Vec<((u32, u32), Hold)> = orders
-            .iter()
-            .map(|order| {
-                let wanted = script.wanted(order.number);
-                let hold = Hold { from_ns: order.from_ns, until_ns: order.until_ns, units };
-                ((wanted.sku, wanted.buyer), hold)
-            })
-            .collect();
+        let mut holds = Vec::with_capacity(book.orders.len());
+        for order in &book.orders {
+            let hold = Hold { from_ns: order.from_ns, until_ns: order.until_ns, units };
+            add(&mut holds, script, order, hold);
+        }
         holds.sort_unstable_by_key(|(whose, _)| *whose);
-        let mut peaks = Peaks { by_sku: vec![0; script.skus().len()], over_limit: Vec::new() };
-        for of_sku in holds.chunk_by(|((left, _), _), ((right, _), _)| left == right) {
-            let sku = of_sku[0].0.0;
-            peaks.by_sku[sku as usize] = most_at_once(of_sku.iter().map(|(_, hold)| *hold));
+        let mut over_limit = Vec::new();
+        for of_buyer in holds.chunk_by(|(left, _), (right, _)| left == right) {
+            let (sku, buyer) = of_buyer[0].0;
             let limit = limits[sku as usize];
-            for of_buyer in of_sku.chunk_by(|(left, _), (right, _)| left == right) {
-                if limit == 0 || of_buyer.len() as u64 * units <= limit {
-                    continue;
-                }
-                let most = most_at_once(of_buyer.iter().map(|(_, hold)| *hold));
-                if most > limit {
-                    peaks.over_limit.push((of_buyer[0].0.1, sku, most));
-                }
+            if limit == 0 || of_buyer.len() as u64 * units <= limit {
+                continue;
+            }
+            let most = most_at_once(of_buyer.iter().map(|(_, hold)| *hold));
+            if most > limit {
+                over_limit.push((buyer, sku, most));
             }
         }
-        peaks
+        // What a late payment takes again counts for no limit, by the contract.
+        add_taken_again(&mut holds, script, book, units);
+        holds.sort_unstable_by_key(|(whose, _)| *whose);
+        let mut by_sku = vec![0; script.skus().len()];
+        for of_sku in holds.chunk_by(|((left, _), _), ((right, _), _)| left == right) {
+            by_sku[of_sku[0].0.0 as usize] = most_at_once(of_sku.iter().map(|(_, hold)| *hold));
+        }
+        Peaks { by_sku, over_limit }
+    }
+}
+
+/// Adds a hold of every SKU of an order.
+fn add(holds: &mut Vec<((u32, u32), Hold)>, script: &Script, order: &Acknowledged, hold: Hold) {
+    let wanted = script.wanted(order.number);
+    holds.extend(wanted.lines.as_slice().iter().map(|&sku| ((sku, wanted.buyer), hold)));
+}
+
+/// Adds what late payments took again.
+fn add_taken_again(holds: &mut Vec<((u32, u32), Hold)>, script: &Script, book: &Book, units: u64) {
+    for payment in &book.payments.list {
+        let order = &book.orders[payment.place];
+        let Some(from_ns) = payment.success.answered_ns else { continue };
+        if payment.is_paid && payment.timing(order, &book.clock) == Timing::Late {
+            add(holds, script, order, Hold { from_ns, until_ns: u64::MAX, units });
+        }
     }
 }
 
@@ -125,12 +144,12 @@ mod tests {
             let order = body(&script, number, &format!("order-{number}"));
             book.acknowledge(&script, number, How::Made, &sent, &order);
         }
-        let peaks = Peaks::of(&script, &book.orders, &[2]);
+        let peaks = Peaks::of(&script, &book, &[2]);
         assert_eq!((peaks.by_sku, peaks.over_limit), (vec![6], vec![(0, 0, 3), (1, 0, 3)]));
         // The first buyer's first order is given back before his third.
         book.orders[0].until_ns = 4_500_000_000;
-        let peaks = Peaks::of(&script, &book.orders, &[2]);
+        let peaks = Peaks::of(&script, &book, &[2]);
         assert_eq!((peaks.by_sku, peaks.over_limit), (vec![5], vec![(1, 0, 3)]));
-        assert_eq!(Peaks::of(&script, &book.orders, &[0]).over_limit, []);
+        assert_eq!(Peaks::of(&script, &book, &[0]).over_limit, []);
     }
 }

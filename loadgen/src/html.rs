@@ -309,6 +309,7 @@ fn audited(audit: &Audit) -> String {
         let text = format!("{}, of them expired {}", audit.abandoned, audit.abandoned_expired);
         rows.push(("abandoned".to_owned(), text));
     }
+    rows.extend(audit.courses().into_iter().map(|(name, text)| (name.to_owned(), text)));
     let mut out = words("Audit from outside", &rows);
     for (kind, finding) in &audit.findings {
         let _ = writeln!(
@@ -384,8 +385,13 @@ fn settings(report: &Report) -> String {
         ("Zipf exponent", traffic.zipf),
         ("retries, %", traffic.retries_percent),
         ("duplicate buyers, %", traffic.duplicates_percent),
+        ("standby, %", traffic.standby_percent),
+        ("baskets, %", traffic.baskets_percent),
         ("cancels, %", traffic.cancels_percent),
         ("abandons, %", traffic.abandons_percent),
+        ("paid, %", traffic.pays_percent),
+        ("paid late, %", traffic.pays_late_percent),
+        ("refunded, %", traffic.refunds_percent),
     ] {
         if figure > 0.0 {
             rows.push((name.to_owned(), figure.to_string()));

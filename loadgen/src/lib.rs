@@ -28,7 +28,9 @@
 mod audit;
 mod book;
 mod call;
+mod callers;
 mod cancels;
+mod checking;
 mod clock;
 mod connection;
 mod distribution;
@@ -39,19 +41,25 @@ mod errands;
 mod error;
 mod expiry;
 mod finding;
+mod follow;
+mod following;
 mod holds;
 mod html;
 mod http;
 mod intensity;
 mod limits;
+mod lines;
 mod live;
 mod operator;
 mod order;
+mod payments;
 mod plan;
 mod progress;
 mod random;
 mod range;
+mod refunds;
 mod report;
+mod rest;
 mod run;
 mod run_id;
 mod rush;
@@ -61,6 +69,7 @@ mod script;
 mod secret;
 mod series;
 mod settle;
+mod standby;
 mod stock;
 mod stop;
 mod subject;
@@ -69,10 +78,12 @@ mod text;
 mod threshold;
 mod token;
 mod traffic;
+mod webhook;
 mod work;
 mod workload;
 mod zipf;
 
+pub use book::Baskets;
 pub use distribution::{Distribution, Point};
 pub use endpoint::Endpoint;
 pub use error::{Error, Result};
@@ -83,7 +94,8 @@ pub use live::Live;
 pub use plan::{Patience, Plan, Profile};
 pub use progress::{Phase, Progress, Silent, Tick};
 pub use report::{
-    Answers, Audit, Report, Run, Sending, SpikeAsked, Timeliness, Unmeasured, WorkSent,
+    Answers, Audit, Payments, Refunds, Report, Run, Sending, SpikeAsked, Standby, Timeliness,
+    Unmeasured, WorkSent,
 };
 pub use run::run;
 pub use sampler::{StockSample, StockSamples};

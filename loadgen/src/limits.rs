@@ -26,6 +26,8 @@ pub(crate) const WARM_UP: RangeInclusive<Duration> = Duration::ZERO..=Duration::
 pub(crate) const ZIPF: RangeInclusive<f64> = 0.0..=10.0;
 /// Shares of the traffic.
 pub(crate) const PERCENT: RangeInclusive<f64> = 0.0..=100.0;
+/// SKUs in one basket.
+pub(crate) const BASKET_LINES: RangeInclusive<u32> = 2..=20;
 /// How many orders back the order before a retry or a duplicate is looked for.
 pub(crate) const LOOK_BACK_MAX: u64 = 1_024;
 /// The lateness of sending that a run may bear.
@@ -70,6 +72,8 @@ pub struct Limits {
     pub acknowledged_max: usize,
     /// Unknown outcomes kept to be settled; those beyond it are reported as unsettled.
     pub unknown_max: usize,
+    /// Refused requests kept to be looked up afterwards.
+    pub refused_max: usize,
     /// Different refusal codes counted apart; the rest is counted as `(other)`.
     pub codes_max: usize,
     /// Examples given for each kind of finding.
@@ -83,6 +87,7 @@ impl Limits {
     pub const DEFAULT: Limits = checked(Limits {
         acknowledged_max: 10_000_000,
         unknown_max: 1_000_000,
+        refused_max: 10_000,
         codes_max: 64,
         examples_max: 5,
         answer_bytes_max: 8 << 20,
@@ -92,6 +97,7 @@ impl Limits {
     pub const TINY: Limits = checked(Limits {
         acknowledged_max: 4,
         unknown_max: 2,
+        refused_max: 2,
         codes_max: 2,
         examples_max: 1,
         answer_bytes_max: 4096,
@@ -99,6 +105,7 @@ impl Limits {
 }
 
 const fn checked(limits: Limits) -> Limits {
+    assert!(limits.refused_max >= 1);
     assert!(limits.codes_max >= 1);
     assert!(limits.examples_max >= 1);
     assert!(limits.answer_bytes_max >= 1024);

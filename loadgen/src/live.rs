@@ -94,8 +94,13 @@ fn message(tick: &Tick, next: &str) -> String {
 }
 
 fn of_second(second: &Second) -> String {
-    let answers =
-        second.accepted + second.replayed + second.refused + second.cancelled + second.failed;
+    let answers = second.accepted
+        + second.waiting
+        + second.replayed
+        + second.refused
+        + second.cancelled
+        + second.followed_up
+        + second.failed;
     let mut text = format!("{}/s sent, {answers}/s answered", second.sent);
     if let (Some(p50_us), Some(p99_us)) = (second.p50_us, second.p99_us) {
         text += &format!(", p50 {} ms, p99 {} ms", ms(p50_us), ms(p99_us));

@@ -22,8 +22,11 @@ pub(crate) struct Order<'a> {
     #[serde(borrow)]
     items: Vec<Item<'a>>,
     amount: Option<u64>,
-    #[serde(borrow)]
-    currency: Cow<'a, str>,
+    #[serde(borrow, default)]
+    currency: Option<Cow<'a, str>>,
+    /// Its place among those who wait, from 1; `None` unless it waits.
+    #[serde(default)]
+    pub(crate) position: Option<u64>,
     #[serde(borrow)]
     created_at: Cow<'a, str>,
     #[serde(borrow, default)]
@@ -39,6 +42,19 @@ struct Item<'a> {
     amount: Option<u64>,
     #[serde(borrow, default)]
     lots: Vec<Lot<'a>>,
+}
+
+impl Item<'_> {
+    fn adds_up(&self) -> bool {
+        if self.lots.is_empty() {
+            return true;
+        }
+        let units: u64 = self.lots.iter().map(|lot| lot.quantity).sum();
+        let amount: u64 = (self.lots.iter())
+            .map(|lot| lot.quantity.saturating_mul(lot.unit_price))
+            .fold(0, u64::saturating_add);
+        units == self.quantity && Some(amount) == self.amount
+    }
 }
 
 #[derive(Debug, Deserialize, Hash)]
@@ -70,30 +86,53 @@ impl<'a> Order<'a> {
         self.expires_at.as_deref().map(|text| read_time("expires_at", text)).transpose()
     }
 
-    /// What of the order is not what was asked for.
+    /// What of the order is not what was asked for: `quantity` of each of `skus`.
     pub(crate) fn differs_from_request(
         &self,
         buyer: &str,
-        sku: &str,
+        skus: &[&str],
         quantity: u32,
     ) -> Option<&'static str> {
         if self.buyer != buyer {
             return Some("buyer");
         }
-        match self.items.as_slice() {
-            [item] if item.sku == sku && item.quantity == u64::from(quantity) => None,
-            _ => Some("items"),
+        let is_asked =
+            |item: &Item<'_>| item.quantity == u64::from(quantity) && skus.contains(&&*item.sku);
+        let twice =
+            self.items.iter().enumerate().any(|(index, item)| {
+                self.items[..index].iter().any(|earlier| earlier.sku == item.sku)
+            });
+        if twice || self.items.len() != skus.len() || !self.items.iter().all(is_asked) {
+            return Some("items");
         }
+        (!self.adds_up()).then_some("amount")
+    }
+
+    /// Whether its amount is that of its lines, and theirs those of their lots. Only what waits has none.
+    fn adds_up(&self) -> bool {
+        let Some(amount) = self.amount else {
+            return !self.takes_units();
+        };
+        let sum: Option<u64> = self.items.iter().map(|item| item.amount).sum();
+        sum == Some(amount) && self.items.iter().all(Item::adds_up)
     }
 
     /// What may never change of it.
     pub(crate) fn fingerprint(&self) -> Fingerprint {
+        let asked: Vec<(&str, u64)> =
+            self.items.iter().map(|item| (&*item.sku, item.quantity)).collect();
         Fingerprint {
             buyer: short_hash(&self.buyer),
-            items: short_hash(&self.items),
-            amount: short_hash(&(self.amount, &self.currency)),
+            asked: short_hash(&asked),
+            drawn: self.amount.map(|_| short_hash(&self.items)),
+            amount: self.amount.map(|amount| amount_hash(amount, self.currency.as_deref())),
             created_at: short_hash(&self.created_at),
         }
+    }
+
+    /// Whether it waits for units.
+    pub(crate) fn waits(&self) -> bool {
+        self.status == "waiting"
     }
 
     /// Whether its units are taken: from stock, and of the buyer's limit.
@@ -108,27 +147,44 @@ fn read_time(field: &str, text: &str) -> Result<i64, String> {
     time.map(jiff::Timestamp::as_microsecond).map_err(|_| format!("{field} is no time"))
 }
 
-/// Hashes of the parts of an order that may never change.
+/// Hashes of the parts of an order that may never change. An order that waits has no lots and no amount yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Fingerprint {
     buyer: u32,
-    items: u32,
-    amount: u32,
+    asked: u32,
+    drawn: Option<u32>,
+    amount: Option<u32>,
     created_at: u32,
 }
 
 impl Fingerprint {
     /// The first part that differs.
     pub(crate) fn difference(&self, other: &Fingerprint) -> Option<&'static str> {
+        let both = |left: Option<u32>, right: Option<u32>| left.zip(right).unwrap_or_default();
         [
-            ("buyer", self.buyer, other.buyer),
-            ("items", self.items, other.items),
-            ("amount", self.amount, other.amount),
-            ("created_at", self.created_at, other.created_at),
+            ("buyer", (self.buyer, other.buyer)),
+            ("items", (self.asked, other.asked)),
+            ("items", both(self.drawn, other.drawn)),
+            ("amount", both(self.amount, other.amount)),
+            ("created_at", (self.created_at, other.created_at)),
         ]
         .into_iter()
-        .find_map(|(part, left, right)| (left != right).then_some(part))
+        .find_map(|(part, (left, right))| (left != right).then_some(part))
     }
+
+    /// The same without the lots: units that a late payment takes again may come from others.
+    pub(crate) fn without_lots(self) -> Fingerprint {
+        Fingerprint { drawn: None, ..self }
+    }
+
+    /// Whether this is the amount of the order; one that waits has none.
+    pub(crate) fn is_amount(&self, amount: u64, currency: &str) -> bool {
+        self.amount == Some(amount_hash(amount, Some(currency)))
+    }
+}
+
+fn amount_hash(amount: u64, currency: Option<&str>) -> u32 {
+    short_hash(&(amount, currency))
 }
 
 fn short_hash(value: &impl Hash) -> u32 {
@@ -137,7 +193,7 @@ fn short_hash(value: &impl Hash) -> u32 {
     hasher.finish() as u32
 }
 
-/// The id of an order, held in place.
+/// The id of an order or a payment, held in place.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct OrderId {
     length: u8,
@@ -166,6 +222,41 @@ impl OrderId {
 impl fmt::Debug for OrderId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
+    }
+}
+
+/// A payment as the server tells it.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Payment<'a> {
+    #[serde(borrow)]
+    payment_id: Cow<'a, str>,
+    #[serde(borrow)]
+    order_id: Cow<'a, str>,
+    /// What is to be paid.
+    pub(crate) amount: u64,
+    /// In which currency.
+    #[serde(borrow)]
+    pub(crate) currency: Cow<'a, str>,
+    /// Its state.
+    #[serde(borrow)]
+    #[expect(dead_code, reason = "the contract demands it; nothing is decided by it")]
+    status: Cow<'a, str>,
+}
+
+impl<'a> Payment<'a> {
+    /// Reads a payment; says in words what is wrong with it otherwise.
+    pub(crate) fn read(body: &'a [u8]) -> Result<Payment<'a>, String> {
+        serde_json::from_slice(body).map_err(|error| error.to_string())
+    }
+
+    /// Its id, if it is one.
+    pub(crate) fn id(&self) -> Option<OrderId> {
+        OrderId::new(&self.payment_id)
+    }
+
+    /// The id of its order.
+    pub(crate) fn order_id(&self) -> Option<OrderId> {
+        OrderId::new(&self.order_id)
     }
 }
 
@@ -219,10 +310,52 @@ mod tests {
     #[test]
     fn an_order_is_held_against_its_request() {
         let order = Order::read(ORDER.as_bytes()).unwrap();
-        assert_eq!(order.differs_from_request("alice", "iphone", 1), None);
-        assert_eq!(order.differs_from_request("bob", "iphone", 1), Some("buyer"));
-        assert_eq!(order.differs_from_request("alice", "iphone", 2), Some("items"));
-        assert_eq!(order.differs_from_request("alice", "case", 1), Some("items"));
+        let differs =
+            |buyer, skus: &[&str], quantity| order.differs_from_request(buyer, skus, quantity);
+        assert_eq!(differs("alice", &["iphone"], 1), None);
+        assert_eq!(differs("bob", &["iphone"], 1), Some("buyer"));
+        assert_eq!(differs("alice", &["iphone"], 2), Some("items"));
+        assert_eq!(differs("alice", &["case"], 1), Some("items"));
+        assert_eq!(differs("alice", &["iphone", "case"], 1), Some("items"));
+    }
+
+    #[test]
+    fn the_lines_of_a_basket_are_those_asked_for_and_add_up() {
+        let item = |sku: &str, amount: u64| {
+            format!(
+                r#"{{"sku":"{sku}","quantity":2,"amount":{amount},"lots":[{{"lot":"L","quantity":1,"unit_price":5}},
+                {{"lot":"M","quantity":1,"unit_price":7}}]}}"#
+            )
+        };
+        let differs = |items: [String; 2], amount: u64| {
+            let text = format!(
+                r#"{{"order_id":"01KA","status":"reserved","buyer":"b","items":[{}],"amount":{amount},
+                "currency":"CNY","created_at":"2026-11-11T00:00:00Z"}}"#,
+                items.join(",")
+            );
+            Order::read(text.as_bytes()).unwrap().differs_from_request("b", &["x", "y"], 2)
+        };
+        assert_eq!(differs([item("y", 12), item("x", 12)], 24), None);
+        assert_eq!(differs([item("y", 12), item("y", 12)], 24), Some("items"));
+        assert_eq!(differs([item("y", 12), item("x", 12)], 23), Some("amount"));
+        assert_eq!(differs([item("y", 13), item("x", 12)], 25), Some("amount"));
+    }
+
+    #[test]
+    fn an_order_that_waited_may_get_its_amount_and_keep_it() {
+        let waiting = ORDER
+            .replace("reserved", "waiting")
+            .replace(r#""amount":599900,"currency""#, r#""amount":null,"currency""#);
+        let before = Order::read(waiting.as_bytes()).unwrap();
+        assert_eq!(before.differs_from_request("alice", &["iphone"], 1), None);
+        let after = Order::read(ORDER.as_bytes()).unwrap().fingerprint();
+        assert_eq!(after.difference(&before.fingerprint()), None);
+        assert!(after.is_amount(599_900, "CNY") && !after.is_amount(599_901, "CNY"));
+        assert!(!before.fingerprint().is_amount(599_900, "CNY"));
+        let unpriced =
+            ORDER.replace(r#""amount":599900,"currency""#, r#""amount":null,"currency""#);
+        let unpriced = Order::read(unpriced.as_bytes()).unwrap();
+        assert_eq!(unpriced.differs_from_request("alice", &["iphone"], 1), Some("amount"));
     }
 
     #[test]

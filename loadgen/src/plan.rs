@@ -9,8 +9,10 @@ use crate::intensity::{Intensity, Spike};
 use crate::limits::{self, Limits};
 use crate::range::{within, within_time};
 use crate::schedule::Arrivals;
+use crate::secret::Secret;
 use crate::threshold::Threshold;
 use crate::traffic::Traffic;
+use crate::webhook;
 use crate::work::Work;
 
 /// One run.
@@ -38,6 +40,8 @@ pub struct Plan {
     pub work: Work,
     /// Who sends it: shares of buyers who do more than order once.
     pub traffic: Traffic,
+    /// What webhooks of payments are signed with: `whsec_` and base64.
+    pub webhook_secret: Option<Secret>,
     /// The lateness of sending (p99.9, by the generator's own fault) from which the result is not valid.
     pub lag_max: Duration,
     /// How often stock is looked at while orders are sent, over a connection of its own; `None` is never.
@@ -100,6 +104,7 @@ impl Plan {
             },
             work,
             traffic: Traffic::default(),
+            webhook_secret: None,
             lag_max: Duration::from_millis(1),
             stock_every: None,
             thresholds: Vec::new(),
@@ -121,6 +126,7 @@ impl Plan {
         within_time("expiry-patience", self.patience.expiry, &limits::PATIENCE)?;
         self.traffic.check()?;
         self.check_audited()?;
+        self.check_payments()?;
         within_time("timeout", self.patience.answer, &limits::PATIENCE)?;
         within_time("settle-patience", self.patience.reach, &limits::PATIENCE)?;
         within("attempts", &self.patience.attempts_max, &limits::ATTEMPTS, "")?;
@@ -197,9 +203,15 @@ impl Plan {
         if audits {
             return Ok(());
         }
-        for (key, percent) in
-            [("cancels", self.traffic.cancels_percent), ("abandons", self.traffic.abandons_percent)]
-        {
+        for (key, percent) in [
+            ("cancels", self.traffic.cancels_percent),
+            ("abandons", self.traffic.abandons_percent),
+            ("pay", self.traffic.pays_percent),
+            ("pay-late", self.traffic.pays_late_percent),
+            ("standby", self.traffic.standby_percent),
+            ("baskets", self.traffic.baskets_percent),
+            ("refund", self.traffic.refunds_percent),
+        ] {
             if percent > 0.0 {
                 return Err(Error::setting(key, &percent, "needs the audit"));
             }
@@ -208,6 +220,31 @@ impl Plan {
             Some(threshold) => Err(Error::setting("fail-if", threshold, "needs the audit")),
             None => Ok(()),
         }
+    }
+
+    /// Who pays needs a provider's secret, who refunds an operator's token, and baskets need enough SKUs.
+    fn check_payments(&self) -> Result<()> {
+        if let Some(secret) = &self.webhook_secret
+            && webhook::key(secret).is_none()
+        {
+            let range = "must be whsec_ and base64";
+            return Err(Error::setting("webhook-secret", "(hidden)", range));
+        }
+        if self.traffic.pays() && self.webhook_secret.is_none() {
+            let range = "must be given (--webhook-secret, SLUICE_WEBHOOK_SECRET or --secrets FILE): payments need it";
+            return Err(Error::setting("webhook-secret", "nothing", range));
+        }
+        let Work::Orders(orders) = &self.work else { return Ok(()) };
+        if self.traffic.refunds_percent > 0.0 && (orders.ops.is_none() || !self.traffic.pays()) {
+            let range = "needs --pay, and --admin-token or --secrets";
+            return Err(Error::setting("refund", &self.traffic.refunds_percent, range));
+        }
+        let lines = self.traffic.basket_lines;
+        if self.traffic.baskets_percent > 0.0 && orders.skus.len() < lines as usize {
+            let range = format!("must be at most the number of SKUs, {}", orders.skus.len());
+            return Err(Error::setting("basket-lines", &lines, range));
+        }
+        Ok(())
     }
 
     /// The rate over time, from the beginning of the warm-up.
@@ -320,6 +357,10 @@ mod tests {
                 plan.thresholds.push("lag>1ms".parse().unwrap());
                 plan.profile = Profile::ClosedLoop;
             }),
+            ("webhook-secret", |plan| plan.traffic.pays_percent = 1.0),
+            ("webhook-secret", |plan| plan.webhook_secret = Some(Secret::new("hunter2"))),
+            ("refund", |plan| plan.traffic.refunds_percent = 1.0),
+            ("basket-lines", |plan| plan.traffic.baskets_percent = 1.0),
             ("timeout", |plan| plan.patience.answer = Duration::ZERO),
             ("settle-patience", |plan| {
                 plan.patience.reach = Duration::ZERO;

@@ -19,12 +19,18 @@ pub enum Phase {
     Rush,
     /// Asking again for outcomes that are unknown.
     Settle,
+    /// Sending late payments, and looking after orders that wait.
+    Follow,
+    /// Refunding orders, as an operator.
+    Refund,
     /// Waiting for the deadlines of abandoned orders.
     Expiry,
     /// Reading acknowledged orders back.
     ReadBack,
     /// Repeating acknowledged requests with the same key.
     Repeat,
+    /// Looking up the keys of refused requests.
+    LookUp,
 }
 
 impl Phase {
@@ -35,9 +41,12 @@ impl Phase {
             Phase::WarmUp => "warming up",
             Phase::Rush => "rush",
             Phase::Settle => "settling",
+            Phase::Follow => "following up",
+            Phase::Refund => "refunding",
             Phase::Expiry => "holds end",
             Phase::ReadBack => "reading back",
             Phase::Repeat => "repeating",
+            Phase::LookUp => "looking up",
         }
     }
 }

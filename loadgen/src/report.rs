@@ -2,12 +2,16 @@
 //!
 //! Only figures that were measured; what was not measured is absent, never zero.
 
+mod courses;
 mod measured;
+
+pub use courses::{Payments, Refunds, Standby};
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::book::Baskets;
 use crate::distribution::Distribution;
 use crate::finding::{Finding, Kind};
 use crate::sampler::StockSamples;
@@ -185,10 +189,16 @@ pub struct Answers {
     pub accepted: u64,
     /// Those, over that time.
     pub goodput_per_s: f64,
+    /// 202 Accepted: orders that wait for units.
+    #[serde(default)]
+    pub waiting: u64,
     /// Retries answered with the order that their key had made.
     pub replayed: u64,
     /// Orders cancelled as asked.
     pub cancelled: u64,
+    /// Steps of payments, webhooks and reads between them, done as asked.
+    #[serde(default)]
+    pub followed_up: u64,
     /// Refusals: 4xx and 503, nothing happened.
     pub refused: u64,
     /// 500, 502, 504, and requests without an answer: something may have happened.
@@ -205,24 +215,36 @@ pub struct Answers {
     pub latency_all: Option<Quantiles>,
     /// From due to answered, of what was accepted.
     pub latency_accepted: Option<Quantiles>,
+    /// From due to answered, of orders that wait.
+    #[serde(default)]
+    pub latency_waiting: Option<Quantiles>,
     /// From due to answered, of retries that got the order of their key.
     pub latency_replayed: Option<Quantiles>,
     /// From due to answered, of what was refused.
     pub latency_refused: Option<Quantiles>,
     /// From due to answered, of cancels.
     pub latency_cancelled: Option<Quantiles>,
+    /// From due to answered, of payments, webhooks and reads between them.
+    #[serde(default)]
+    pub latency_followed_up: Option<Quantiles>,
     /// From due to answered, of the other answers.
     pub latency_other: Option<Quantiles>,
     /// From sent to answered, of all answers to orders.
     pub raw_latency_all: Option<Quantiles>,
     /// From sent to answered, of what was accepted.
     pub raw_latency_accepted: Option<Quantiles>,
+    /// From sent to answered, of orders that wait.
+    #[serde(default)]
+    pub raw_latency_waiting: Option<Quantiles>,
     /// From sent to answered, of retries that got the order of their key.
     pub raw_latency_replayed: Option<Quantiles>,
     /// From sent to answered, of what was refused.
     pub raw_latency_refused: Option<Quantiles>,
     /// From sent to answered, of cancels.
     pub raw_latency_cancelled: Option<Quantiles>,
+    /// From sent to answered, of payments, webhooks and reads between them.
+    #[serde(default)]
+    pub raw_latency_followed_up: Option<Quantiles>,
     /// From sent to answered, of the other answers.
     pub raw_latency_other: Option<Quantiles>,
 }
@@ -234,10 +256,16 @@ pub struct Unmeasured {
     pub sent: u64,
     /// Orders accepted.
     pub accepted: u64,
+    /// Orders accepted that wait.
+    #[serde(default)]
+    pub waiting: u64,
     /// Retries answered with the order that their key had made.
     pub replayed: u64,
     /// Orders cancelled as asked.
     pub cancelled: u64,
+    /// Steps of payments, webhooks and reads between them.
+    #[serde(default)]
+    pub followed_up: u64,
     /// Orders refused.
     pub refused: u64,
     /// Outcomes that were not known.
@@ -271,6 +299,21 @@ pub struct Audit {
     pub abandoned: u64,
     /// Of those, found expired, none before its time unless that is among the findings.
     pub abandoned_expired: u64,
+    /// What became of orders that were told to wait.
+    #[serde(default)]
+    pub standby: Standby,
+    /// What became of orders of several SKUs.
+    #[serde(default)]
+    pub baskets: Baskets,
+    /// What became of payments.
+    #[serde(default)]
+    pub payments: Payments,
+    /// What became of refunds that an operator asked for.
+    #[serde(default)]
+    pub refunds: Refunds,
+    /// Keys of refused requests that were looked up and have no order.
+    #[serde(default)]
+    pub refused_without_order: u64,
     /// What is wrong.
     pub findings: BTreeMap<Kind, Finding>,
     /// What the audit could not see.
@@ -299,13 +342,15 @@ impl Report {
 
 impl Answers {
     /// Each kind of answer with its latencies: from when it was due, and from when it was sent.
-    pub fn latencies(&self) -> [(&'static str, Option<Quantiles>, Option<Quantiles>); 6] {
+    pub fn latencies(&self) -> [(&'static str, Option<Quantiles>, Option<Quantiles>); 8] {
         [
             ("all orders", self.latency_all, self.raw_latency_all),
             ("accepted", self.latency_accepted, self.raw_latency_accepted),
+            ("waiting", self.latency_waiting, self.raw_latency_waiting),
             ("replayed", self.latency_replayed, self.raw_latency_replayed),
             ("refused", self.latency_refused, self.raw_latency_refused),
             ("cancelled", self.latency_cancelled, self.raw_latency_cancelled),
+            ("payments", self.latency_followed_up, self.raw_latency_followed_up),
             ("other", self.latency_other, self.raw_latency_other),
         ]
     }

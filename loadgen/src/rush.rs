@@ -35,7 +35,6 @@ pub(crate) struct Rush<'s, S> {
     /// Requests sent, the warm-up's included.
     sent: u64,
     sent_measured: u64,
-    follow_ups: u64,
     last_sent_ns: u64,
     last_answer_ns: u64,
     tally: Tally,
@@ -54,8 +53,6 @@ pub(crate) struct Rushed {
     pub(crate) planned: u64,
     /// Requests sent.
     pub(crate) sent: u64,
-    /// Requests sent because of an answer, those of the warm-up included.
-    pub(crate) follow_ups: u64,
     /// Requests sent during the warm-up.
     pub(crate) unmeasured_sent: u64,
     /// Of the measured span: to the end of the plan, or to the last sending if that came later.
@@ -99,7 +96,6 @@ impl<'s, S: Subject> Rush<'s, S> {
             ended_ns: None,
             sent: 0,
             sent_measured: 0,
-            follow_ups: 0,
             last_sent_ns: 0,
             last_answer_ns: 0,
             tally: Tally::new(plan.limits.codes_max),
@@ -130,7 +126,6 @@ impl<'s, S: Subject> Rush<'s, S> {
             start_ns: self.start_ns,
             planned: self.sent_measured + left,
             sent: self.sent_measured,
-            follow_ups: self.follow_ups,
             unmeasured_sent: self.sent - self.sent_measured,
             sending_ns: end_ns.max(self.last_sent_ns).saturating_sub(self.warm_up_ns),
             answering_ns: end_ns.max(self.last_answer_ns).saturating_sub(self.warm_up_ns),
@@ -174,7 +169,6 @@ impl<'s, S: Subject> Rush<'s, S> {
     fn write_follow_up(&mut self, now_ns: u64, request: &mut Vec<u8>) -> Ticket {
         let due_ns = self.subject.follow_up_due_ns().unwrap_or(now_ns);
         let number = self.subject.write_follow_up(now_ns, request);
-        self.follow_ups += 1;
         Ticket { number, due_ns, follows: true }
     }
 
@@ -217,9 +211,11 @@ impl<'s, S: Subject> Rush<'s, S> {
 fn mark(class: &Class<'_>) -> Mark {
     match class {
         Class::Accepted => Mark::Accepted,
+        Class::Waiting => Mark::Waiting,
         Class::Replayed => Mark::Replayed,
         Class::Refused(_) => Mark::Refused,
         Class::Cancelled => Mark::Cancelled,
+        Class::FollowedUp => Mark::FollowedUp,
         Class::Unknown | Class::Unexpected => Mark::Failed,
     }
 }
@@ -236,6 +232,8 @@ impl<S: Subject> Workload for Rush<'_, S> {
         let planned = self.planned_due(now_ns - self.start_ns);
         match (planned, self.follow_up_due(now_ns)) {
             (Due::Now, _) | (_, Due::Now) => Due::Now,
+            // What is far ahead is left to what comes after the rush.
+            (Due::Never, Due::At(_)) if !self.subject.holds_up() => Due::Never,
             (Due::At(planned_ns), Due::At(follow_ns)) => Due::At(planned_ns.min(follow_ns)),
             (Due::Never, other) | (other, _) => other,
         }
@@ -253,7 +251,7 @@ impl<S: Subject> Workload for Rush<'_, S> {
     fn answered(&mut self, sent: Sent, answer: &Answer<'_>) {
         let class = self.subject.judge(&sent, answer);
         if class == Class::Unknown {
-            self.subject.unknown(sent.ticket);
+            self.subject.unknown(&sent);
         }
         let corrected_ns = sent.now_ns - sent.ticket.due_ns;
         let raw_ns = sent.now_ns - sent.sent_ns;
@@ -268,7 +266,7 @@ impl<S: Subject> Workload for Rush<'_, S> {
     }
 
     fn failed(&mut self, sent: Sent, failure: Failure) {
-        self.subject.unknown(sent.ticket);
+        self.subject.unknown(&sent);
         self.series.ended(sent.now_ns - self.start_ns, Mark::Failed, None);
         let tally =
             if self.is_measured(&sent.ticket) { &mut self.tally } else { &mut self.unmeasured };
@@ -339,8 +337,8 @@ mod tests {
             Class::Accepted
         }
 
-        fn unknown(&mut self, ticket: Ticket) {
-            self.unknown.push(ticket.number);
+        fn unknown(&mut self, sent: &Sent) {
+            self.unknown.push(sent.ticket.number);
         }
 
         fn follow_up_due_ns(&self) -> Option<u64> {
@@ -494,7 +492,7 @@ mod tests {
         assert_eq!(ticket, Ticket { number: 9, due_ns: START + 95 * MS, follows: true });
         assert_eq!(rush.due(START + 99 * MS), Due::Never);
         let rushed = rush.finish();
-        assert_eq!((rushed.planned, rushed.sent, rushed.follow_ups), (1, 1, 1));
+        assert_eq!((rushed.planned, rushed.sent), (1, 1));
         assert_eq!(rushed.lag.quantiles().unwrap().max_us, 4_000);
     }
 }

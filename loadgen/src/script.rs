@@ -5,11 +5,12 @@
 use std::io::Write as _;
 
 use crate::http;
+use crate::lines::Lines;
 use crate::order::OrderId;
 use crate::plan::Plan;
-use crate::random::mix;
+use crate::random::{SplitMix, mix};
 use crate::token::Signer;
-use crate::traffic::{Choices, Fate};
+use crate::traffic::{Choices, Fate, Shape};
 use crate::work::Orders;
 use crate::zipf::Zipf;
 
@@ -18,8 +19,10 @@ use crate::zipf::Zipf;
 pub(crate) struct Wanted {
     /// Which buyer.
     pub(crate) buyer: u32,
-    /// Which SKU.
-    pub(crate) sku: u32,
+    /// How.
+    pub(crate) shape: Shape,
+    /// Which SKUs.
+    pub(crate) lines: Lines,
 }
 
 /// All requests of a run.
@@ -29,13 +32,33 @@ pub(crate) struct Script {
     seed: u64,
     choices: Choices,
     popularity: Zipf,
+    basket_lines: u32,
     skus: Vec<String>,
     quantity: u32,
     buyers: u32,
     tokens: Vec<u8>,
     token_bytes: usize,
-    /// For each SKU: the request up to the token, and the body.
-    parts: Vec<(Vec<u8>, Vec<u8>)>,
+    /// For each SKU: an order of it.
+    singles: Vec<Parts>,
+    /// For each SKU: an order of it that may wait.
+    standbys: Vec<Parts>,
+}
+
+/// An order, but for who orders it.
+struct Parts {
+    /// The request up to the token.
+    head: Vec<u8>,
+    body: Vec<u8>,
+}
+
+impl Parts {
+    fn new(authority: &str, body: String) -> Parts {
+        let head = format!(
+            "POST /v1/orders HTTP/1.1\r\nhost: {authority}\r\ncontent-type: application/json\r\ncontent-length: {}\r\nauthorization: Bearer ",
+            body.len()
+        );
+        Parts { head: head.into_bytes(), body: body.into_bytes() }
+    }
 }
 
 impl Script {
@@ -47,12 +70,14 @@ impl Script {
             seed: plan.seed,
             choices: Choices::new(&plan.traffic, plan.seed),
             popularity: Zipf::new(orders.skus.len(), plan.traffic.zipf),
+            basket_lines: plan.traffic.basket_lines,
             skus: orders.skus.clone(),
             quantity: orders.quantity,
             buyers: orders.buyers,
             tokens: Vec::new(),
             token_bytes: 0,
-            parts: Vec::new(),
+            singles: Vec::new(),
+            standbys: Vec::new(),
         };
         let signer = Signer::new(&orders.jwt_secret);
         for buyer in 0..orders.buyers {
@@ -63,13 +88,10 @@ impl Script {
         }
         script.token_bytes = script.tokens.len() / orders.buyers as usize;
         for sku in &orders.skus {
-            let body = format!(r#"{{"sku":"{sku}","quantity":{}}}"#, orders.quantity).into_bytes();
-            let head = format!(
-                "POST /v1/orders HTTP/1.1\r\nhost: {}\r\ncontent-type: application/json\r\ncontent-length: {}\r\nauthorization: Bearer ",
-                script.authority,
-                body.len()
-            );
-            script.parts.push((head.into_bytes(), body));
+            let line = format!(r#""sku":"{sku}","quantity":{}"#, orders.quantity);
+            script.singles.push(Parts::new(&script.authority, format!("{{{line}}}")));
+            let standby = format!(r#"{{{line},"standby":true}}"#);
+            script.standbys.push(Parts::new(&script.authority, standby));
         }
         script
     }
@@ -77,10 +99,17 @@ impl Script {
     /// What request `number` orders: buyers take turns, SKUs are drawn; retries and duplicates follow another order.
     pub(crate) fn wanted(&self, number: u64) -> Wanted {
         let number = self.choices.buyer_of(number);
-        Wanted {
-            buyer: (number % u64::from(self.buyers)) as u32,
-            sku: self.popularity.draw(mix(self.seed ^ mix(number))) as u32,
+        let shape = self.choices.shape(number);
+        let mut drawn = mix(self.seed ^ mix(number));
+        let mut lines = Lines::one(self.popularity.draw(drawn) as u32);
+        if shape == Shape::Basket {
+            let mut more = SplitMix::new(drawn);
+            for _ in 1..self.basket_lines {
+                drawn = more.next();
+                lines.add(self.popularity.draw(drawn) as u32, self.skus.len() as u32);
+            }
         }
+        Wanted { buyer: (number % u64::from(self.buyers)) as u32, shape, lines }
     }
 
     /// The request whose key request `number` carries: itself, unless it is a retry.
@@ -96,6 +125,16 @@ impl Script {
     /// What the buyer does with the order of a key once it is accepted.
     pub(crate) fn fate(&self, key: u64) -> Fate {
         self.choices.fate(key)
+    }
+
+    /// Whether the order of a key, once paid, is refunded at the end.
+    pub(crate) fn is_refunded(&self, key: u64) -> bool {
+        self.choices.is_refunded(key)
+    }
+
+    /// Whether the webhooks of a key's order are sent twice.
+    pub(crate) fn calls_twice(&self, key: u64) -> bool {
+        self.choices.calls_twice(key)
     }
 
     /// The name of a SKU.
@@ -132,33 +171,61 @@ impl Script {
     pub(crate) fn write_order(&self, number: u64, out: &mut Vec<u8>) {
         let number = self.key_of(number);
         let wanted = self.wanted(number);
-        let (head, body) = &self.parts[wanted.sku as usize];
-        out.extend_from_slice(head);
+        let first = wanted.lines.as_slice()[0] as usize;
+        let basket;
+        let parts = match wanted.shape {
+            Shape::Single => &self.singles[first],
+            Shape::Standby => &self.standbys[first],
+            Shape::Basket => {
+                basket = Parts::new(&self.authority, self.basket_body(&wanted.lines));
+                &basket
+            }
+        };
+        out.extend_from_slice(&parts.head);
         out.extend_from_slice(self.token(wanted.buyer));
         out.extend_from_slice(b"\r\nidempotency-key: ");
         out.extend_from_slice(self.run_id.as_bytes());
         let _ = write!(out, "-{number}\r\n\r\n");
-        out.extend_from_slice(body);
+        out.extend_from_slice(&parts.body);
+    }
+
+    fn basket_body(&self, lines: &Lines) -> String {
+        let items: Vec<String> = (lines.as_slice().iter())
+            .map(|&sku| format!(r#"{{"sku":"{}","quantity":{}}}"#, self.sku(sku), self.quantity))
+            .collect();
+        format!(r#"{{"items":[{}]}}"#, items.join(","))
     }
 
     /// Writes `GET /v1/orders/{id}` as the buyer of request `number`.
     pub(crate) fn write_read(&self, number: u64, id: &OrderId, out: &mut Vec<u8>) {
+        self.write_get(number, &format!("/v1/orders/{}", id.as_str()), out);
+    }
+
+    /// Writes `GET /v1/orders/by-key/{key}` with the key and as the buyer of request `number`.
+    pub(crate) fn write_look_up(&self, number: u64, out: &mut Vec<u8>) {
+        self.write_get(number, &format!("/v1/orders/by-key/{}", self.key(number)), out);
+    }
+
+    fn write_get(&self, number: u64, path: &str, out: &mut Vec<u8>) {
         let token = String::from_utf8_lossy(self.token(self.wanted(number).buyer));
         let bearer = format!("Bearer {token}");
-        let path = format!("/v1/orders/{}", id.as_str());
-        out.extend_from_slice(&http::request(
-            "GET",
-            &path,
-            &self.authority,
-            &[("authorization", &bearer)],
-            b"",
-        ));
+        let headers = [("authorization", bearer.as_str())];
+        out.extend_from_slice(&http::request("GET", path, &self.authority, &headers, b""));
     }
 
     /// Writes `POST /v1/orders/{id}/cancel` as the buyer of request `number`.
     pub(crate) fn write_cancel(&self, number: u64, id: &OrderId, out: &mut Vec<u8>) {
+        self.write_step(number, id, "cancel", out);
+    }
+
+    /// Writes `POST /v1/orders/{id}/payments` as the buyer of request `number`.
+    pub(crate) fn write_payment(&self, number: u64, id: &OrderId, out: &mut Vec<u8>) {
+        self.write_step(number, id, "payments", out);
+    }
+
+    fn write_step(&self, number: u64, id: &OrderId, step: &str, out: &mut Vec<u8>) {
         let (authority, id) = (&self.authority, id.as_str());
-        let _ = write!(out, "POST /v1/orders/{id}/cancel HTTP/1.1\r\nhost: {authority}\r\n");
+        let _ = write!(out, "POST /v1/orders/{id}/{step} HTTP/1.1\r\nhost: {authority}\r\n");
         out.extend_from_slice(b"content-length: 0\r\nauthorization: Bearer ");
         out.extend_from_slice(self.token(self.wanted(number).buyer));
         out.extend_from_slice(b"\r\n\r\n");
@@ -229,7 +296,8 @@ pub(crate) mod tests {
         let script = script(3, 4);
         let buyers: Vec<u32> = (0..6).map(|number| script.wanted(number).buyer).collect();
         assert_eq!(buyers, [0, 1, 2, 0, 1, 2]);
-        let mut drawn: Vec<u32> = (0..100).map(|number| script.wanted(number).sku).collect();
+        let mut drawn: Vec<u32> =
+            (0..100).map(|number| script.wanted(number).lines.as_slice()[0]).collect();
         drawn.sort_unstable();
         drawn.dedup();
         assert_eq!(drawn, [0, 1, 2, 3]);
@@ -264,6 +332,26 @@ pub(crate) mod tests {
             }
         }
         assert!(retries > 30 && duplicates > 30, "{retries} {duplicates}");
+    }
+
+    #[test]
+    fn standby_and_baskets_are_asked_for_in_the_body() {
+        let body = |traffic, number| {
+            let mut out = Vec::new();
+            script_of(5, 4, traffic).write_order(number, &mut out);
+            let text = String::from_utf8(out).unwrap();
+            let (head, body) = text.split_once("\r\n\r\n").unwrap();
+            assert!(head.contains(&format!("content-length: {}\r\n", body.len())), "{text}");
+            serde_json::from_str::<serde_json::Value>(body).unwrap()
+        };
+        let standby = Traffic { standby_percent: 100.0, ..Traffic::default() };
+        assert_eq!(body(standby, 3)["standby"], true);
+        let baskets = Traffic { baskets_percent: 100.0, zipf: 9.0, ..Traffic::default() };
+        let items = body(baskets, 3)["items"].clone();
+        let items = items.as_array().unwrap();
+        assert_eq!(items.len(), 3);
+        assert!(items.iter().all(|item| item["quantity"] == 1));
+        assert!(items[0] != items[1] && items[1] != items[2] && items[0] != items[2]);
     }
 
     #[test]

@@ -34,12 +34,15 @@ pub struct Secrets {
     pub jwt: Option<Secret>,
     /// The operators' bearer token.
     pub admin: Option<Secret>,
+    /// What payment webhooks are signed with.
+    pub webhook: Option<Secret>,
 }
 
 #[derive(serde::Deserialize)]
 struct SecretsFile {
     jwt_secret: Option<String>,
     admin_token: Option<String>,
+    webhook_secret: Option<String>,
 }
 
 impl Secrets {
@@ -50,11 +53,13 @@ impl Secrets {
             .map_err(|error| bad(format!("cannot be read: {error}")))?;
         // The parser's own message would quote the line, and with it the secret.
         let file: SecretsFile = toml::from_str(&text).map_err(|_| {
-            bad("must be TOML with the strings jwt_secret and admin_token".to_owned())
+            bad("must be TOML with the strings jwt_secret, admin_token and webhook_secret"
+                .to_owned())
         })?;
         Ok(Secrets {
             jwt: file.jwt_secret.map(Secret::new),
             admin: file.admin_token.map(Secret::new),
+            webhook: file.webhook_secret.map(Secret::new),
         })
     }
 }

@@ -15,6 +15,12 @@ pub struct Second {
     pub sent: u64,
     /// Orders accepted.
     pub accepted: u64,
+    /// Orders accepted that wait.
+    #[serde(default)]
+    pub waiting: u64,
+    /// Steps of payments, webhooks and reads.
+    #[serde(default)]
+    pub followed_up: u64,
     /// Retries answered with the order that their key had made.
     pub replayed: u64,
     /// Orders refused.
@@ -37,6 +43,8 @@ pub struct Second {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Mark {
     Accepted,
+    Waiting,
+    FollowedUp,
     Replayed,
     Refused,
     Cancelled,
@@ -79,6 +87,8 @@ impl Series {
         self.reach(elapsed_ns);
         let count = match mark {
             Mark::Accepted => &mut self.current.accepted,
+            Mark::Waiting => &mut self.current.waiting,
+            Mark::FollowedUp => &mut self.current.followed_up,
             Mark::Replayed => &mut self.current.replayed,
             Mark::Refused => &mut self.current.refused,
             Mark::Cancelled => &mut self.current.cancelled,

@@ -51,7 +51,7 @@ impl Errand for Settling<'_> {
     fn judge(&mut self, item: usize, sent: &Sent, answer: &Answer<'_>) -> Verdict {
         let number = self.numbers[item];
         match answer.status {
-            200 | 201 => {
+            200..=202 => {
                 if (answer.status == 200) != answer.replayed {
                     let script = self.script;
                     self.book.findings.add(Kind::RepeatNotMarked, || script.name(number));
@@ -59,7 +59,8 @@ impl Errand for Settling<'_> {
                 let (made, how) = if answer.status == 200 {
                     (&mut self.settled.had_been_made, How::Replayed)
                 } else {
-                    (&mut self.settled.made_by_repeat, How::Made)
+                    let how = if answer.status == 202 { How::Waits } else { How::Made };
+                    (&mut self.settled.made_by_repeat, how)
                 };
                 *made += 1;
                 self.book.acknowledge(self.script, number, how, sent, &answer.body);

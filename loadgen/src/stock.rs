@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::audit::Seen;
+use crate::audit::{Seen, Taken};
 use crate::book::Book;
 use crate::call::Caller;
 use crate::error::Result;
@@ -127,12 +127,17 @@ impl Moments {
                 check_balance(sku, &counters, findings);
             }
             let taken = case.seen.units_by_sku[index];
-            let most = taken.max(case.peaks.by_sku[index]);
-            check_units(sku, &start, settled.as_ref(), taken, most, findings);
+            let most = taken.units().max(case.peaks.by_sku[index]);
+            check_units(sku, &start, settled.as_ref(), taken.units(), most, findings);
             if case.alone {
                 let found = case.seen.units_found_by_sku[index];
                 let unread = case.book.units_by_sku()[index].saturating_sub(found);
-                check_returned(sku, [Some(start), settled, end], taken + unread, findings);
+                let looks = [Some(start), settled, end];
+                let in_orders = taken.units() + taken.refunding + unread;
+                check_returned(sku, looks, in_orders, findings);
+                if unread == 0 {
+                    check_split(sku, looks, taken, findings);
+                }
             }
         }
         for &(buyer, sku, units) in &case.peaks.over_limit {
@@ -153,7 +158,7 @@ impl Moments {
                 available_at_start: self.start[index].available,
                 available_at_end: end.map(|view| view.available),
                 units_acknowledged: book.units_by_sku()[index],
-                units_taken: seen.units_by_sku[index],
+                units_taken: seen.units_by_sku[index].units(),
                 units_at_once_max: peaks.by_sku[index],
                 counters: end.and_then(|view| view.counters).map(|counters| SkuCounters {
                     received: counters.received,
@@ -174,7 +179,7 @@ impl Moments {
             return Vec::new();
         };
         let more = |&index: &usize| {
-            let (start, taken) = (self.start[index].available, seen.units_by_sku[index]);
+            let (start, taken) = (self.start[index].available, seen.units_by_sku[index].units());
             // Beyond what there was it is a finding, not a question.
             taken <= start
                 && settled[index].counters.is_none()
@@ -248,10 +253,35 @@ fn check_returned(sku: &str, looks: [Option<View>; 3], taken: u64, findings: &mu
     }
 }
 
+/// Holds what is held and what is sold against the orders, where nothing moved between two looks.
+fn check_split(sku: &str, looks: [Option<View>; 3], taken: Taken, findings: &mut Findings) {
+    let counters = |view: Option<View>| view.and_then(|view| view.counters);
+    let [Some(before), Some(settled), Some(end)] = looks.map(counters) else {
+        return;
+    };
+    if (settled.held, settled.sold) != (end.held, end.sold) {
+        return;
+    }
+    let Taken { held, sold, refunding } = taken;
+    // Holds that others had before may have ended.
+    if before.held == 0 && end.held != held {
+        findings.add(Kind::HeldMiscounted, || {
+            format!("{sku}: {} held, {held} in reserved orders", end.held)
+        });
+    }
+    let least = before.sold + sold;
+    if !(least..=least + refunding).contains(&end.sold) {
+        findings.add(Kind::SoldMiscounted, || {
+            let before = before.sold;
+            format!("{sku}: {} sold, {before} before, {sold} in paid orders", end.sold)
+        });
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::{Case, Moments, View};
-    use crate::audit::Seen;
+    use crate::audit::{Seen, Taken};
     use crate::book::Book;
     use crate::finding::{Findings, Kind};
     use crate::holds::Peaks;
@@ -273,6 +303,7 @@ mod tests {
     fn check_peak(start: View, settled: View, taken: u64, most: u64) -> Vec<Kind> {
         let script = script(2, 1);
         let book = Book::new(&script, &Limits::DEFAULT, true);
+        let taken = Taken { held: taken, ..Taken::default() };
         let seen = Seen { units_by_sku: vec![taken], ..Seen::nothing(1) };
         let peaks = Peaks { by_sku: vec![most], over_limit: Vec::new() };
         let mut findings = Findings::new(5);
@@ -298,14 +329,15 @@ mod tests {
         assert_eq!(check(buyers_see(5), buyers_see(0), 6), [Kind::Oversold]);
         assert_eq!(
             check(operators_see(5, 5, 0), operators_see(5, 0, 5), 6),
-            [Kind::Oversold, Kind::UnitsNotCounted]
+            [Kind::HeldMiscounted, Kind::Oversold, Kind::UnitsNotCounted]
         );
     }
 
     #[test]
     fn buyers_who_see_more_left_than_there_should_be_say_so() {
         let script = script(2, 1);
-        let seen = Seen { units_by_sku: vec![3], ..Seen::nothing(1) };
+        let taken = Taken { held: 3, ..Taken::default() };
+        let seen = Seen { units_by_sku: vec![taken], ..Seen::nothing(1) };
         for (left, expected) in [(buyers_see(2), vec![]), (buyers_see(3), vec!["sku-1".to_owned()])]
         {
             let moments =

@@ -1,15 +1,16 @@
 //! What is sent in a rush: orders and what follows from them, or one fixed request.
 
 use crate::book::{Book, How};
-use crate::cancels::{self, Cancels};
 use crate::finding::Kind;
+use crate::follow::FollowUps;
 use crate::http::{self, Answer};
 use crate::order::refusal_code;
 use crate::plan::Plan;
 use crate::script::Script;
 use crate::tally::{Class, printable};
+use crate::traffic::Shape;
 use crate::work::Fixed;
-use crate::workload::{Sent, Ticket};
+use crate::workload::Sent;
 
 /// What the requests are and what their answers mean.
 pub(crate) trait Subject {
@@ -18,10 +19,14 @@ pub(crate) trait Subject {
     /// Says what an answer means.
     fn judge<'a>(&mut self, sent: &Sent, answer: &'a Answer<'_>) -> Class<'a>;
     /// The outcome of a request is unknown.
-    fn unknown(&mut self, ticket: Ticket);
+    fn unknown(&mut self, sent: &Sent);
     /// When the next request that follows from an answer is due.
     fn follow_up_due_ns(&self) -> Option<u64> {
         None
+    }
+    /// Whether something that follows is due so soon that a rush waits for it when all that was planned is sent.
+    fn holds_up(&self) -> bool {
+        true
     }
     /// Writes that request; it is sent at `now_ns`. Its number.
     fn write_follow_up(&mut self, _now_ns: u64, _request: &mut Vec<u8>) -> u64 {
@@ -35,8 +40,8 @@ pub(crate) struct Ordering<'b> {
     pub(crate) script: &'b Script,
     /// What was acknowledged.
     pub(crate) book: &'b mut Book,
-    /// Cancels that are still to be sent.
-    pub(crate) cancels: Cancels,
+    /// What follows from them.
+    pub(crate) follow_ups: FollowUps,
     /// Keys whose outcome is unknown, to be settled.
     pub(crate) unsettled: Vec<u64>,
     /// How many may stand on that list.
@@ -48,19 +53,19 @@ impl<'b> Ordering<'b> {
     pub(crate) fn new(
         script: &'b Script,
         book: &'b mut Book,
+        follow_ups: FollowUps,
         unsettled_max: usize,
     ) -> Ordering<'b> {
-        let cancels = Cancels::default();
-        Ordering { script, book, cancels, unsettled: Vec::new(), unsettled_max }
+        Ordering { script, book, follow_ups, unsettled: Vec::new(), unsettled_max }
     }
 
-    /// The keys whose outcome is still unknown: a retry may have told the outcome of one.
-    pub(crate) fn into_unsettled(self) -> Vec<u64> {
+    /// The keys whose outcome is still unknown (a retry may have told the outcome of one), and what is still to follow.
+    pub(crate) fn into_rest(self) -> (Vec<u64>, FollowUps) {
         let mut keys = self.unsettled;
         keys.sort_unstable();
         keys.dedup();
         keys.retain(|&key| !self.book.knows(key));
-        keys
+        (keys, self.follow_ups)
     }
 
     fn judge_order<'a>(&mut self, sent: &Sent, answer: &'a Answer<'_>) -> Class<'a> {
@@ -69,6 +74,10 @@ impl<'b> Ordering<'b> {
             201 => {
                 self.acknowledge(sent, How::Made, answer);
                 Class::Accepted
+            }
+            202 if script.wanted(number).shape == Shape::Standby => {
+                self.acknowledge(sent, How::Waits, answer);
+                Class::Waiting
             }
             200 if script.is_retried(script.key_of(number)) => {
                 if !answer.replayed {
@@ -98,7 +107,7 @@ impl<'b> Ordering<'b> {
     fn acknowledge(&mut self, sent: &Sent, how: How, answer: &Answer<'_>) {
         let (script, number) = (self.script, sent.ticket.number);
         if let Some(place) = self.book.acknowledge(script, number, how, sent, &answer.body) {
-            self.cancels.plan(script, self.book, place);
+            self.follow_ups.plan(script, self.book, place, true);
         }
     }
 }
@@ -110,18 +119,16 @@ impl Subject for Ordering<'_> {
 
     fn judge<'a>(&mut self, sent: &Sent, answer: &'a Answer<'_>) -> Class<'a> {
         if sent.ticket.follows {
-            let place = sent.ticket.number as usize;
-            return cancels::judge(self.script, self.book, place, sent, answer);
+            return self.follow_ups.judge(self.script, self.book, sent, answer);
         }
         self.judge_order(sent, answer)
     }
 
-    fn unknown(&mut self, ticket: Ticket) {
-        if ticket.follows {
-            // Reading the order back tells whether the cancel took effect; both are right.
-            return;
+    fn unknown(&mut self, sent: &Sent) {
+        if sent.ticket.follows {
+            return self.follow_ups.again(self.script, self.book, sent, None);
         }
-        let key = self.script.key_of(ticket.number);
+        let key = self.script.key_of(sent.ticket.number);
         if self.unsettled.len() < self.unsettled_max {
             self.unsettled.push(key);
         } else {
@@ -133,11 +140,15 @@ impl Subject for Ordering<'_> {
     }
 
     fn follow_up_due_ns(&self) -> Option<u64> {
-        self.cancels.due_ns()
+        self.follow_ups.due_ns()
+    }
+
+    fn holds_up(&self) -> bool {
+        self.follow_ups.holds_up()
     }
 
     fn write_follow_up(&mut self, now_ns: u64, request: &mut Vec<u8>) -> u64 {
-        self.cancels.write(self.script, self.book, now_ns, request) as u64
+        self.follow_ups.write(self.script, self.book, now_ns, request)
     }
 }
 
@@ -174,7 +185,7 @@ impl Subject for Repeating {
         if self.expected.contains(&answer.status) { Class::Accepted } else { Class::Unexpected }
     }
 
-    fn unknown(&mut self, _ticket: Ticket) {}
+    fn unknown(&mut self, _sent: &Sent) {}
 }
 
 #[cfg(test)]
@@ -183,6 +194,7 @@ mod tests {
     use crate::book::Book;
     use crate::book::tests::{AT, body};
     use crate::finding::Kind;
+    use crate::follow::FollowUps;
     use crate::http::Answer;
     use crate::limits::Limits;
     use crate::script::tests::{script, script_of};
@@ -195,7 +207,7 @@ mod tests {
     fn answers_are_told_apart_as_the_contract_does() {
         let script = script(2, 1);
         let mut book = Book::new(&script, &Limits::TINY, true);
-        let mut ordering = Ordering::new(&script, &mut book, 2);
+        let mut ordering = Ordering::new(&script, &mut book, FollowUps::new(None, 3), 2);
         let mut judge = |status, body: &[u8]| {
             let answer = Answer {
                 status,
@@ -211,7 +223,7 @@ mod tests {
                 Class::Accepted => Class::Accepted,
                 Class::Unknown => Class::Unknown,
                 Class::Unexpected => Class::Unexpected,
-                Class::Replayed | Class::Cancelled => panic!("nothing is repeated or cancelled"),
+                _ => panic!("nothing is repeated, and nothing follows"),
             }
         };
         assert_eq!(judge(201, &body(&script, 0, "order")), Class::Accepted);
@@ -222,9 +234,9 @@ mod tests {
         assert_eq!(judge(202, b""), Class::Unexpected);
         assert_eq!(judge(200, b""), Class::Unexpected);
         for number in 0..3 {
-            ordering.unknown(Ticket { number, ..AT.ticket });
+            ordering.unknown(&Sent { ticket: Ticket { number, ..AT.ticket }, ..AT });
         }
-        assert_eq!(ordering.into_unsettled(), [0, 1]);
+        assert_eq!(ordering.into_rest().0, [0, 1]);
         assert_eq!(book.findings.kinds(), [Kind::FreshKeyReplayed, Kind::Unsettled]);
     }
 
@@ -232,7 +244,7 @@ mod tests {
     fn retries_are_replays_and_settle_their_keys() {
         let script = script_of(2, 1, Traffic { retries_percent: 100.0, ..Traffic::default() });
         let mut book = Book::new(&script, &Limits::DEFAULT, true);
-        let mut ordering = Ordering::new(&script, &mut book, 9);
+        let mut ordering = Ordering::new(&script, &mut book, FollowUps::new(None, 3), 9);
         let sent = |number| Sent { ticket: Ticket { number, ..AT.ticket }, ..AT };
         let answer = |replayed| Answer {
             status: 200,
@@ -241,10 +253,10 @@ mod tests {
             close: false,
             body: Cow::Owned(body(&script, 0, "order")),
         };
-        ordering.unknown(sent(0).ticket);
+        ordering.unknown(&sent(0));
         assert_eq!(ordering.judge(&sent(1), &answer(true)), Class::Replayed);
         assert_eq!(ordering.judge(&sent(2), &answer(false)), Class::Replayed);
-        assert_eq!(ordering.into_unsettled(), Vec::<u64>::new());
+        assert_eq!(ordering.into_rest().0, Vec::<u64>::new());
         assert_eq!((book.orders.len(), book.units_by_sku()[0]), (1, 1));
         assert_eq!(book.findings.kinds(), [Kind::RepeatNotMarked]);
     }

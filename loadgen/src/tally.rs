@@ -16,10 +16,14 @@ const LONGEST_US: u64 = 3_600_000_000;
 pub(crate) enum Class<'a> {
     /// An order, made by this request.
     Accepted,
+    /// An order, made by this request, that waits for units.
+    Waiting,
     /// The order that an earlier request with the same key had made.
     Replayed,
     /// An order, cancelled as asked.
     Cancelled,
+    /// A step of a payment, a webhook or a read, done as asked.
+    FollowedUp,
     /// A refusal; nothing happened.
     Refused(Option<Cow<'a, str>>),
     /// Something may have happened.
@@ -124,18 +128,20 @@ impl Latency {
 #[derive(Clone, Debug)]
 pub(crate) struct Latencies {
     pub(crate) accepted: Latency,
+    pub(crate) waiting: Latency,
     pub(crate) replayed: Latency,
     pub(crate) refused: Latency,
     pub(crate) cancelled: Latency,
+    pub(crate) followed_up: Latency,
     /// Answers after which the outcome is unknown, and those the contract does not know.
     pub(crate) other: Latency,
 }
 
 impl Latencies {
-    /// Of everything that was an answer to an order, not to a cancel.
+    /// Of everything that was an answer to an order, not to a cancel or a payment.
     pub(crate) fn orders(&self) -> Latency {
         let mut all = self.accepted.clone();
-        for one in [&self.replayed, &self.refused, &self.other] {
+        for one in [&self.waiting, &self.replayed, &self.refused, &self.other] {
             all.add(one);
         }
         all
@@ -147,12 +153,16 @@ impl Latencies {
 pub(crate) struct Tally {
     /// Orders made.
     pub(crate) accepted: u64,
+    /// Orders made that wait.
+    pub(crate) waiting: u64,
     /// Retries answered with the order of their key.
     pub(crate) replayed: u64,
     /// Refusals.
     pub(crate) refused: u64,
     /// Orders cancelled.
     pub(crate) cancelled: u64,
+    /// Steps of payments, webhooks and reads.
+    pub(crate) followed_up: u64,
     /// Answers after which the outcome is unknown, and requests without an answer.
     pub(crate) unknown: u64,
     /// Answers the contract does not know.
@@ -175,9 +185,11 @@ impl Tally {
     pub(crate) fn new(codes_max: usize) -> Tally {
         Tally {
             accepted: 0,
+            waiting: 0,
             replayed: 0,
             refused: 0,
             cancelled: 0,
+            followed_up: 0,
             unknown: 0,
             unexpected: 0,
             answers: 0,
@@ -186,9 +198,11 @@ impl Tally {
             errors: BTreeMap::new(),
             latencies: Latencies {
                 accepted: Latency::new(),
+                waiting: Latency::new(),
                 replayed: Latency::new(),
                 refused: Latency::new(),
                 cancelled: Latency::new(),
+                followed_up: Latency::new(),
                 other: Latency::new(),
             },
             codes_max,
@@ -205,35 +219,23 @@ impl Tally {
     ) {
         self.answers += 1;
         *self.by_status.entry(status).or_default() += 1;
-        let latency = match class {
-            Class::Accepted => {
-                self.accepted += 1;
-                &mut self.latencies.accepted
-            }
-            Class::Replayed => {
-                self.replayed += 1;
-                &mut self.latencies.replayed
-            }
-            Class::Cancelled => {
-                self.cancelled += 1;
-                &mut self.latencies.cancelled
-            }
-            Class::Refused(code) => {
-                self.refused += 1;
-                self.refusal(code.as_deref().map_or("(no code)", printable));
-                &mut self.latencies.refused
-            }
-            Class::Unknown => {
-                self.unknown += 1;
-                &mut self.latencies.other
-            }
-            Class::Unexpected => {
-                self.unexpected += 1;
-                &mut self.latencies.other
-            }
+        let timed = &mut self.latencies;
+        let (count, latency) = match class {
+            Class::Accepted => (&mut self.accepted, &mut timed.accepted),
+            Class::Waiting => (&mut self.waiting, &mut timed.waiting),
+            Class::Replayed => (&mut self.replayed, &mut timed.replayed),
+            Class::Cancelled => (&mut self.cancelled, &mut timed.cancelled),
+            Class::FollowedUp => (&mut self.followed_up, &mut timed.followed_up),
+            Class::Refused(_) => (&mut self.refused, &mut timed.refused),
+            Class::Unknown => (&mut self.unknown, &mut timed.other),
+            Class::Unexpected => (&mut self.unexpected, &mut timed.other),
         };
+        *count += 1;
         latency.corrected.record_ns(corrected_ns);
         latency.raw.record_ns(raw_ns);
+        if let Class::Refused(code) = class {
+            self.refusal(code.as_deref().map_or("(no code)", printable));
+        }
     }
 
     /// Counts a request that got no answer.

@@ -116,12 +116,20 @@ fn write_traffic(f: &mut Formatter<'_>, traffic: &Traffic) -> fmt::Result {
     for (percent, what) in [
         (traffic.retries_percent, "retries"),
         (traffic.duplicates_percent, "duplicate buyers"),
+        (traffic.standby_percent, "in standby"),
+        (traffic.baskets_percent, "baskets"),
         (traffic.cancels_percent, "of orders cancelled"),
         (traffic.abandons_percent, "of orders abandoned"),
+        (traffic.pays_percent, "of orders paid"),
+        (traffic.pays_late_percent, "of orders paid late"),
+        (traffic.refunds_percent, "of paid orders refunded"),
     ] {
         if percent > 0.0 {
             words.push(format!("{percent} % {what}"));
         }
+    }
+    if traffic.baskets_percent > 0.0 {
+        words.push(format!("{} SKUs in a basket", traffic.basket_lines));
     }
     if words.is_empty() { Ok(()) } else { writeln!(f, "  {}", words.join(", ")) }
 }
@@ -174,11 +182,17 @@ impl Display for Answers {
             self.count, self.window_s, self.answered_per_s
         )?;
         writeln!(f, "  accepted           {}, goodput {:.1}/s", self.accepted, self.goodput_per_s)?;
+        if self.waiting > 0 {
+            writeln!(f, "  told to wait       {}", self.waiting)?;
+        }
         if self.replayed > 0 {
             writeln!(f, "  replayed           {}", self.replayed)?;
         }
         if self.cancelled > 0 {
             writeln!(f, "  cancelled          {}", self.cancelled)?;
+        }
+        if self.followed_up > 0 {
+            writeln!(f, "  payment steps      {}", self.followed_up)?;
         }
         writeln!(f, "  refused            {}", self.refused)?;
         for (code, count) in &self.refusals {
@@ -279,6 +293,9 @@ impl Display for Audit {
                 "  abandoned          {}, of them expired {}",
                 self.abandoned, self.abandoned_expired
             )?;
+        }
+        for (name, text) in self.courses() {
+            writeln!(f, "  {name:<18} {text}")?;
         }
         for (kind, finding) in &self.findings {
             writeln!(f, "  WRONG: {}: {}", kind.words(), finding.count)?;

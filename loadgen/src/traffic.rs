@@ -1,4 +1,5 @@
-//! What kinds of buyers a run has: who retries, who orders twice, who cancels, who leaves an order to expire.
+//! What kinds of buyers a run has: who retries, who orders twice, who waits in standby or buys a basket, and what
+//! becomes of an order: paid, paid late, cancelled or left to expire.
 //!
 //! Every choice is a pure function of a request's number and the seed, so that nothing about it is stored and the
 //! same seed plans the same run.
@@ -13,7 +14,8 @@ use crate::random::{below, mix};
 use crate::range::within;
 
 /// Shares of buyers who do more than order once, and the popularity of SKUs.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Traffic {
     /// SKUs are drawn in proportion to 1 / rank^this; 0 draws all alike.
     pub zipf: f64,
@@ -21,38 +23,90 @@ pub struct Traffic {
     pub retries_percent: f64,
     /// Percent of all orders sent in which the buyer of the order before orders once more, with a key of its own.
     pub duplicates_percent: f64,
+    /// Percent of orders that wait if there is nothing left.
+    pub standby_percent: f64,
+    /// Percent of orders of several SKUs.
+    pub baskets_percent: f64,
+    /// SKUs in each of them.
+    pub basket_lines: u32,
     /// Percent of accepted orders that are cancelled within [`Traffic::CANCEL_AFTER_MAX`].
     pub cancels_percent: f64,
     /// Percent of accepted orders that are left to expire: the audit waits for their deadlines.
     pub abandons_percent: f64,
+    /// Percent of accepted orders that are paid; the payment starts within [`Traffic::PAY_AFTER_MAX`].
+    pub pays_percent: f64,
+    /// Percent of accepted orders whose payment starts as early, and succeeds after the hold has ended.
+    pub pays_late_percent: f64,
+    /// Percent of paid orders that an operator refunds at the end.
+    pub refunds_percent: f64,
+}
+
+impl Default for Traffic {
+    fn default() -> Traffic {
+        Traffic {
+            zipf: 0.0,
+            retries_percent: 0.0,
+            duplicates_percent: 0.0,
+            standby_percent: 0.0,
+            baskets_percent: 0.0,
+            basket_lines: 3,
+            cancels_percent: 0.0,
+            abandons_percent: 0.0,
+            pays_percent: 0.0,
+            pays_late_percent: 0.0,
+            refunds_percent: 0.0,
+        }
+    }
 }
 
 impl Traffic {
     /// Orders to be cancelled are cancelled at a random moment up to this long after they were accepted.
     pub const CANCEL_AFTER_MAX: Duration = Duration::from_secs(1);
+    /// Payments start at a random moment up to this long after their order was accepted: holds may be as short as a
+    /// second.
+    pub const PAY_AFTER_MAX: Duration = Duration::from_millis(250);
 
     pub(crate) fn check(&self) -> Result<()> {
         within("zipf", &self.zipf, &limits::ZIPF, "")?;
         for (key, share) in [
             ("retries", self.retries_percent),
             ("duplicates", self.duplicates_percent),
+            ("standby", self.standby_percent),
+            ("baskets", self.baskets_percent),
             ("cancels", self.cancels_percent),
             ("abandons", self.abandons_percent),
+            ("pay", self.pays_percent),
+            ("pay-late", self.pays_late_percent),
+            ("refund", self.refunds_percent),
         ] {
             within(key, &share, &limits::PERCENT, "percent")?;
         }
-        check_sum("retries", "duplicates", self.retries_percent, self.duplicates_percent)?;
-        check_sum("cancels", "abandons", self.cancels_percent, self.abandons_percent)
+        within("basket-lines", &self.basket_lines, &limits::BASKET_LINES, "SKUs")?;
+        check_sum(&[("retries", self.retries_percent), ("duplicates", self.duplicates_percent)])?;
+        check_sum(&[("standby", self.standby_percent), ("baskets", self.baskets_percent)])?;
+        check_sum(&[
+            ("cancels", self.cancels_percent),
+            ("abandons", self.abandons_percent),
+            ("pay", self.pays_percent),
+            ("pay-late", self.pays_late_percent),
+        ])
+    }
+
+    /// Whether anybody pays.
+    pub(crate) fn pays(&self) -> bool {
+        self.pays_percent + self.pays_late_percent > 0.0
     }
 }
 
-fn check_sum(key: &'static str, other: &str, share: f64, rest: f64) -> Result<()> {
-    if share + rest <= *limits::PERCENT.end() {
+/// Shares that exclude each other are 100 percent at most together.
+fn check_sum(shares: &[(&'static str, f64)]) -> Result<()> {
+    let sum: f64 = shares.iter().map(|(_, share)| share).sum();
+    if sum <= *limits::PERCENT.end() {
         return Ok(());
     }
-    let range =
-        format!("{key} and {other} together must be at most 100 percent, {rest} are {other}");
-    Err(Error::setting(key, &share, range))
+    let names: Vec<&str> = shares.iter().map(|(key, _)| *key).collect();
+    let range = format!("{} together must be at most 100 percent, are {sum}", names.join(", "));
+    Err(Error::setting(shares[0].0, &shares[0].1, range))
 }
 
 /// What one order sent is.
@@ -66,15 +120,30 @@ pub(crate) enum Act {
     Duplicate,
 }
 
-/// What its buyer does with an accepted order.
+/// What an order asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Shape {
+    /// One SKU, now.
+    Single,
+    /// One SKU, now or when units come back.
+    Standby,
+    /// Several SKUs.
+    Basket,
+}
+
+/// What its buyer does with an accepted order; delays are in nanoseconds from when it was accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Fate {
     /// Nothing more.
     Kept,
-    /// Cancels it, this many nanoseconds after it was accepted.
+    /// Cancels it after so long.
     Cancelled(u64),
     /// Leaves it, and the audit waits for its deadline.
     Abandoned,
+    /// Starts a payment after so long, which succeeds at once.
+    Paid(u64),
+    /// Starts a payment after so long, which succeeds when the hold has ended.
+    PaidLate(u64),
 }
 
 /// The choices of one run.
@@ -84,25 +153,44 @@ pub(crate) struct Choices {
     /// Bounds in all 64-bit numbers: below the first a retry, below the second a duplicate.
     retry: u64,
     duplicate: u64,
+    standby: u64,
+    basket: u64,
     cancel: u64,
     abandon: u64,
+    pay: u64,
+    pay_late: u64,
+    refund: u64,
 }
 
 /// Set one kind of choice apart from another.
 const ACT: u64 = 0x6163_7473;
+const SHAPE: u64 = 0x7368_6170;
 const FATE: u64 = 0x6661_7465;
 const DELAY: u64 = 0x6465_6c61;
+const REFUND: u64 = 0x7265_6675;
+const TWICE: u64 = 0x7477_6963;
+
+/// One webhook in this many is sent twice.
+const TWICE_EACH: u64 = 8;
 
 impl Choices {
     /// The choices of `traffic` under `seed`.
     pub(crate) fn new(traffic: &Traffic, seed: u64) -> Choices {
         let bound = |percent: f64| (percent / 100.0 * u64::MAX as f64) as u64;
+        let cancels = traffic.cancels_percent;
+        let abandons = cancels + traffic.abandons_percent;
+        let pays = abandons + traffic.pays_percent;
         Choices {
             seed,
             retry: bound(traffic.retries_percent),
             duplicate: bound(traffic.retries_percent + traffic.duplicates_percent),
-            cancel: bound(traffic.cancels_percent),
-            abandon: bound(traffic.cancels_percent + traffic.abandons_percent),
+            standby: bound(traffic.standby_percent),
+            basket: bound(traffic.standby_percent + traffic.baskets_percent),
+            cancel: bound(cancels),
+            abandon: bound(abandons),
+            pay: bound(pays),
+            pay_late: bound(pays + traffic.pays_late_percent),
+            refund: bound(traffic.refunds_percent),
         }
     }
 
@@ -126,7 +214,7 @@ impl Choices {
         self.back(number, |act| act != Act::Retry)
     }
 
-    /// The order whose buyer and SKU order `number` has: itself, unless it is a retry or a duplicate.
+    /// The order whose buyer, shape and SKUs order `number` has: itself, unless it is a retry or a duplicate.
     pub(crate) fn buyer_of(&self, number: u64) -> u64 {
         self.back(number, |act| act == Act::Fresh)
     }
@@ -136,20 +224,50 @@ impl Choices {
         self.act(number + 1) == Act::Retry
     }
 
+    /// What order `number`, which is neither a retry nor a duplicate, asks for.
+    pub(crate) fn shape(&self, number: u64) -> Shape {
+        if self.basket == 0 {
+            return Shape::Single;
+        }
+        let drawn = self.drawn(SHAPE, number);
+        if drawn < self.standby {
+            Shape::Standby
+        } else if drawn < self.basket {
+            Shape::Basket
+        } else {
+            Shape::Single
+        }
+    }
+
     /// What becomes of order `number` once it is accepted.
     pub(crate) fn fate(&self, number: u64) -> Fate {
-        if self.abandon == 0 {
+        if self.pay_late == 0 {
             return Fate::Kept;
         }
         let drawn = self.drawn(FATE, number);
+        let within =
+            |longest: Duration| below(self.drawn(DELAY, number), longest.as_nanos() as u64);
         if drawn < self.cancel {
-            let after_max_ns = Traffic::CANCEL_AFTER_MAX.as_nanos() as u64;
-            Fate::Cancelled(below(self.drawn(DELAY, number), after_max_ns))
+            Fate::Cancelled(within(Traffic::CANCEL_AFTER_MAX))
         } else if drawn < self.abandon {
             Fate::Abandoned
+        } else if drawn < self.pay {
+            Fate::Paid(within(Traffic::PAY_AFTER_MAX))
+        } else if drawn < self.pay_late {
+            Fate::PaidLate(within(Traffic::PAY_AFTER_MAX))
         } else {
             Fate::Kept
         }
+    }
+
+    /// Whether order `number`, once paid, is refunded at the end.
+    pub(crate) fn is_refunded(&self, number: u64) -> bool {
+        self.refund > 0 && self.drawn(REFUND, number) <= self.refund
+    }
+
+    /// Whether the webhooks of order `number` are sent twice.
+    pub(crate) fn calls_twice(&self, number: u64) -> bool {
+        self.drawn(TWICE, number).is_multiple_of(TWICE_EACH)
     }
 
     fn back(&self, number: u64, ends: impl Fn(Act) -> bool) -> u64 {
@@ -167,16 +285,16 @@ impl Choices {
 
 #[cfg(test)]
 mod tests {
-    use super::{Act, Choices, Fate, Traffic};
+    use super::{Act, Choices, Fate, Shape, Traffic};
     use crate::error::Error;
 
     fn choices(retries: f64, duplicates: f64, cancels: f64, abandons: f64) -> Choices {
         let traffic = Traffic {
-            zipf: 0.0,
             retries_percent: retries,
             duplicates_percent: duplicates,
             cancels_percent: cancels,
             abandons_percent: abandons,
+            ..Traffic::default()
         };
         traffic.check().unwrap();
         Choices::new(&traffic, 5)
@@ -199,6 +317,7 @@ mod tests {
                     cancels += 1;
                 }
                 Fate::Abandoned => abandons += 1,
+                Fate::Paid(_) | Fate::PaidLate(_) => panic!("nobody pays"),
             }
         }
         // One standard deviation is at most 155.
@@ -206,6 +325,34 @@ mod tests {
             [(retries, 10_000), (duplicates, 20_000), (cancels, 30_000), (abandons, 40_000)]
         {
             assert!(count.abs_diff(expected) < 1_000, "{count} of {expected}");
+        }
+    }
+
+    #[test]
+    fn shares_of_payers_and_shapes_are_kept() {
+        let traffic = Traffic {
+            standby_percent: 10.0,
+            baskets_percent: 20.0,
+            cancels_percent: 10.0,
+            abandons_percent: 10.0,
+            pays_percent: 30.0,
+            pays_late_percent: 20.0,
+            refunds_percent: 40.0,
+            ..Traffic::default()
+        };
+        traffic.check().unwrap();
+        let choices = Choices::new(&traffic, 5);
+        let count = |is: &dyn Fn(u64) -> bool| (0..100_000).filter(|&number| is(number)).count();
+        for (counted, expected) in [
+            (count(&|number| choices.shape(number) == Shape::Standby), 10_000),
+            (count(&|number| choices.shape(number) == Shape::Basket), 20_000),
+            (count(&|number| matches!(choices.fate(number), Fate::Paid(_))), 30_000),
+            (count(&|number| matches!(choices.fate(number), Fate::PaidLate(_))), 20_000),
+            (count(&|number| choices.fate(number) == Fate::Kept), 30_000),
+            (count(&|number| choices.is_refunded(number)), 40_000),
+            (count(&|number| choices.calls_twice(number)), 12_500),
+        ] {
+            assert!(counted.abs_diff(expected) < 1_000, "{counted} of {expected}");
         }
     }
 
@@ -252,5 +399,10 @@ mod tests {
         wrong("retries", Traffic { retries_percent: 60.0, duplicates_percent: 41.0, ..fair });
         wrong("cancels", Traffic { cancels_percent: 60.0, abandons_percent: 41.0, ..fair });
         wrong("abandons", Traffic { abandons_percent: -0.5, ..fair });
+        wrong("pay", Traffic { pays_percent: 101.0, ..fair });
+        wrong("cancels", Traffic { pays_percent: 60.0, pays_late_percent: 41.0, ..fair });
+        wrong("standby", Traffic { standby_percent: 60.0, baskets_percent: 41.0, ..fair });
+        wrong("basket-lines", Traffic { basket_lines: 1, ..fair });
+        wrong("refund", Traffic { refunds_percent: 200.0, ..fair });
     }
 }

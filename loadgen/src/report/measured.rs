@@ -99,7 +99,7 @@ impl Sending {
             never_sent,
             window_s,
             offered_per_s: per(rushed.sent as f64, window_s),
-            cancels_sent: rushed.follow_ups,
+            cancels_sent: 0,
             lag_max_us,
             lag,
             own_lag,
@@ -133,29 +133,36 @@ fn judge(
 
 impl Answers {
     fn new(tally: Tally, orders: &Latency, window_s: f64) -> Answers {
-        let Latencies { accepted, replayed, refused, cancelled, other } = &tally.latencies;
+        let Latencies { accepted, waiting, replayed, refused, cancelled, followed_up, other } =
+            &tally.latencies;
         Answers {
             count: tally.answers,
             window_s,
             answered_per_s: per(tally.answers as f64, window_s),
             accepted: tally.accepted,
             goodput_per_s: per(tally.accepted as f64, window_s),
+            waiting: tally.waiting,
             replayed: tally.replayed,
             cancelled: tally.cancelled,
+            followed_up: tally.followed_up,
             refused: tally.refused,
             unknown: tally.unknown,
             unexpected: tally.unexpected,
             latency_all: orders.corrected.quantiles(),
             latency_accepted: accepted.corrected.quantiles(),
+            latency_waiting: waiting.corrected.quantiles(),
             latency_replayed: replayed.corrected.quantiles(),
             latency_refused: refused.corrected.quantiles(),
             latency_cancelled: cancelled.corrected.quantiles(),
+            latency_followed_up: followed_up.corrected.quantiles(),
             latency_other: other.corrected.quantiles(),
             raw_latency_all: orders.raw.quantiles(),
             raw_latency_accepted: accepted.raw.quantiles(),
+            raw_latency_waiting: waiting.raw.quantiles(),
             raw_latency_replayed: replayed.raw.quantiles(),
             raw_latency_refused: refused.raw.quantiles(),
             raw_latency_cancelled: cancelled.raw.quantiles(),
+            raw_latency_followed_up: followed_up.raw.quantiles(),
             raw_latency_other: other.raw.quantiles(),
             by_status: tally.by_status,
             refusals: tally.refusals,
@@ -169,8 +176,10 @@ impl Unmeasured {
         let unmeasured = Unmeasured {
             sent,
             accepted: tally.accepted,
+            waiting: tally.waiting,
             replayed: tally.replayed,
             cancelled: tally.cancelled,
+            followed_up: tally.followed_up,
             refused: tally.refused,
             unknown: tally.unknown,
             unexpected: tally.unexpected,

@@ -125,11 +125,11 @@ fn buyers_alone_can_audit_too() {
 #[test]
 fn each_way_of_cheating_is_found() {
     for (fault, expected) in [
-        (Fault::Oversells, vec![Kind::Oversold, Kind::UnitsNotCounted]),
+        (Fault::Oversells, vec![Kind::HeldMiscounted, Kind::Oversold, Kind::UnitsNotCounted]),
         (Fault::LosesOrders, vec![Kind::LostOrder, Kind::KeyForgotten]),
         (Fault::ChangesOrders, vec![Kind::ChangedOrder]),
         (Fault::IgnoresLimit, vec![Kind::BuyerOverLimit]),
-        (Fault::Miscounts, vec![Kind::Unbalanced, Kind::UnitsNotCounted]),
+        (Fault::Miscounts, vec![Kind::HeldMiscounted, Kind::Unbalanced, Kind::UnitsNotCounted]),
         (Fault::Mumbles, vec![Kind::MalformedOrder]),
     ] {
         let shop = Shop::open(fault);
@@ -289,8 +289,10 @@ fn a_shop_that_goes_away_leaves_a_report_of_what_is_not_known() {
     assert!(report.audit_failed() && report.run.stopped_early, "{report}");
     let audit = report.audit.as_ref().unwrap();
     assert_eq!((audit.orders, audit.orders_found), (40, 0), "{report}");
-    // Neither of the two looks at stock, none of the reads, none of the repeats, and not the server's own audit.
-    assert_eq!(audit.findings[&Kind::Unchecked].count, 2 + 40 + 40 + 1, "{report}");
+    // Neither of the two looks at stock, none of the reads, none of the repeats, none of the refused keys that are
+    // kept, and not the server's own audit.
+    let refused = report.answers.refused.min(plan.limits.refused_max as u64);
+    assert_eq!(audit.findings[&Kind::Unchecked].count, 2 + 40 + 40 + refused + 1, "{report}");
     assert_eq!(report.settled.unwrap().unsettled, report.answers.unknown);
     assert_eq!(report.stock[0].available_at_end, None);
 }

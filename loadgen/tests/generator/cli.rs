@@ -6,7 +6,7 @@ use std::process::{Command, Output, Stdio};
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::audit::SECRET;
-use crate::shop::{Fault, Shop};
+use crate::shop::{Fault, Shop, WEBHOOK_SECRET};
 
 pub(crate) fn generator(shop: &Shop, flags: &[&str]) -> Command {
     generator_at(shop, "max", flags)
@@ -17,14 +17,16 @@ pub(crate) fn generator_at(shop: &Shop, rate: &str, flags: &[&str]) -> Command {
     let url = shop.url();
     command.args(["run", "--target", &url, "--ops", &url, "--rate", rate, "--duration", "1h"]);
     command.args(["--timeout", "1h", "--connections", "4"]).args(flags);
-    command.env_remove("SLUICE_JWT_SECRET").env_remove("SLUICE_ADMIN_TOKEN");
+    for secret in ["SLUICE_JWT_SECRET", "SLUICE_ADMIN_TOKEN", "SLUICE_WEBHOOK_SECRET"] {
+        command.env_remove(secret);
+    }
     command
 }
 
 fn secrets(name: &str) -> String {
     let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
     let text = format!(
-        "jwt_secret = \"{SECRET}\"\nadmin_token = \"{SECRET}\"\nwebhook_secret = \"whsec_AA==\"\n"
+        "jwt_secret = \"{SECRET}\"\nadmin_token = \"{SECRET}\"\nwebhook_secret = \"{WEBHOOK_SECRET}\"\n"
     );
     std::fs::write(&path, text).unwrap();
     path.to_str().unwrap().to_owned()
@@ -64,6 +66,18 @@ fn a_good_run_ends_with_zero_and_its_report() {
         assert!(report.contains(line), "{line}: {report}");
     }
     assert!(!report.contains(SECRET) && output.stderr.is_empty());
+}
+
+#[test]
+fn the_secret_of_webhooks_is_read_and_not_printed() {
+    let shop = Shop::open(Fault::None);
+    let secrets = secrets("webhooks.toml");
+    let flags = ["--secrets", &secrets, "--stock=20", "--requests=30", "--pay=100", "--refund=50"];
+    let output = generator(&shop, &flags).output().unwrap();
+    let (report, progress) = (text(&output.stdout), text(&output.stderr));
+    assert_eq!(code(&output), Some(0), "{report}{progress}");
+    assert!(report.contains("paid in time       20, as it should be 20"), "{report}");
+    assert!(!report.contains("whsec_") && !progress.contains("whsec_"), "{report}{progress}");
 }
 
 #[test]

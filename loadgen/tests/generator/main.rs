@@ -2,6 +2,7 @@
 
 mod audit;
 mod cli;
+mod courses;
 mod results;
 mod shop;
 mod traffic;

@@ -8,7 +8,7 @@ use crate::audit::{found, go, orders, plan};
 use crate::shop::{Fault, Shop};
 
 /// As many requests, of this traffic; without a limit per buyer.
-fn plan_of(shop: &Shop, requests: u64, traffic: Traffic) -> Plan {
+pub(crate) fn plan_of(shop: &Shop, requests: u64, traffic: Traffic) -> Plan {
     let mut plan = plan(shop, requests);
     plan.traffic = traffic;
     plan.seed = 7;
@@ -37,6 +37,7 @@ fn an_honest_shop_passes_with_all_kinds_of_buyers() {
         duplicates_percent: 20.0,
         cancels_percent: 30.0,
         abandons_percent: 30.0,
+        ..Traffic::default()
     };
     let mut plan = plan_of(&shop, 300, traffic);
     orders(&mut plan).per_buyer_limit = Some(1);
