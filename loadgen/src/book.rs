@@ -183,14 +183,12 @@ impl Book {
         let order = Order::read(body)?;
         let id = order.id().ok_or("order_id is none")?;
         let (created_us, expires_us) = (order.created_us()?, order.expires_us()?);
-        let wanted = script.wanted(key);
-        let skus: Vec<&str> = wanted.lines.as_slice().iter().map(|&sku| script.sku(sku)).collect();
-        let buyer = script.buyer_name(wanted.buyer);
         let is_waiting = order.waits();
         let part = match how {
             How::Made if is_waiting => Some("status"),
-            How::Waits if !is_waiting || order.position.is_none() => Some("status"),
-            _ => order.differs_from_request(&buyer, &skus, script.quantity()),
+            How::Waits if !is_waiting => Some("status"),
+            How::Waits if order.position.is_none() => Some("position"),
+            _ => differs(script, key, &order),
         };
         if let Some(part) = part {
             self.findings
@@ -241,6 +239,9 @@ impl Book {
         let findings = &mut self.findings;
         let is_promoted = self.waiters.observe(place, order, sent, findings, name);
         if is_promoted {
+            if let Some(part) = differs(script, number, order) {
+                findings.add(Kind::WrongOrder, || format!("{}: {part}", name()));
+            }
             known.is_waiting = false;
             known.fingerprint = order.fingerprint();
             known.expires_us = order.expires_us().unwrap_or_default();
@@ -349,6 +350,14 @@ impl Book {
             }
         }
     }
+}
+
+/// What of an order is not what the request with the key of `number` asked for.
+fn differs(script: &Script, number: u64, order: &Order<'_>) -> Option<&'static str> {
+    let wanted = script.wanted(number);
+    let skus: Vec<&str> = wanted.lines.as_slice().iter().map(|&sku| script.sku(sku)).collect();
+    let buyer = script.buyer_name(wanted.buyer);
+    order.differs_from_request(&buyer, &skus, script.quantity())
 }
 
 #[cfg(test)]

@@ -135,12 +135,14 @@ impl Checking<'_> {
         let attempts_max = self.plan.patience.attempts_max;
         let mut moments = Moments { start, settled: self.look(), end: None };
 
+        let promoted = self.book.waiters.promoted();
         let mut read = ReadBack::new(&self.script, &mut self.book);
         errands::run(&mut self.driver, &mut read, attempts_max, &mut self.watch)?;
         let seen = read.seen;
         let mut repeat = Repeat::new(&self.script, &mut self.book);
         errands::run(&mut self.driver, &mut repeat, attempts_max, &mut self.watch)?;
         let repeats_same = repeat.same;
+        let moved = self.book.waiters.promoted() > promoted;
         let mut look_up = LookUp::new(&self.script, &mut self.book);
         errands::run(&mut self.driver, &mut look_up, attempts_max, &mut self.watch)?;
         let refused_without_order = look_up.without;
@@ -154,7 +156,14 @@ impl Checking<'_> {
         });
         self.book.check_ids(&self.script);
         standby::check_order(&self.script, &mut self.book);
-        self.check_stock(&moments, &seen, settled, report);
+        let alone = self.orders.setup.is_some() && settled.unsettled == 0;
+        self.check_stock(&moments, &seen, (moved, alone), report);
+        if moved {
+            notes.push(
+                "orders that waited got units while orders were read: units were not counted one by one"
+                    .to_owned(),
+            );
+        }
         self.note_what_was_not_seen(&moments, &seen, &mut notes);
         report.settled = Some(settled);
         let audit = self.verdict(seen, repeats_same, notes);
@@ -167,20 +176,15 @@ impl Checking<'_> {
         &mut self,
         moments: &Moments,
         seen: &Seen,
-        settled: Settled,
+        (moved, alone): (bool, bool),
         report: &mut Report,
     ) {
         let limits = moments.limits(self.orders.per_buyer_limit);
         let peaks = Peaks::of(&self.script, &self.book, &limits);
         let empty = Findings::new(self.plan.limits.examples_max);
         let mut findings = std::mem::replace(&mut self.book.findings, empty);
-        let case = Case {
-            script: &self.script,
-            book: &self.book,
-            seen,
-            peaks: &peaks,
-            alone: self.orders.setup.is_some() && settled.unsettled == 0,
-        };
+        let case =
+            Case { script: &self.script, book: &self.book, seen, peaks: &peaks, moved, alone };
         moments.check(&case, &limits, &mut findings);
         report.stock = moments.report(&case);
         self.book.findings = findings;

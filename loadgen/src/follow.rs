@@ -3,63 +3,23 @@
 //! Each step is planned by the answer before it. A step whose outcome is not known is taken again, but for a cancel:
 //! reading the order back tells whether that took effect, and both are right.
 
+mod answers;
+mod step;
+
+pub(crate) use step::Step;
+
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
 
-use crate::audit::HOLD_LATE_MAX_US;
 use crate::book::Book;
 use crate::cancels;
 use crate::clock::unix_seconds;
 use crate::finding::Kind;
-use crate::http::Answer;
-use crate::order::{Order, refusal_code};
-use crate::payments::{self, Timing};
 use crate::rest::rest_ns;
 use crate::script::Script;
-use crate::tally::Class;
 use crate::traffic::Fate;
 use crate::webhook::{Event, Provider};
 use crate::workload::Sent;
-
-/// How often an order that waits is read.
-const LOOK_NS: u64 = 250_000_000;
-/// How long after its deadline a hold is looked at, beside the second that it may be late.
-const MARGIN_NS: u64 = 50_000_000;
-
-/// One step of one order.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) enum Step {
-    /// The buyer cancels.
-    Cancel,
-    /// The buyer starts a payment.
-    Start,
-    /// The provider tells that it succeeded.
-    Succeed,
-    /// The order is read: it waits, its hold should have ended, or nobody knows what a late payment did.
-    Look,
-    /// The provider tells that the money is back.
-    Refund,
-}
-
-const STEPS: [Step; 5] = [Step::Cancel, Step::Start, Step::Succeed, Step::Look, Step::Refund];
-
-impl Step {
-    /// Whether a rush waits for it after the last planned request: others may be far ahead.
-    fn is_soon(self) -> bool {
-        self != Step::Look
-    }
-
-    /// The step of the order at `place`, as one number.
-    fn number(self, place: usize) -> u64 {
-        (place * STEPS.len() + self as usize) as u64
-    }
-
-    /// The step and the place that a number stands for.
-    fn of(number: u64) -> (Step, usize) {
-        let number = number as usize;
-        (STEPS[number % STEPS.len()], number / STEPS.len())
-    }
-}
 
 /// Steps that are still to be taken, by when they are due.
 pub(crate) struct FollowUps {
@@ -187,189 +147,6 @@ impl FollowUps {
         book.payments.webhooks += 1;
     }
 
-    /// Judges an answer, and plans what follows from it.
-    pub(crate) fn judge<'a>(
-        &mut self,
-        script: &Script,
-        book: &mut Book,
-        sent: &Sent,
-        answer: &'a Answer<'_>,
-    ) -> Class<'a> {
-        let (step, place) = Step::of(sent.ticket.number);
-        if step == Step::Cancel {
-            return cancels::judge(script, book, place, sent, answer);
-        }
-        match answer.status {
-            // What is unknown is taken again by whoever is told of it.
-            500 | 502 | 504 => return Class::Unknown,
-            429 | 503 => {
-                self.again(script, book, sent, answer.retry_after_s);
-                return Class::Refused(refusal_code(&answer.body));
-            }
-            _ => {}
-        }
-        match step {
-            Step::Cancel => unreachable!("judged above"),
-            Step::Start => {
-                let class = payments::judge_start(script, book, place, sent, answer);
-                if class == Class::FollowedUp {
-                    self.started(script, book, place, sent.now_ns);
-                }
-                class
-            }
-            Step::Succeed | Step::Refund => {
-                let class = payments::judge_webhook(script, book, place, answer);
-                if class == Class::FollowedUp {
-                    self.told(book, step, place, sent.now_ns);
-                }
-                class
-            }
-            Step::Look => self.looked(script, book, place, sent, answer),
-        }
-    }
-
-    /// A payment is open: its success is told at once, or when the hold has ended.
-    fn started(&mut self, script: &Script, book: &Book, place: usize, now_ns: u64) {
-        let order = &book.orders[place];
-        match script.fate(order.number) {
-            Fate::PaidLate(_) => {
-                let due_ns = self.over_ns(book, place).unwrap_or(now_ns + LOOK_NS);
-                self.add(Step::Look, place, due_ns.max(now_ns));
-            }
-            _ => self.tell(script, book, Step::Succeed, place, now_ns),
-        }
-    }
-
-    /// Plans a webhook, or two of them.
-    pub(crate) fn tell(
-        &mut self,
-        script: &Script,
-        book: &Book,
-        step: Step,
-        place: usize,
-        now_ns: u64,
-    ) {
-        let times = if script.calls_twice(book.orders[place].number) { 2 } else { 1 };
-        for _ in 0..times {
-            self.add(step, place, now_ns);
-        }
-    }
-
-    /// By when the hold of the order at `place` has ended.
-    fn over_ns(&self, book: &Book, place: usize) -> Option<u64> {
-        let latest_us = book.orders[place].expires_us? + HOLD_LATE_MAX_US;
-        Some(book.clock.latest_ns(latest_us)? + MARGIN_NS)
-    }
-
-    /// A webhook was taken. Where that may have been too late, the order tells what came of it.
-    fn told(&mut self, book: &mut Book, step: Step, place: usize, now_ns: u64) {
-        let (order, clock) = (book.orders[place], book.clock);
-        let Some(payment) = book.payments.of_mut(place) else { return };
-        match step {
-            Step::Refund => payment.refunded.answer(now_ns),
-            _ if payment.success.answered_ns.is_none() => {
-                payment.success.answer(now_ns);
-                if payment.timing(&order, &clock) != Timing::InTime {
-                    self.add(Step::Look, place, now_ns);
-                }
-            }
-            _ => {}
-        }
-    }
-
-    fn looked<'a>(
-        &mut self,
-        script: &Script,
-        book: &mut Book,
-        place: usize,
-        sent: &Sent,
-        answer: &'a Answer<'_>,
-    ) -> Class<'a> {
-        let known = book.orders[place];
-        let read = match answer.status {
-            200 => Order::read(&answer.body),
-            404 | 410 => {
-                let name = || format!("order {:?}, {}", known.id, script.name(known.number));
-                book.findings.add(Kind::LostOrder, name);
-                return Class::Refused(refusal_code(&answer.body));
-            }
-            status => Err(format!("status {status}")),
-        };
-        match read {
-            Ok(order) => self.saw(script, book, place, sent, &order),
-            Err(why) => {
-                book.findings.add(Kind::MalformedOrder, || {
-                    format!("order {:?}, {}: {why}", known.id, script.name(known.number))
-                });
-                return Class::Unexpected;
-            }
-        }
-        Class::FollowedUp
-    }
-
-    /// Plans what follows from what an order looks like now.
-    fn saw(
-        &mut self,
-        script: &Script,
-        book: &mut Book,
-        place: usize,
-        sent: &Sent,
-        order: &Order<'_>,
-    ) {
-        if book.observe(script, place, order, sent) {
-            self.plan(script, book, place, false);
-            self.look_until_over(script, book, place);
-        }
-        if book.orders[place].is_waiting {
-            if order.waits() && (sent.now_ns < self.looks_until_ns || self.holds_up()) {
-                self.add(Step::Look, place, sent.now_ns + LOOK_NS);
-            }
-            return;
-        }
-        let Some(payment) = book.payments.of_mut(place) else { return };
-        match (&*order.status, payment.success.sent_ns) {
-            ("reserved", None) => self.saw_held(script, book, place, sent, order),
-            (_, None) => {
-                payment.was_over = matches!(&*order.status, "expired" | "cancelled");
-                self.tell(script, book, Step::Succeed, place, sent.now_ns);
-            }
-            ("refunding", Some(_)) if payment.refunded.sent_ns.is_none() => {
-                self.tell(script, book, Step::Refund, place, sent.now_ns);
-            }
-            _ => {}
-        }
-    }
-
-    /// An order got units that will come back: whoever waits is looked after until then.
-    fn look_until_over(&mut self, script: &Script, book: &Book, place: usize) {
-        let fate = script.fate(book.orders[place].number);
-        let over_ns = self.over_ns(book, place).filter(|&over_ns| over_ns <= self.looks_max_ns);
-        if let (Fate::Abandoned | Fate::PaidLate(_), Some(over_ns)) = (fate, over_ns) {
-            self.looks_until_ns = self.looks_until_ns.max(over_ns);
-        }
-    }
-
-    /// The hold of a late payer has not ended: it was extended, or it is too late itself.
-    fn saw_held(
-        &mut self,
-        script: &Script,
-        book: &mut Book,
-        place: usize,
-        sent: &Sent,
-        order: &Order<'_>,
-    ) {
-        let told_us = order.expires_us().ok().flatten();
-        if told_us > book.orders[place].expires_us {
-            book.orders[place].expires_us = told_us;
-        }
-        let over_ns = self.over_ns(book, place).unwrap_or(0);
-        if over_ns > sent.now_ns {
-            self.add(Step::Look, place, over_ns);
-        } else if !self.try_again(sent, None) {
-            self.tell(script, book, Step::Succeed, place, sent.now_ns);
-        }
-    }
-
     /// Takes a step again whose outcome is not known, or that was put off.
     pub(crate) fn again(
         &mut self,
@@ -403,5 +180,151 @@ impl FollowUps {
         let rest_ns = rest_ns(*attempts, asked_s);
         self.add(step, place, sent.now_ns + rest_ns);
         true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{FollowUps, Step};
+    use crate::book::tests::{AT, body};
+    use crate::book::{Book, How};
+    use crate::finding::Kind;
+    use crate::limits::Limits;
+    use crate::payments::tests::answer;
+    use crate::script::Script;
+    use crate::script::tests::script_of;
+    use crate::tally::Class;
+    use crate::traffic::Traffic;
+    use crate::webhook::Provider;
+    use crate::workload::{Sent, Ticket};
+
+    const PAYMENT: &str =
+        r#"{"payment_id":"pay","order_id":"order","amount":5,"currency":"CNY","status":"open"}"#;
+
+    /// One order of such a run, and what follows from it.
+    struct One {
+        script: Script,
+        book: Book,
+        follow_ups: FollowUps,
+    }
+
+    impl One {
+        fn new(traffic: Traffic) -> One {
+            let script = script_of(9, 1, traffic);
+            let mut book = Book::new(&script, &Limits::DEFAULT, true);
+            book.acknowledge(&script, 0, How::Made, &AT, &body(&script, 0, "order")).unwrap();
+            let mut follow_ups = FollowUps::new(Some(Provider::new(b"key", "h")), 3);
+            follow_ups.plan(&script, &book, 0, true);
+            One { script, book, follow_ups }
+        }
+
+        fn order(&self, status: &str) -> String {
+            String::from_utf8(body(&self.script, 0, "order")).unwrap().replace("reserved", status)
+        }
+
+        /// Takes the next step when it is due: what it is, when it was sent, and the request.
+        fn send(&mut self) -> (Step, Sent, String) {
+            let due_ns = self.follow_ups.due_ns().unwrap();
+            let mut request = Vec::new();
+            let number = self.follow_ups.write(&self.script, &mut self.book, due_ns, &mut request);
+            let ticket = Ticket { number, due_ns, follows: true };
+            let sent = Sent { ticket, sent_ns: due_ns, now_ns: due_ns };
+            (Step::of(number).0, sent, String::from_utf8(request).unwrap())
+        }
+
+        /// Takes the next step, which is `expected`, and has it answered.
+        fn take(&mut self, expected: Step, status: u16, body: &str) {
+            let (step, sent, request) = self.send();
+            assert_eq!(step, expected, "{request}");
+            let answer = answer(status, body);
+            let class = self.follow_ups.judge(&self.script, &mut self.book, &sent, &answer);
+            assert_eq!(class, Class::FollowedUp, "{request}");
+        }
+
+        /// The webhook, as often as it is sent.
+        fn tell(&mut self, step: Step) {
+            self.take(step, 200, "");
+            if self.script.calls_twice(0) {
+                self.take(step, 200, "");
+            }
+        }
+    }
+
+    #[test]
+    fn who_pays_has_paid_with_the_signed_webhook() {
+        let mut one = One::new(Traffic { pays_percent: 100.0, ..Traffic::default() });
+        assert!(one.follow_ups.holds_up());
+        one.take(Step::Start, 201, PAYMENT);
+        let (step, _, request) = one.send();
+        assert_eq!(step, Step::Succeed);
+        let told = r#"{"type":"payment.succeeded","payment_id":"pay","order_id":"order","amount":5,"currency":"CNY"}"#;
+        assert!(request.starts_with("POST /v1/webhooks/payments "), "{request}");
+        assert!(
+            request.contains("\r\nwebhook-signature: v1,") && request.ends_with(told),
+            "{request}"
+        );
+        assert_eq!(one.book.payments.webhooks, 1);
+        assert_eq!(one.book.findings.kinds(), []);
+    }
+
+    #[test]
+    fn who_pays_late_waits_for_the_end_of_the_hold_and_takes_the_money_back() {
+        let mut one = One::new(Traffic { pays_late_percent: 100.0, ..Traffic::default() });
+        one.take(Step::Start, 201, PAYMENT);
+        // The start has extended the hold by a minute, and the next look lies behind that.
+        assert!(!one.follow_ups.holds_up());
+        let first_ns = one.follow_ups.due_ns().unwrap();
+        let extended = one.order("reserved").replace("00:10:00", "00:11:00");
+        one.take(Step::Look, 200, &extended);
+        assert!(one.follow_ups.due_ns().unwrap() > first_ns + 59_000_000_000);
+        let (expired, refunding) = (one.order("expired"), one.order("refunding"));
+        one.take(Step::Look, 200, &expired);
+        one.tell(Step::Succeed);
+        one.take(Step::Look, 200, &refunding);
+        one.tell(Step::Refund);
+        assert_eq!(one.follow_ups.due_ns(), None);
+        let payment = one.book.payments.of(0).unwrap();
+        assert!(payment.was_over && payment.refunded.answered_ns.is_some());
+        assert_eq!(one.book.findings.kinds(), []);
+    }
+
+    #[test]
+    fn a_step_is_taken_again_until_it_was_taken_too_often() {
+        let mut one = One::new(Traffic { pays_percent: 100.0, ..Traffic::default() });
+        for attempt in 1..=3 {
+            let (step, sent, _) = one.send();
+            assert_eq!(step, Step::Start);
+            let (script, book) = (&one.script, &mut one.book);
+            if attempt == 1 {
+                let busy = answer(503, "{}");
+                let class = one.follow_ups.judge(script, book, &sent, &busy);
+                assert_eq!(class, Class::Refused(None));
+            } else {
+                let unknown = answer(504, "");
+                assert_eq!(one.follow_ups.judge(script, book, &sent, &unknown), Class::Unknown);
+                one.follow_ups.again(script, book, &sent, None);
+            }
+        }
+        assert_eq!((one.follow_ups.due_ns(), one.follow_ups.holds_up()), (None, false));
+        assert_eq!(one.book.findings.kinds(), [Kind::Unchecked]);
+    }
+
+    #[test]
+    fn a_cancel_is_sent_once_within_its_time() {
+        let mut one = One::new(Traffic { cancels_percent: 100.0, ..Traffic::default() });
+        let due_ns = one.follow_ups.due_ns().unwrap();
+        assert!((AT.now_ns..AT.now_ns + 1_000_000_000).contains(&due_ns));
+        let (step, sent, _) = one.send();
+        assert_eq!((step, one.follow_ups.cancels), (Step::Cancel, 1));
+        one.follow_ups.again(&one.script, &mut one.book, &sent, None);
+        assert_eq!((one.follow_ups.due_ns(), one.book.findings.kinds()), (None, vec![]));
+    }
+
+    #[test]
+    fn what_is_left_out_is_counted() {
+        let mut one = One::new(Traffic { pays_late_percent: 100.0, ..Traffic::default() });
+        one.take(Step::Start, 201, PAYMENT);
+        assert_eq!(one.follow_ups.forget_all(&one.book), 1);
+        assert_eq!((one.follow_ups.due_ns(), one.follow_ups.count()), (None, 0));
     }
 }

@@ -211,3 +211,96 @@ pub(crate) fn judge_webhook<'a>(
         _ => Class::Unexpected,
     }
 }
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::{Timing, judge_start, judge_webhook};
+    use crate::book::tests::{AT, body};
+    use crate::book::{Book, How};
+    use crate::finding::Kind;
+    use crate::http::Answer;
+    use crate::limits::Limits;
+    use crate::script::Script;
+    use crate::script::tests::script_of;
+    use crate::tally::Class;
+    use crate::traffic::Traffic;
+    use std::borrow::Cow;
+
+    const SECOND: u64 = 1_000_000_000;
+
+    pub(crate) fn answer(status: u16, body: &str) -> Answer<'_> {
+        let body = Cow::Borrowed(body.as_bytes());
+        Answer { status, replayed: false, retry_after_s: None, close: false, body }
+    }
+
+    /// A book of one order, held for 600 s.
+    fn one_order() -> (Script, Book) {
+        let script = script_of(9, 1, Traffic { pays_percent: 100.0, ..Traffic::default() });
+        let mut book = Book::new(&script, &Limits::DEFAULT, true);
+        book.acknowledge(&script, 0, How::Made, &AT, &body(&script, 0, "order-0")).unwrap();
+        (script, book)
+    }
+
+    fn told(order: &str, id: &str, amount: u64) -> String {
+        format!(
+            r#"{{"payment_id":"{id}","order_id":"{order}","amount":{amount},"currency":"CNY","status":"open","pay_url":null}}"#
+        )
+    }
+
+    /// The same with a payment.
+    pub(crate) fn one_payment() -> (Script, Book) {
+        let (script, mut book) = one_order();
+        let body = told("order-0", "pay-0", 5);
+        let answer = answer(201, &body);
+        assert_eq!(judge_start(&script, &mut book, 0, &AT, &answer), Class::FollowedUp);
+        (script, book)
+    }
+
+    #[test]
+    fn only_a_payment_of_its_order_is_one() {
+        for (order, id, amount, expected) in [
+            ("order-0", "pay-0", 5, vec![]),
+            ("order-1", "pay-0", 5, vec![Kind::WrongPayment]),
+            ("order-0", "pay-0", 6, vec![Kind::WrongPayment]),
+            ("order-0", "", 5, vec![Kind::WrongPayment]),
+            ("order-0", "pay-1", 5, vec![Kind::WrongPayment]),
+        ] {
+            let (script, mut book) = one_payment();
+            judge_start(&script, &mut book, 0, &AT, &answer(200, &told(order, id, amount)));
+            assert_eq!(book.findings.kinds(), expected, "{order} {id} {amount}");
+            assert_eq!(book.payments.list.len(), 1);
+        }
+    }
+
+    #[test]
+    fn what_is_held_can_be_paid_and_a_signed_webhook_is_taken() {
+        let (script, mut book) = one_order();
+        let refused = r#"{"code":"order_state"}"#;
+        let refused = answer(409, refused);
+        let class = judge_start(&script, &mut book, 0, &AT, &refused);
+        assert_eq!(class, Class::Refused(Some("order_state".into())));
+        let late = crate::workload::Sent { now_ns: 700 * SECOND, ..AT };
+        judge_start(&script, &mut book, 0, &late, &refused);
+        assert_eq!((book.findings.count(Kind::PaymentRefused), book.payments.refused), (1, 2));
+        assert_eq!(judge_webhook(&script, &mut book, 0, &answer(200, "")), Class::FollowedUp);
+        judge_webhook(&script, &mut book, 0, &answer(401, ""));
+        assert_eq!(book.findings.count(Kind::WebhookRefused), 1);
+    }
+
+    #[test]
+    fn a_success_is_in_time_late_or_nobody_knows() {
+        let (_, mut book) = one_payment();
+        let (order, clock) = (book.orders[0], book.clock);
+        let payment = book.payments.of_mut(0).unwrap();
+        assert_eq!(payment.timing(&order, &clock), Timing::Open);
+        payment.success.send(3 * SECOND);
+        assert_eq!(payment.timing(&order, &clock), Timing::Open);
+        payment.success.answer(590 * SECOND);
+        payment.success.answer(700 * SECOND);
+        assert_eq!(payment.timing(&order, &clock), Timing::InTime);
+        payment.success.answered_ns = Some(700 * SECOND);
+        assert_eq!(payment.timing(&order, &clock), Timing::Unsure);
+        payment.was_over = true;
+        assert_eq!(payment.timing(&order, &clock), Timing::Late);
+    }
+}

@@ -153,3 +153,118 @@ fn served(book: &Book) -> Vec<Served> {
     });
     book.orders.iter().enumerate().filter_map(newcomer).chain(late).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::check_order;
+    use crate::book::tests::{AT, body};
+    use crate::book::{Book, How};
+    use crate::finding::Kind;
+    use crate::limits::Limits;
+    use crate::order::Order;
+    use crate::script::Script;
+    use crate::script::tests::script_of;
+    use crate::traffic::Traffic;
+    use crate::workload::Sent;
+
+    const SECOND: u64 = 1_000_000_000;
+
+    /// Sent at that second, answered half a second later.
+    fn at(second: u64) -> Sent {
+        Sent { sent_ns: second * SECOND, now_ns: second * SECOND + SECOND / 2, ..AT }
+    }
+
+    fn waiting(script: &Script, number: u64, position: u64) -> String {
+        String::from_utf8(body(script, number, &format!("order-{number}")))
+            .unwrap()
+            .replace("reserved", &format!(r#"waiting","position":{position},"x":""#))
+            .replace(r#""amount":5,"#, r#""amount":null,"#)
+            .replace(r#""amount":5}"#, r#""amount":null}"#)
+    }
+
+    /// Two orders that wait: the first sent at 1 s, the other at `second`.
+    fn two(second: u64) -> (Script, Book) {
+        let script = script_of(9, 1, Traffic { standby_percent: 100.0, ..Traffic::default() });
+        let mut book = Book::new(&script, &Limits::DEFAULT, true);
+        for (number, second) in [(0, 1), (1, second)] {
+            let told = waiting(&script, number, number + 1);
+            book.acknowledge(&script, number, How::Waits, &at(second), told.as_bytes()).unwrap();
+        }
+        (script, book)
+    }
+
+    fn read(script: &Script, book: &mut Book, place: usize, second: u64, told: &[u8]) -> bool {
+        book.observe(script, place, &Order::read(told).unwrap(), &at(second))
+    }
+
+    #[test]
+    fn who_waits_has_no_units_until_seen_to_have_them() {
+        let (script, mut book) = two(3);
+        assert_eq!(book.findings.kinds(), []);
+        assert_eq!(
+            (book.units_by_sku()[0], book.waiters.count(), book.waiters.promoted()),
+            (0, 2, 0)
+        );
+        assert!(book.orders[0].is_waiting && book.orders[0].until_ns == book.orders[0].from_ns);
+        let told = body(&script, 0, "order-0");
+        assert!(read(&script, &mut book, 0, 5, &told));
+        assert!(!read(&script, &mut book, 0, 6, &told));
+        let order = book.orders[0];
+        assert_eq!((book.units_by_sku()[0], book.waiters.promoted()), (1, 1));
+        assert!(!order.is_waiting && order.expires_us.is_some());
+        assert_eq!((order.from_ns, order.until_ns), (5 * SECOND + SECOND / 2, u64::MAX));
+        assert_eq!(book.findings.kinds(), []);
+    }
+
+    #[test]
+    fn a_later_one_served_first_is_found_only_where_it_is_certain() {
+        for (joined, held, waited, expected) in [
+            (3, 5, 6, vec![Kind::StandbyOvertaken]),
+            // The second was sent before the first was answered.
+            (1, 5, 6, vec![]),
+            // The first may have been served between its last read and the other's.
+            (3, 6, 5, vec![]),
+        ] {
+            let (script, mut book) = two(joined);
+            read(&script, &mut book, 1, held, &body(&script, 1, "order-1"));
+            read(&script, &mut book, 0, waited, waiting(&script, 0, 1).as_bytes());
+            check_order(&script, &mut book);
+            assert_eq!(book.findings.kinds(), expected, "{joined} {held} {waited}");
+            // Once it is served as well, nobody waits any more.
+            read(&script, &mut book, 0, 9, &body(&script, 0, "order-0"));
+            let before = book.findings.count(Kind::StandbyOvertaken);
+            check_order(&script, &mut book);
+            assert_eq!(book.findings.count(Kind::StandbyOvertaken), before);
+        }
+    }
+
+    #[test]
+    fn who_cancelled_is_passed_by() {
+        let (script, mut book) = two(3);
+        read(&script, &mut book, 1, 5, &body(&script, 1, "order-1"));
+        let cancelled = waiting(&script, 0, 1).replace("waiting", "cancelled");
+        read(&script, &mut book, 0, 6, cancelled.as_bytes());
+        check_order(&script, &mut book);
+        assert_eq!(book.findings.kinds(), []);
+    }
+
+    #[test]
+    fn a_newcomer_is_no_exception() {
+        let (script, mut book) = two(3);
+        book.acknowledge(&script, 2, How::Made, &at(5), &body(&script, 2, "order-2")).unwrap();
+        read(&script, &mut book, 0, 6, waiting(&script, 0, 1).as_bytes());
+        check_order(&script, &mut book);
+        assert_eq!(book.findings.kinds(), [Kind::StandbyOvertaken]);
+    }
+
+    #[test]
+    fn positions_only_fall() {
+        let (script, mut book) = two(3);
+        for (second, position) in [(5, 2), (6, 1), (7, 1)] {
+            read(&script, &mut book, 1, second, waiting(&script, 1, position).as_bytes());
+        }
+        assert_eq!(book.findings.kinds(), []);
+        read(&script, &mut book, 1, 8, waiting(&script, 1, 2).as_bytes());
+        assert_eq!(book.findings.kinds(), [Kind::PositionGrew]);
+    }
+}

@@ -102,6 +102,8 @@ pub(crate) struct Case<'a> {
     pub(crate) seen: &'a Seen,
     /// The most units taken at one moment.
     pub(crate) peaks: &'a Peaks,
+    /// Units went to orders that waited while orders were read: what these say is not of one moment.
+    pub(crate) moved: bool,
     /// Nobody else orders, and no outcome is unknown: all units held or sold in the run are its orders'.
     pub(crate) alone: bool,
 }
@@ -127,9 +129,10 @@ impl Moments {
                 check_balance(sku, &counters, findings);
             }
             let taken = case.seen.units_by_sku[index];
-            let most = taken.units().max(case.peaks.by_sku[index]);
-            check_units(sku, &start, settled.as_ref(), taken.units(), most, findings);
-            if case.alone {
+            let sure = if case.moved { 0 } else { taken.units() };
+            let most = sure.max(case.peaks.by_sku[index]);
+            check_units(sku, &start, settled.as_ref(), sure, most, findings);
+            if case.alone && !case.moved {
                 let found = case.seen.units_found_by_sku[index];
                 let unread = case.book.units_by_sku()[index].saturating_sub(found);
                 let looks = [Some(start), settled, end];
@@ -309,7 +312,14 @@ mod tests {
         let mut findings = Findings::new(5);
         let moments =
             Moments { start: vec![start], settled: Some(vec![settled]), end: Some(vec![settled]) };
-        let case = Case { script: &script, book: &book, seen: &seen, peaks: &peaks, alone: true };
+        let case = Case {
+            script: &script,
+            book: &book,
+            seen: &seen,
+            peaks: &peaks,
+            moved: false,
+            alone: true,
+        };
         moments.check(&case, &[0], &mut findings);
         findings.kinds()
     }
@@ -392,7 +402,14 @@ mod tests {
         let book = Book::new(&script, &Limits::DEFAULT, true);
         let seen = Seen::nothing(1);
         let peaks = Peaks { by_sku: vec![3], over_limit: vec![(1, 0, 3)] };
-        let case = Case { script: &script, book: &book, seen: &seen, peaks: &peaks, alone: false };
+        let case = Case {
+            script: &script,
+            book: &book,
+            seen: &seen,
+            peaks: &peaks,
+            moved: false,
+            alone: false,
+        };
         let mut findings = Findings::new(5);
         let moments = Moments { start: vec![buyers_see(5)], settled: None, end: None };
         moments.check(&case, &[2], &mut findings);

@@ -89,7 +89,6 @@ fn reserved(
 ) {
     let has_payment = book.payments.of(place).is_some();
     let known = &mut book.orders[place];
-    known.until_ns = u64::MAX;
     let told_us = order.expires_us().ok().flatten();
     // The start of a payment may extend a hold.
     let is_extended = has_payment && told_us > known.expires_us;
@@ -97,6 +96,9 @@ fn reserved(
         book.findings.add(Kind::ChangedOrder, || format!("{}, expires_at", example()));
     }
     let expires_us = if is_extended { told_us } else { known.expires_us };
+    // Surely held until now, and until the deadline may have come; who waits may have its units then.
+    let over_ns = expires_us.and_then(|expires_us| book.clock.earliest_ns(expires_us));
+    known.until_ns = over_ns.map_or(u64::MAX, |over_ns| over_ns.max(sent.now_ns));
     if let (Some(expires_us), Some((least_us, _))) = (expires_us, book.clock.shown_us(sent.sent_ns))
         && least_us > expires_us + HOLD_LATE_MAX_US
     {
@@ -164,5 +166,93 @@ fn check_refund(
         }
     } else if is_settled || (is_granted && order.status != "refunding") {
         book.findings.add(Kind::RefundUndone, example);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Seen, check};
+    use crate::book::tests::{AT, body};
+    use crate::finding::Kind;
+    use crate::order::Order;
+    use crate::payments::Payment;
+    use crate::payments::tests::one_payment;
+    use crate::workload::Sent;
+
+    const SECOND: u64 = 1_000_000_000;
+
+    /// What is found when an order with such a payment is read as `status` after 700 s.
+    fn read(status: &str, change: impl Fn(&mut Payment)) -> Vec<Kind> {
+        let (script, mut book) = one_payment();
+        change(book.payments.of_mut(0).unwrap());
+        let told = String::from_utf8(body(&script, 0, "order-0")).unwrap();
+        let told = told.replace("reserved", status);
+        let order = Order::read(told.as_bytes()).unwrap();
+        let sent = Sent { sent_ns: 700 * SECOND, now_ns: 700 * SECOND, ..AT };
+        check(&script, &mut book, &mut Seen::nothing(1), 0, &order, &sent);
+        book.findings.kinds()
+    }
+
+    fn in_time(payment: &mut Payment) {
+        payment.success.send(3 * SECOND);
+        payment.success.answer(3 * SECOND);
+    }
+
+    fn late(payment: &mut Payment) {
+        payment.was_over = true;
+        payment.success.send(690 * SECOND);
+        payment.success.answer(690 * SECOND);
+    }
+
+    fn refund_granted(payment: &mut Payment) {
+        in_time(payment);
+        payment.refund.send(4 * SECOND);
+        payment.refund.answer(4 * SECOND);
+    }
+
+    fn refund_settled(payment: &mut Payment) {
+        refund_granted(payment);
+        payment.refunded.send(5 * SECOND);
+        payment.refunded.answer(5 * SECOND);
+    }
+
+    #[test]
+    fn what_was_paid_in_time_is_paid_and_nothing_else() {
+        for status in ["paid", "shipped", "delivered"] {
+            assert_eq!(read(status, in_time), [], "{status}");
+        }
+        assert_eq!(read("expired", in_time), [Kind::PaymentLost]);
+        assert_eq!(read("refunding", in_time), [Kind::PaymentLost]);
+        assert_eq!(read("reserved", in_time), [Kind::HeldTooLong, Kind::PaymentLost]);
+        assert_eq!(read("cancelled", in_time), [Kind::CancelledUnasked, Kind::PaymentLost]);
+    }
+
+    #[test]
+    fn what_was_paid_late_is_confirmed_or_goes_back() {
+        for status in ["paid", "refunding"] {
+            assert_eq!(read(status, late), [], "{status}");
+        }
+        assert_eq!(read("expired", late), [Kind::LatePaymentLost]);
+        // Nobody had told that the money is back.
+        assert_eq!(read("refunded", late), [Kind::PaidUnasked]);
+    }
+
+    #[test]
+    fn what_nobody_paid_is_not_paid() {
+        assert_eq!(read("paid", |_| {}), [Kind::PaidUnasked]);
+        assert_eq!(read("refunding", |_| {}), [Kind::PaidUnasked]);
+        assert_eq!(read("expired", |_| {}), []);
+        // Told, and not answered: either is right.
+        for status in ["paid", "expired"] {
+            assert_eq!(read(status, |payment| payment.success.send(3 * SECOND)), [], "{status}");
+        }
+    }
+
+    #[test]
+    fn a_refund_that_was_granted_and_settled_is_in_force() {
+        assert_eq!(read("refunded", refund_settled), []);
+        assert_eq!(read("refunding", refund_granted), []);
+        assert_eq!(read("refunding", refund_settled), [Kind::RefundUndone]);
+        assert_eq!(read("paid", refund_granted), [Kind::RefundUndone]);
     }
 }
