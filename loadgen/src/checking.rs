@@ -50,6 +50,7 @@ impl Checking<'_> {
         let settled = self.settle(unsettled)?;
         self.follow(&mut notes)?;
         self.refund(&mut notes)?;
+        report.sending.cancels_sent = self.follow_ups.cancels;
         self.wait_for_expiry(&mut notes)?;
         self.audit(start, settled, notes, report)?;
         Ok(self.book)
@@ -93,7 +94,13 @@ impl Checking<'_> {
             return Ok(());
         }
         let connections = self.plan.connections.min(OPS_CONNECTIONS_MAX);
-        let mut driver = run::open(self.plan, &ops.url, connections, &mut self.watch)?;
+        let mut driver = match run::open(self.plan, &ops.url, connections, &mut self.watch) {
+            Ok(driver) => driver,
+            Err(error) => {
+                self.book.findings.add(Kind::Unchecked, || format!("refunds: {error}"));
+                return Ok(());
+            }
+        };
         let now_ns = self.driver.clock().now_ns();
         let (script, book) = (&self.script, &mut self.book);
         let mut refunding =

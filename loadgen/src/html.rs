@@ -226,6 +226,9 @@ fn answers(report: &Report) -> String {
         ("cancelled".to_owned(), answers.cancelled),
         ("refused".to_owned(), answers.refused),
     ];
+    let beyond = [("told to wait", answers.waiting), ("payment steps", answers.followed_up)];
+    let beyond = beyond.into_iter().filter(|(_, number)| *number > 0);
+    rows.extend(beyond.map(|(name, number)| (name.to_owned(), number)));
     rows.extend(answers.refusals.iter().map(|(code, count)| (format!("— {code}"), *count)));
     rows.push(("unknown outcome".to_owned(), answers.unknown));
     rows.extend(

@@ -28,17 +28,19 @@ struct Column {
     to_s: f64,
     sent: f64,
     /// By outcome, in the order of [`OUTCOMES`].
-    per_s: [f64; 5],
+    per_s: [f64; 7],
     p50_us: Option<u64>,
     p99_us: Option<u64>,
     max_us: Option<u64>,
 }
 
-const OUTCOMES: [(&str, &str); 5] = [
+const OUTCOMES: [(&str, &str); 7] = [
     ("accepted", "accepted"),
+    ("waiting", "told to wait"),
     ("replayed", "replayed"),
     ("refused", "refused"),
     ("cancelled", "cancelled"),
+    ("followed-up", "payment steps"),
     ("failed", "failed"),
 ];
 
@@ -76,9 +78,11 @@ fn columns(seconds: &[Second]) -> Vec<Column> {
             sent: mean(|second| second.sent),
             per_s: [
                 mean(|second| second.accepted),
+                mean(|second| second.waiting),
                 mean(|second| second.replayed),
                 mean(|second| second.refused),
                 mean(|second| second.cancelled),
+                mean(|second| second.followed_up),
                 mean(|second| second.failed),
             ],
             p50_us: worst(|second| second.p50_us),

@@ -263,9 +263,9 @@ fn a_stopped_run_still_reports_and_audits() {
 }
 
 /// Closes the shop for good once it has accepted something, and asks the rush to end.
-struct Closing {
-    shop: Option<Shop>,
-    stop: Stop,
+pub(crate) struct Closing {
+    pub(crate) shop: Option<Shop>,
+    pub(crate) stop: Stop,
 }
 
 impl Progress for Closing {

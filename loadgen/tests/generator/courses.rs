@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use sluice_loadgen::{Arrivals, Kind, Plan, Profile, Report, Secret, Traffic};
+use sluice_loadgen::{Arrivals, Kind, Plan, Profile, Report, Secret, Stop, Traffic, run};
 
-use crate::audit::{found, go, orders};
+use crate::audit::{Closing, found, go, orders};
 use crate::shop::{Fault, Shop, WEBHOOK_SECRET};
 use crate::traffic::plan_of;
 
@@ -115,6 +115,21 @@ fn late_payments_beyond_the_patience_are_not_waited_for() {
     let audit = report.audit.as_ref().unwrap();
     assert_eq!((audit.payments.late, audit.payments.open), (0, audit.payments.started));
     assert!(audit.notes.iter().any(|note| note.contains("not taken")), "{report}");
+}
+
+#[test]
+fn a_shop_that_goes_away_with_the_money_leaves_a_report() {
+    let shop = Shop::open(Fault::None);
+    let mut plan = paying(&shop, 1_000_000_000, Traffic { standby_percent: 5.0, ..refunds() });
+    plan.patience.reach = Duration::from_millis(50);
+    let stop = Stop::new();
+    let mut closing = Closing { shop: Some(shop), stop: stop.clone() };
+    let report = run(&plan, &stop, &mut closing).unwrap();
+    assert!(report.audit_failed() && report.run.stopped_early, "{report}");
+    assert!(found(&report).contains(&Kind::Unchecked), "{report}");
+    let audit = report.audit.as_ref().unwrap();
+    let (orders, found_again) = (audit.orders, audit.orders_found);
+    assert!(orders > 0 && found_again == 0, "{report}");
 }
 
 /// Runs orders against each cheat, who must be found out.
