@@ -164,7 +164,7 @@ impl Book {
         if read.is_waiting {
             self.waiters.join(place, position, sent.now_ns);
         }
-        self.baskets.placed += u64::from(script.wanted(key).shape == Shape::Basket);
+        self.baskets.placed += u64::from(script.shape(key) == Shape::Basket);
         if script.is_retried(key) {
             self.retried.insert(key, place);
         }
@@ -302,7 +302,7 @@ impl Book {
             self.findings.add(Kind::KeyForgotten, || format!("{}: {code}", script.name(number)));
         }
         let key = script.key_of(number);
-        self.baskets.refused += u64::from(script.wanted(key).shape == Shape::Basket);
+        self.baskets.refused += u64::from(script.shape(key) == Shape::Basket);
         if !self.read_orders || script.is_retried(key) {
             return;
         }

@@ -109,6 +109,7 @@ mod tests {
     use crate::book::tests::{AT, body};
     use crate::book::{Book, How};
     use crate::limits::Limits;
+    use crate::payments::tests::one_payment;
     use crate::script::tests::script;
     use crate::workload::Sent;
 
@@ -151,5 +152,20 @@ mod tests {
         let peaks = Peaks::of(&script, &book, &[2]);
         assert_eq!((peaks.by_sku, peaks.over_limit), (vec![5], vec![(1, 0, 3)]));
         assert_eq!(Peaks::of(&script, &book, &[0]).over_limit, []);
+    }
+
+    #[test]
+    fn what_a_late_payment_takes_again_counts_for_the_sku_and_for_no_limit() {
+        let (script, mut book) = one_payment();
+        book.orders[0].until_ns = 600_000_000_000;
+        let payment = book.payments.of_mut(0).unwrap();
+        payment.success.send(700_000_000_000);
+        payment.success.answer(700_000_000_000);
+        (payment.was_over, payment.is_paid) = (true, true);
+        // The same buyer orders once more before the payment comes.
+        let sent = Sent { sent_ns: 650_000_000_000, now_ns: 650_000_000_000, ..AT };
+        book.acknowledge(&script, 9, How::Made, &sent, &body(&script, 9, "order-9")).unwrap();
+        let peaks = Peaks::of(&script, &book, &[1]);
+        assert_eq!((peaks.by_sku, peaks.over_limit), (vec![2], vec![]));
     }
 }

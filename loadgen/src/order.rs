@@ -49,10 +49,9 @@ impl Item<'_> {
         if self.lots.is_empty() {
             return true;
         }
-        let units: u64 = self.lots.iter().map(|lot| lot.quantity).sum();
-        let amount: u64 = (self.lots.iter())
-            .map(|lot| lot.quantity.saturating_mul(lot.unit_price))
-            .fold(0, u64::saturating_add);
+        let units = saturating_sum(self.lots.iter().map(|lot| lot.quantity));
+        let amount =
+            saturating_sum(self.lots.iter().map(|lot| lot.quantity.saturating_mul(lot.unit_price)));
         units == self.quantity && Some(amount) == self.amount
     }
 }
@@ -113,8 +112,8 @@ impl<'a> Order<'a> {
         let Some(amount) = self.amount else {
             return !self.takes_units();
         };
-        let sum: Option<u64> = self.items.iter().map(|item| item.amount).sum();
-        sum == Some(amount) && self.items.iter().all(Item::adds_up)
+        let sum = saturating_sum(self.items.iter().map(|item| item.amount.unwrap_or(u64::MAX)));
+        sum == amount && self.items.iter().all(Item::adds_up)
     }
 
     /// What may never change of it.
@@ -139,6 +138,11 @@ impl<'a> Order<'a> {
     pub(crate) fn takes_units(&self) -> bool {
         !matches!(&*self.status, "waiting" | "expired" | "cancelled" | "refunding" | "refunded")
     }
+}
+
+/// A sum of what a server tells, which may be anything.
+fn saturating_sum(numbers: impl Iterator<Item = u64>) -> u64 {
+    numbers.fold(0, u64::saturating_add)
 }
 
 /// Reads a time as RFC 3339 writes it.

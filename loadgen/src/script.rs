@@ -112,6 +112,11 @@ impl Script {
         Wanted { buyer: (number % u64::from(self.buyers)) as u32, shape, lines }
     }
 
+    /// How request `number` orders.
+    pub(crate) fn shape(&self, number: u64) -> Shape {
+        self.choices.shape(self.choices.buyer_of(number))
+    }
+
     /// The request whose key request `number` carries: itself, unless it is a retry.
     pub(crate) fn key_of(&self, number: u64) -> u64 {
         self.choices.key_of(number)

@@ -57,7 +57,7 @@ pub struct SkuStock {
     pub available_at_start: u64,
     /// Units a newcomer can get after it, if it could be asked.
     pub available_at_end: Option<u64>,
-    /// Units of this run's 201s.
+    /// Units of this run's orders that were told, or later seen, to have some.
     pub units_acknowledged: u64,
     /// Units that those orders still take, as read back.
     pub units_taken: u64,

@@ -75,7 +75,7 @@ impl<'b> Ordering<'b> {
                 self.acknowledge(sent, How::Made, answer);
                 Class::Accepted
             }
-            202 if script.wanted(number).shape == Shape::Standby => {
+            202 if script.shape(number) == Shape::Standby => {
                 self.acknowledge(sent, How::Waits, answer);
                 Class::Waiting
             }

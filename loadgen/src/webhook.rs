@@ -28,6 +28,13 @@ impl Event {
             Event::Refunded => "refund.succeeded",
         }
     }
+
+    fn word(self) -> &'static str {
+        match self {
+            Event::Paid => "paid",
+            Event::Refunded => "refunded",
+        }
+    }
 }
 
 /// The key in a `whsec_…`; the first one where several stand side by side. `None` if it is none.
@@ -65,7 +72,8 @@ impl Provider {
             payment.amount,
             payment.currency.as_str(),
         );
-        let message = format!("{}-{id}", event.name());
+        // The parts of what is signed are set apart by dots: there are none in the id.
+        let message = format!("{}-{id}", event.word());
         let signature = self.sign(&message, unix_s, &body);
         let _ = write!(
             out,
