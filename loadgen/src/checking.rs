@@ -58,8 +58,13 @@ impl Checking<'_> {
 
     fn settle(&mut self, numbers: Vec<u64>) -> Result<Settled> {
         let settled = Settled { asked: numbers.len() as u64, ..Settled::default() };
-        let mut settling =
-            Settling { script: &self.script, book: &mut self.book, numbers, settled };
+        let mut settling = Settling {
+            script: &self.script,
+            book: &mut self.book,
+            follow_ups: &mut self.follow_ups,
+            numbers,
+            settled,
+        };
         errands::run(
             &mut self.driver,
             &mut settling,

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::book::{Book, How};
 use crate::errands::{Errand, Verdict};
 use crate::finding::Kind;
+use crate::follow::FollowUps;
 use crate::http::Answer;
 use crate::progress::Phase;
 use crate::script::Script;
@@ -31,6 +32,8 @@ pub(crate) struct Settling<'b> {
     pub(crate) script: &'b Script,
     /// What is acknowledged now.
     pub(crate) book: &'b mut Book,
+    /// What follows from it.
+    pub(crate) follow_ups: &'b mut FollowUps,
     /// The requests.
     pub(crate) numbers: Vec<u64>,
     /// How it went.
@@ -63,7 +66,10 @@ impl Errand for Settling<'_> {
                     (&mut self.settled.made_by_repeat, how)
                 };
                 *made += 1;
-                self.book.acknowledge(self.script, number, how, sent, &answer.body);
+                let (script, book) = (self.script, &mut *self.book);
+                if let Some(place) = book.acknowledge(script, number, how, sent, &answer.body) {
+                    self.follow_ups.plan(script, book, place, true);
+                }
                 Verdict::Done
             }
             429 => Verdict::Again,
@@ -89,6 +95,7 @@ mod tests {
     use crate::book::tests::{AT, body};
     use crate::errands::{Errand as _, Verdict};
     use crate::finding::Kind;
+    use crate::follow::FollowUps;
     use crate::http::Answer;
     use crate::limits::Limits;
     use crate::script::tests::script;
@@ -101,6 +108,7 @@ mod tests {
         let mut settling = Settling {
             script: &script,
             book: &mut book,
+            follow_ups: &mut FollowUps::new(None, 3),
             numbers: (0..5).collect(),
             settled: Settled::default(),
         };

@@ -93,6 +93,16 @@ fn paid_orders_never_expire_and_stay_sold() {
 }
 
 #[test]
+fn orders_whose_answers_were_lost_are_paid_once_they_are_found() {
+    let shop = Shop::open(Fault::CutsAfterOrder);
+    let report = go(&paying(&shop, 60, pays(100.0)));
+    assert_eq!(found(&report), [], "{report}");
+    let audit = report.audit.as_ref().unwrap();
+    assert_eq!((audit.orders, audit.payments.in_time_found), (60, 60), "{report}");
+    assert_eq!(report.settled.unwrap().had_been_made, 20, "{report}");
+}
+
+#[test]
 fn a_late_payment_that_nobody_can_serve_is_refunded() {
     let shop = Shop::open(Fault::None);
     // Those who wait take what late payers lose.
