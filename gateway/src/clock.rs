@@ -1,5 +1,5 @@
-//! The gateway's one clock: wall time, against which tokens are judged. Everything else runs on
-//! engine time, which the engine's handle tells.
+//! The gateway's one clock: wall time, against which tokens and webhooks are judged. Everything
+//! else runs on engine time, which the engine's handle tells.
 
 use rustix::time::{ClockId, clock_gettime};
 

@@ -19,6 +19,7 @@ use crate::rates::Rates;
 use crate::read_through::RetiredOrders;
 use crate::secrets::Secrets;
 use crate::token::{Signer, TokenError};
+use crate::webhook::signature::Verifier;
 use crate::wire::accept::Doorman;
 
 /// What one worker counts.
@@ -42,6 +43,8 @@ pub(crate) struct WorkerMetrics {
 pub(crate) struct Gate {
     pub(crate) handle: Handle,
     pub(crate) signer: Signer,
+    #[expect(dead_code, reason = "the ledger knows no payments yet")]
+    pub(crate) webhooks: Verifier,
     admin_token: Box<[u8]>,
     draining: AtomicBool,
     /// One for each worker, and a last one for the operators' thread.
@@ -72,6 +75,7 @@ impl Gate {
         Self {
             handle,
             signer: Signer::new(secrets.jwt_secret.as_bytes()),
+            webhooks: Verifier::new(&secrets.webhook_keys),
             admin_token: Box::from(secrets.admin_token.as_bytes()),
             draining: AtomicBool::new(false),
             workers: (0..=workers).map(|_| Arc::default()).collect(),

@@ -17,6 +17,7 @@ use crate::json::write::Writer;
 pub(crate) enum Code {
     InvalidRequest,
     Unauthenticated,
+    InvalidSignature,
     NotFound,
     SkuNotFound,
     OrderNotFound,
@@ -53,6 +54,7 @@ impl Code {
         match self {
             Self::InvalidRequest => Entry(S::BAD_REQUEST, "invalid_request", "The request is not valid", None),
             Self::Unauthenticated => Entry(S::UNAUTHORIZED, "unauthenticated", "A valid bearer token is needed", None),
+            Self::InvalidSignature => Entry(S::UNAUTHORIZED, "invalid_signature", "The call is not signed as it must be", None),
             Self::NotFound => Entry(S::NOT_FOUND, "not_found", "There is nothing here", None),
             Self::SkuNotFound => Entry(S::NOT_FOUND, "sku_not_found", "There is no such SKU", None),
             Self::OrderNotFound => Entry(S::NOT_FOUND, "order_not_found", "There is no such order", None),
@@ -132,8 +134,17 @@ impl Problem {
         [
             Some((CONTENT_TYPE, "application/problem+json")),
             self.code.entry().3.map(|seconds| (RETRY_AFTER, seconds)),
-            (self.code == Code::Unauthenticated).then_some((WWW_AUTHENTICATE, "Bearer")),
+            self.challenge().map(|scheme| (WWW_AUTHENTICATE, scheme)),
         ]
+    }
+
+    /// What every 401 says of how to do better (RFC 9110, 11.6.1).
+    const fn challenge(&self) -> Option<&'static str> {
+        match self.code {
+            Code::Unauthenticated => Some("Bearer"),
+            Code::InvalidSignature => Some("Webhook-Signature"),
+            _ => None,
+        }
     }
 }
 

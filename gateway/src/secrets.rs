@@ -12,11 +12,14 @@ use serde::Deserialize;
 
 use crate::ids;
 use crate::settings::SettingsError;
+use crate::webhook::signature::{KEYS_RANGE, Keys};
 
 /// Shortest secret, in bytes.
 const SECRET_BYTES_MIN: usize = 32;
 
 const FILE_NAME: &str = "secrets.toml";
+
+const WEBHOOK_SECRET: &str = "SLUICE_WEBHOOK_SECRET";
 
 /// What the node signs and recognises with.
 pub struct Secrets {
@@ -24,6 +27,8 @@ pub struct Secrets {
     pub jwt_secret: String,
     /// The operators' bearer token.
     pub admin_token: String,
+    /// What payment providers' calls are signed with.
+    pub(crate) webhook_keys: Keys,
 }
 
 #[derive(Deserialize)]
@@ -38,6 +43,7 @@ struct Kept {
 pub struct Given {
     jwt_secret: Option<String>,
     admin_token: Option<String>,
+    webhook_keys: Option<Keys>,
 }
 
 impl Given {
@@ -46,15 +52,12 @@ impl Given {
     /// # Errors
     /// A secret that is too weak.
     pub fn read(environment: impl Fn(&str) -> Option<String>) -> Result<Self, SettingsError> {
-        if let Some(given) = environment("SLUICE_WEBHOOK_SECRET") {
-            for part in given.split(',') {
-                check_webhook("SLUICE_WEBHOOK_SECRET", part)?;
-            }
-        }
         let given = |name: &str| environment(name).map(|given| checked(name, given)).transpose();
+        let webhook = environment(WEBHOOK_SECRET).map(|given| keys(WEBHOOK_SECRET, &given));
         Ok(Self {
             jwt_secret: given("SLUICE_JWT_SECRET")?,
             admin_token: given("SLUICE_ADMIN_TOKEN")?,
+            webhook_keys: webhook.transpose()?,
         })
     }
 
@@ -66,9 +69,6 @@ impl Given {
         let path = data_dir.join(FILE_NAME);
         let kept = read_or_make(data_dir, &path)?;
         let file = path.display().to_string();
-        for part in kept.webhook_secret.split(',') {
-            check_webhook(&format!("webhook_secret in {file}"), part)?;
-        }
         let pick = |given: Option<String>, key: &str, kept: String| match given {
             Some(given) => Ok(given),
             None => checked(&format!("{key} in {file}"), kept),
@@ -76,6 +76,10 @@ impl Given {
         Ok(Secrets {
             jwt_secret: pick(self.jwt_secret, "jwt_secret", kept.jwt_secret)?,
             admin_token: pick(self.admin_token, "admin_token", kept.admin_token)?,
+            webhook_keys: match self.webhook_keys {
+                Some(given) => given,
+                None => keys(&format!("webhook_secret in {file}"), &kept.webhook_secret)?,
+            },
         })
     }
 }
@@ -88,13 +92,9 @@ fn checked(name: &str, secret: String) -> Result<String, SettingsError> {
     Ok(secret)
 }
 
-/// Standard Webhooks spell a secret `whsec_` and base64 of 24 … 64 bytes.
-fn check_webhook(name: &str, secret: &str) -> Result<(), SettingsError> {
-    let key = secret.trim().strip_prefix("whsec_").and_then(|text| STANDARD.decode(text).ok());
-    match key {
-        Some(key) if (24..=64).contains(&key.len()) => Ok(()),
-        _ => Err(SettingsError::secret(name, "whsec_ and base64 of 24 … 64 bytes")),
-    }
+/// The keys of a list of webhook secrets.
+fn keys(name: &str, list: &str) -> Result<Keys, SettingsError> {
+    Keys::parse(list).ok_or_else(|| SettingsError::secret(name, KEYS_RANGE))
 }
 
 fn read_or_make(data_dir: &Path, path: &Path) -> Result<Kept, SettingsError> {
@@ -142,8 +142,9 @@ fn make(data_dir: &Path, path: &Path) -> io::Result<bool> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Given, Secrets};
+    use super::{Given, Keys, Secrets, WEBHOOK_SECRET};
     use crate::settings::SettingsError;
+    use crate::webhook::signature::Signer;
     use std::os::unix::fs::PermissionsExt;
     use std::path::Path;
 
@@ -168,12 +169,29 @@ mod tests {
     }
 
     #[test]
+    fn the_environment_goes_before_the_file() {
+        let folder = tempfile::tempdir().expect("temporary folder");
+        let signed = |secrets: &Secrets| Signer::new(&secrets.webhook_keys).sign("m", 1, b"{}");
+        let kept = load(folder.path(), |_| None).expect("made");
+        let (first, second) =
+            (format!("whsec_{}", "A".repeat(32)), format!("whsec_{}", "B".repeat(32)));
+        let environment =
+            |name: &str| (name == WEBHOOK_SECRET).then(|| format!("{first}, {second}"));
+        let given = load(folder.path(), environment).expect("read");
+        let alone = Signer::new(&Keys::parse(&first).expect("right")).sign("m", 1, b"{}");
+        assert!(given.jwt_secret == kept.jwt_secret && signed(&given) == alone);
+        assert_eq!(signed(&kept), signed(&load(folder.path(), |_| None).expect("read")));
+        assert_ne!(signed(&kept), alone);
+    }
+
+    #[test]
     fn a_weak_secret_is_refused_and_not_repeated() {
         let folder = tempfile::tempdir().expect("temporary folder");
         for (name, value) in [
             ("SLUICE_JWT_SECRET", "short-canary"),
             ("SLUICE_ADMIN_TOKEN", "canary with spaces, long enough otherwise"),
-            ("SLUICE_WEBHOOK_SECRET", "whsec_canary"),
+            (WEBHOOK_SECRET, "whsec_canary"),
+            (WEBHOOK_SECRET, "whsec_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA,whsec_canary"),
         ] {
             let given = |asked: &str| (asked == name).then(|| value.to_owned());
             let refused = Given::read(given).err().expect("refused").to_string();
