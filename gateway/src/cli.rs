@@ -8,7 +8,7 @@ use clap::{Args, Parser, Subcommand};
 use crate::audit_cli::Show;
 use crate::exit::{DISK, Failure, USAGE};
 use crate::secrets::Given;
-use crate::settings::{Settings, SettingsError};
+use crate::settings::{PaymentProvider, Settings, SettingsError};
 use crate::span::{SPAN_RANGE, Span};
 use crate::token::{Signer, is_buyer};
 use crate::{audit_cli, clock, demo, journal_cli, serve};
@@ -77,6 +77,13 @@ struct ServerFlags {
     /// How long a final order stays in the ledger, and its key with it [default: 30d].
     #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
     retention: Option<String>,
+    /// Who takes payments: external, who calls the webhook, or sandbox, inside the server and for
+    /// demos [default: external; demo: sandbox].
+    #[arg(long, value_name = "NAME")]
+    payment_provider: Option<String>,
+    /// How long a hold lasts at least from the first start of its payment, at most 1h [default: 0s].
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
+    payment_extension: Option<String>,
     /// Threads that own stock and buyers [default: chosen from the cores].
     #[arg(long, value_name = "COUNT", allow_hyphen_values = true)]
     shards: Option<String>,
@@ -159,12 +166,19 @@ pub fn run() -> ExitCode {
 
 impl ServerFlags {
     fn settings(&self) -> Result<Settings, SettingsError> {
+        self.settings_paid_by(PaymentProvider::External)
+    }
+
+    /// The settings of a server whose payments `usual` takes unless they say otherwise.
+    fn settings_paid_by(&self, usual: PaymentProvider) -> Result<Settings, SettingsError> {
         let flags = [
             ("listen", self.listen.clone()),
             ("ops-listen", self.ops_listen.clone()),
             ("data-dir", self.data_dir.clone()),
             ("database-url", self.database_url.clone()),
             ("retention", self.retention.clone()),
+            ("payment-provider", self.payment_provider.clone()),
+            ("payment-extension", self.payment_extension.clone()),
             ("shards", self.shards.clone()),
             ("workers", self.workers.clone()),
             ("queue-capacity", self.queue_capacity.clone()),
@@ -176,13 +190,13 @@ impl ServerFlags {
             ("connections-per-address-max", self.connections_per_address_max.clone()),
         ];
         let environment = |name: &str| std::env::var(name).ok();
-        Settings::merge(&flags, environment, self.config.as_deref())
+        Settings::merge(&flags, environment, self.config.as_deref(), usual)
     }
 }
 
 impl DemoFlags {
     fn show(&self) -> Result<(), Failure> {
-        let mut settings = self.server.settings()?;
+        let mut settings = self.server.settings_paid_by(PaymentProvider::Sandbox)?;
         let folder = tempfile::tempdir()
             .map_err(|error| Failure::new(DISK, format!("a temporary folder: {error}")))?;
         settings.data_dir = folder.path().to_path_buf();
@@ -219,7 +233,8 @@ impl TokenFlags {
         }
         let ttl: Result<Span, _> = self.ttl.parse();
         let range = format!("must be {SPAN_RANGE}");
-        let ttl = ttl.map_err(|_| SettingsError::new("--ttl", &self.ttl, &range))?;
+        let ttl = ttl.ok().filter(Span::is_some_time);
+        let ttl = ttl.ok_or_else(|| SettingsError::new("--ttl", &self.ttl, &range))?;
         let settings = self.server.settings()?;
         let secrets = Given::read(|name| std::env::var(name).ok())?.complete(&settings.data_dir)?;
         let signer = Signer::new(secrets.jwt_secret.as_bytes());

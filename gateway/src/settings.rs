@@ -15,12 +15,14 @@ use crate::span::{SPAN_RANGE, Span};
 
 /// The keys, as the command line spells them. The environment says `SLUICE_OPS_LISTEN`, the file
 /// `ops_listen`.
-pub const KEYS: [&str; 14] = [
+pub const KEYS: [&str; 16] = [
     "listen",
     "ops-listen",
     "data-dir",
     "database-url",
     "retention",
+    "payment-provider",
+    "payment-extension",
     "shards",
     "workers",
     "queue-capacity",
@@ -45,6 +47,34 @@ const MIB: u64 = 1 << 20;
 
 const DAYS_30: Span = Span::from_seconds(30 * 86_400);
 
+/// The longest that a start of payment may make a hold last.
+const EXTENSION_MAX: Span = Span::from_seconds(3_600);
+
+/// Who takes buyers' payments.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PaymentProvider {
+    /// Somebody else, who calls the webhook.
+    External,
+    /// The one inside the server, for demos and tests: it takes no money.
+    Sandbox,
+}
+
+impl FromStr for PaymentProvider {
+    type Err = NoProvider;
+
+    fn from_str(text: &str) -> Result<Self, NoProvider> {
+        match text {
+            "external" => Ok(Self::External),
+            "sandbox" => Ok(Self::Sandbox),
+            _ => Err(NoProvider),
+        }
+    }
+}
+
+/// It is the name of no payment provider.
+#[derive(Debug, PartialEq, Eq)]
+pub struct NoProvider;
+
 /// Everything the server is started with, checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
@@ -58,6 +88,10 @@ pub struct Settings {
     pub database: Option<PathBuf>,
     /// How long a final order stays in the ledger, and its key with it.
     pub retention: Span,
+    /// Who takes buyers' payments.
+    pub payment_provider: PaymentProvider,
+    /// How long a hold lasts at least from the first start of its payment.
+    pub payment_extension: Span,
     /// How many shards.
     pub shards: usize,
     /// How many gateway workers.
@@ -108,7 +142,8 @@ impl fmt::Display for SettingsError {
 }
 
 impl Settings {
-    /// Merges what the command line gave, the environment and the file at `config`.
+    /// Merges what the command line gave, the environment and the file at `config`. If none of
+    /// them names a payment provider, it is `usual`.
     ///
     /// # Errors
     /// The first value that is wrong, or a key of the file that nobody knows.
@@ -116,6 +151,7 @@ impl Settings {
         flags: &[(&'static str, Option<String>)],
         environment: impl Fn(&str) -> Option<String>,
         config: Option<&Path>,
+        usual: PaymentProvider,
     ) -> Result<Self, SettingsError> {
         let mut given = config.map_or(Ok(BTreeMap::new()), read_file)?;
         for key in KEYS {
@@ -128,7 +164,7 @@ impl Settings {
                 given.insert(key, (format!("--{key}"), value.clone()));
             }
         }
-        Given(given).check()
+        Given(given).check(usual)
     }
 
     /// Where the database is.
@@ -194,7 +230,7 @@ fn read_file(path: &Path) -> Result<BTreeMap<&'static str, (String, String)>, Se
 struct Given(BTreeMap<&'static str, (String, String)>);
 
 impl Given {
-    fn check(&self) -> Result<Settings, SettingsError> {
+    fn check(&self, usual: PaymentProvider) -> Result<Settings, SettingsError> {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let address = "an address and a port, such as 127.0.0.1:8080";
         let segment_range = format!("a multiple of {SECTOR_BYTES} from {MIB} to {}", 1_024 * MIB);
@@ -208,11 +244,14 @@ impl Given {
         if listen.port() != 0 && ops_listen == listen {
             return Err(SettingsError::new("ops-listen", &ops_listen.to_string(), other));
         }
+        let (payment_provider, payment_extension) = self.payments(usual)?;
         Ok(Settings {
             listen,
             ops_listen,
             database: self.database()?,
-            retention: self.parse("retention", DAYS_30, SPAN_RANGE, |_| true)?,
+            retention: self.parse("retention", DAYS_30, SPAN_RANGE, Span::is_some_time)?,
+            payment_provider,
+            payment_extension,
             shards: self.number(
                 "shards",
                 (cores / 4).clamp(1, DEFAULT.shards_max),
@@ -256,6 +295,16 @@ impl Given {
                 CONNECTIONS_MAX,
             )?,
         })
+    }
+
+    fn payments(&self, usual: PaymentProvider) -> Result<(PaymentProvider, Span), SettingsError> {
+        let range = "external or sandbox";
+        let provider = self.parse("payment-provider", usual, range, |_| true)?;
+        let range = "a number and s, m or h, such as 90s or 15m, at most 1h";
+        let none = Span::from_seconds(0);
+        let extension =
+            self.parse("payment-extension", none, range, |span| *span <= EXTENSION_MAX)?;
+        Ok((provider, extension))
     }
 
     fn database(&self) -> Result<Option<PathBuf>, SettingsError> {
@@ -323,6 +372,7 @@ fn default_address(port: u16) -> SocketAddr {
 
 #[cfg(test)]
 mod tests {
+    use super::PaymentProvider::{External, Sandbox};
     use super::{KEYS, Settings, variable};
     use std::io::Write;
 
@@ -332,7 +382,8 @@ mod tests {
         let flags = [("workers", flag.map(str::to_owned))];
         let environment =
             |name: &str| (name == "SLUICE_WORKERS").then(|| variable.map(str::to_owned)).flatten();
-        Settings::merge(&flags, environment, Some(config.path())).map_err(|error| error.to_string())
+        let merged = Settings::merge(&flags, environment, Some(config.path()), External);
+        merged.map_err(|error| error.to_string())
     }
 
     #[test]
@@ -364,6 +415,14 @@ mod tests {
             ),
             (None, None, "database_url = \"sqlite://\"", ["database_url", "sqlite://", "a path"]),
             (None, None, "retention = \"0s\"", ["retention", "\"0s\"", "3650d"]),
+            (
+                None,
+                None,
+                "payment_provider = \"Sandbox\"",
+                ["payment_provider", "\"Sandbox\"", "external or sandbox"],
+            ),
+            (None, None, "payment_extension = \"61m\"", ["payment_extension", "\"61m\"", "1h"]),
+            (None, None, "payment_extension = 0", ["payment_extension", "\"0\"", "a number and"]),
             (None, None, "snapshot_segments = 0", ["snapshot_segments", "\"0\"", "1000000"]),
             (None, None, "journal_keep_bytes = -1", ["journal_keep_bytes", "\"-1\"", "bytes"]),
             (None, None, "archive_dir = \"./data\"", ["archive_dir", "./data", "of its own"]),
@@ -384,6 +443,27 @@ mod tests {
         let settings = merged(None, None, file).expect("right");
         assert_eq!(settings.database().path(), std::path::Path::new("/a/b.db"));
         assert_eq!(settings.engine([0; 32]).retention_us, 90_000_000);
+    }
+
+    #[test]
+    fn the_payment_provider_is_the_usual_one_unless_it_is_set() {
+        let settings = merged(None, None, "").expect("right");
+        assert_eq!(
+            (settings.payment_provider, settings.payment_extension.seconds()),
+            (External, 0)
+        );
+        let file = "payment_provider = \"sandbox\"\npayment_extension = \"1h\"";
+        let settings = merged(None, None, file).expect("right");
+        let seconds = settings.payment_extension.seconds();
+        assert_eq!((settings.payment_provider, seconds), (Sandbox, 3_600));
+        let usual = |variable: Option<&str>| {
+            let environment = |name: &str| {
+                (name == "SLUICE_PAYMENT_PROVIDER").then(|| variable.map(str::to_owned)).flatten()
+            };
+            let merged = Settings::merge(&[], environment, None, Sandbox).expect("right");
+            merged.payment_provider
+        };
+        assert_eq!((usual(None), usual(Some("external"))), (Sandbox, External));
     }
 
     #[test]

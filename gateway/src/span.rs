@@ -9,15 +9,20 @@ pub(crate) const SPAN_RANGE: &str =
 /// The longest span, in seconds: ten years.
 const SECONDS_MAX: u64 = 3_650 * 86_400;
 
-/// A span of 1 second to ten years.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// A span of up to ten years, in whole seconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Span(u64);
 
 impl Span {
     /// Of so many seconds.
     pub(crate) const fn from_seconds(seconds: u64) -> Self {
-        assert!(1 <= seconds && seconds <= SECONDS_MAX);
+        assert!(seconds <= SECONDS_MAX);
         Self(seconds)
+    }
+
+    /// Whether it is any time at all: what [`SPAN_RANGE`] asks for.
+    pub(crate) fn is_some_time(&self) -> bool {
+        self.0 > 0
     }
 
     /// Its seconds.
@@ -50,7 +55,7 @@ impl FromStr for Span {
         let digits = number.bytes().all(|byte| byte.is_ascii_digit());
         let number: Option<u64> = digits.then(|| number.parse().ok()).flatten();
         let seconds = number.and_then(|number| number.checked_mul(unit));
-        seconds.filter(|seconds| (1..=SECONDS_MAX).contains(seconds)).map(Self).ok_or(NoSpan)
+        seconds.filter(|seconds| *seconds <= SECONDS_MAX).map(Self).ok_or(NoSpan)
     }
 }
 
@@ -60,13 +65,15 @@ mod tests {
 
     #[test]
     fn spans_are_a_number_and_a_unit() {
-        for (text, wanted) in [("90s", 90), ("15m", 900), ("1h", 3_600), ("30d", 2_592_000)] {
+        for (text, wanted) in
+            [("0s", 0), ("90s", 90), ("15m", 900), ("1h", 3_600), ("30d", 2_592_000)]
+        {
             assert_eq!(text.parse().map(Span::seconds), Ok(wanted));
         }
-        for wrong in
-            ["", "h", "1", "0s", "-1h", "1.5h", "1w", "é", "99999999999999999999d", "3651d"]
+        for wrong in ["", "h", "1", "0", "-1h", "1.5h", "1w", "é", "99999999999999999999d", "3651d"]
         {
             assert_eq!(wrong.parse::<Span>(), Err(NoSpan), "{wrong}");
         }
+        assert!(Span::from_seconds(1).is_some_time() && !Span::from_seconds(0).is_some_time());
     }
 }

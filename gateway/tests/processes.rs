@@ -29,6 +29,8 @@ fn a_wrong_setting_names_key_value_and_range() {
     for (flags, parts) in [
         (["--shards", "0"], ["--shards", "\"0\"", "1 to 64"]),
         (["--segment-bytes", "7"], ["--segment-bytes", "\"7\"", "1048576"]),
+        (["--payment-provider", "bank"], ["--payment-provider", "\"bank\"", "sandbox"]),
+        (["--payment-extension", "-1s"], ["--payment-extension", "\"-1s\"", "1h"]),
         (["--listen", "nowhere"], ["--listen", "\"nowhere\"", "127.0.0.1:8080"]),
         (["--config", "/nowhere.toml"], ["--config", "/nowhere.toml", "No such file"]),
     ] {
