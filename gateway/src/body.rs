@@ -75,13 +75,20 @@ pub(crate) fn check_media_type(headers: &HeaderMap) -> Result<(), Problem> {
     }
     match single(headers, &CONTENT_TYPE) {
         Ok(Some(value)) if value == "application/json" => Ok(()),
-        Ok(Some(value)) if is_json(value.as_bytes()) => Ok(()),
+        Ok(Some(value)) if is_plain(value.as_bytes(), b"application/json") => Ok(()),
         _ => wrong("Content-Type: must be application/json, once"),
     }
 }
 
-/// `application/json`, with no parameter but the charset that JSON has anyway (RFC 8259, 8.1).
-fn is_json(value: &[u8]) -> bool {
+/// Whether a body says that it is a form, as browsers send it.
+pub(crate) fn is_form(headers: &HeaderMap) -> bool {
+    let form = b"application/x-www-form-urlencoded";
+    !headers.contains_key(CONTENT_ENCODING)
+        && matches!(single(headers, &CONTENT_TYPE), Ok(Some(value)) if is_plain(value.as_bytes(), form))
+}
+
+/// The media type `wanted`, with no charset but the one that JSON has anyway (RFC 8259, 8.1).
+fn is_plain(value: &[u8], wanted: &[u8]) -> bool {
     let mut parts = value.split(|byte| *byte == b';').map(<[u8]>::trim_ascii);
     let media_type = parts.next().unwrap_or_default();
     let is_utf8 = |parameter: &[u8]| {
@@ -89,7 +96,7 @@ fn is_json(value: &[u8]) -> bool {
         !charset.starts_with(b"charset=")
             || matches!(&charset[8..], b"utf-8" | b"\"utf-8\"" | b"utf8")
     };
-    media_type.eq_ignore_ascii_case(b"application/json") && parts.all(is_utf8)
+    media_type.eq_ignore_ascii_case(wanted) && parts.all(is_utf8)
 }
 
 /// Reads a body under the ceiling. One that comes in one piece is not copied.

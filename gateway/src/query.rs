@@ -1,4 +1,4 @@
-//! Query parameters: each known, each once.
+//! Query parameters and fields of forms: each known, each once.
 
 use std::borrow::Cow;
 
@@ -12,14 +12,18 @@ pub(crate) struct Query<'u>(Vec<(Cow<'u, str>, Cow<'u, str>)>);
 impl<'u> Query<'u> {
     /// Reads the query of `uri`.
     pub(crate) fn read(uri: &'u Uri, known: &[&str]) -> Result<Self, Problem> {
-        let text = uri.query().unwrap_or_default();
+        Self::of(uri.query().unwrap_or_default(), known)
+    }
+
+    /// Reads pairs as a query spells them.
+    pub(crate) fn of(text: &'u str, known: &[&str]) -> Result<Self, Problem> {
         let mut parameters: Vec<(Cow<'u, str>, Cow<'u, str>)> = Vec::new();
         for pair in text.split('&').filter(|pair| !pair.is_empty()) {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
             let (name, value) = (decoded(name)?, decoded(value)?);
             if !known.contains(&&*name) {
                 let shown: String = name.chars().take(64).collect();
-                return Err(Problem::invalid(format!("{shown}: unknown query parameter")));
+                return Err(Problem::invalid(format!("{shown}: unknown parameter")));
             }
             if parameters.iter().any(|(earlier, _)| *earlier == name) {
                 return Err(Problem::invalid(format!("{name}: given more than once")));
@@ -31,9 +35,16 @@ impl<'u> Query<'u> {
 
     /// How many a page is to show: `limit`, 1 … `most`, or `usual` if it is not given.
     pub(crate) fn limit(&self, usual: usize, most: usize) -> Result<usize, Problem> {
-        let Some(text) = self.get("limit") else { return Ok(usual.min(most)) };
-        whole_number(text).filter(|limit| (1..=most).contains(limit)).ok_or_else(|| {
-            Problem::invalid(format!("limit: must be a whole number from 1 to {most}"))
+        let limit = self.number("limit", 1, most as u64)?;
+        Ok(limit.map_or(usual.min(most), |limit| limit as usize))
+    }
+
+    /// A whole number, `least` … `most`, if it is given.
+    pub(crate) fn number(&self, name: &str, least: u64, most: u64) -> Result<Option<u64>, Problem> {
+        let Some(text) = self.get(name) else { return Ok(None) };
+        let number = whole_number(text).filter(|number| (least..=most).contains(number));
+        number.map(Some).ok_or_else(|| {
+            Problem::invalid(format!("{name}: must be a whole number from {least} to {most}"))
         })
     }
 
@@ -64,7 +75,7 @@ fn decoded(text: &str) -> Result<Cow<'_, str>, Problem> {
     if !text.contains('%') {
         return Ok(Cow::Borrowed(text));
     }
-    let wrong = || Problem::invalid("query: wrongly percent-encoded");
+    let wrong = || Problem::invalid("a parameter is wrongly percent-encoded");
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.bytes();
     while let Some(byte) = rest.next() {
@@ -79,7 +90,7 @@ fn decoded(text: &str) -> Result<Cow<'_, str>, Problem> {
     String::from_utf8(bytes).map(Cow::Owned).map_err(|_| wrong())
 }
 
-fn whole_number(text: &str) -> Option<usize> {
+fn whole_number(text: &str) -> Option<u64> {
     text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok()).flatten()
 }
 
@@ -101,7 +112,7 @@ mod tests {
         assert_eq!(read("?limit=2&status=a"), Ok(Some("2".to_owned())));
         assert_eq!(read("?limit=%32"), Ok(Some("2".to_owned())));
         assert_eq!(read("?limi%74=+"), Ok(Some("+".to_owned())));
-        assert_eq!(read("?limits=2"), Err("limits: unknown query parameter".to_owned()));
+        assert_eq!(read("?limits=2"), Err("limits: unknown parameter".to_owned()));
         assert_eq!(read("?limit=2&limi%74=2"), Err("limit: given more than once".to_owned()));
         for wrong in ["?limit=%", "?limit=%3", "?limit=%zz", "?limit=%ff", "?limit=%+1"] {
             assert!(read(wrong).is_err(), "{wrong}");
