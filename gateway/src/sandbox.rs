@@ -5,8 +5,6 @@
 //! It knows of payments only what it is given through [`Payments`] and [`Refunds`], and changes
 //! them only through the webhook. What it was told and has not done yet is lost when the server
 //! stops; refunds are asked for again.
-//!
-//! [`Refunds`]: refunds::Refunds
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -20,18 +18,20 @@ use hyper::StatusCode;
 use hyper::header::{HeaderValue, LOCATION};
 
 use sluice_core::money::{Amount, Currency};
+use tokio::runtime::Handle;
 
 use crate::buyers::json_response;
 use crate::json::write::Writer;
 use crate::problem::{Code, Problem};
 use crate::query::{self, Query};
+use crate::webhook::signature::{Keys, Signer};
 use crate::{body, operators};
 
-use calls::{Schedule, reachable};
+use calls::{Caller, Schedule, reachable};
 use manners::Manners;
-use refunds::FailingRefunds;
+use refunds::{FailingRefunds, Refunder, Refunds};
 
-pub(crate) mod calls;
+mod calls;
 mod manners;
 mod page;
 pub(crate) mod refunds;
@@ -74,8 +74,20 @@ pub(crate) struct Sandbox<P> {
 }
 
 impl<P: Payments> Sandbox<P> {
-    pub(crate) fn new(payments: P, schedule: Schedule, failing: Arc<FailingRefunds>) -> Self {
-        Self { payments, schedule, failing }
+    /// Starts the provider of a server that listens for buyers at `listener` and knows webhooks by
+    /// `keys`. Calls and refunds are made on `runtime`, until it ends.
+    pub(crate) fn start<R: Refunds>(
+        runtime: &Handle,
+        listener: SocketAddr,
+        keys: &Keys,
+        payments: P,
+        refunds: R,
+    ) -> Arc<Self> {
+        let (schedule, added) = Schedule::new();
+        let failing: Arc<FailingRefunds> = Arc::default();
+        runtime.spawn(Caller::new(listener, Signer::new(keys), added).run());
+        runtime.spawn(Refunder::new(refunds, schedule.clone(), Arc::clone(&failing)).run());
+        Arc::new(Self { payments, schedule, failing })
     }
 
     async fn find(&self, path: PathPart) -> Result<PaymentFacts, Problem> {

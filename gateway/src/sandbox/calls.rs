@@ -235,4 +235,4 @@ fn is_passing(status: StatusCode) -> bool {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

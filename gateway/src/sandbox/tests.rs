@@ -1,7 +1,8 @@
 //! The sandbox's routes, with payments made up.
 
+use super::calls::tests::{keys, webhook};
 use super::calls::{Added, Schedule};
-use super::refunds::FailingRefunds;
+use super::refunds::{FailingRefunds, RefundAsked, Refunds};
 use super::{PaymentFacts, Payments, Sandbox, pay_url, router};
 use crate::problem::{Code, Problem};
 use crate::webhook::notice::NoticeKind;
@@ -11,6 +12,9 @@ use axum::response::Response;
 use hyper::StatusCode;
 use sluice_core::money::{Amount, Currency};
 use std::sync::Arc;
+use tokio::net::TcpListener;
+use tokio::runtime::Handle;
+use tokio::sync::mpsc;
 use tower::ServiceExt as _;
 
 const FORM: &str = "application/x-www-form-urlencoded";
@@ -39,6 +43,16 @@ impl Payments for One {
     }
 }
 
+/// A refund that is asked for and stays so.
+struct OneRefund;
+
+impl Refunds for OneRefund {
+    async fn open(&self, _: Option<&str>, _: usize) -> Result<Vec<RefundAsked>, Problem> {
+        let PaymentFacts { order, amount, currency, .. } = facts();
+        Ok(vec![RefundAsked { payment: "another".into(), order, amount, currency }])
+    }
+}
+
 struct Shop {
     router: axum::Router,
     added: Added,
@@ -48,8 +62,15 @@ impl Shop {
     fn new() -> Self {
         let (schedule, added) = Schedule::new();
         let failing: Arc<FailingRefunds> = Arc::default();
-        let sandbox = Sandbox::new(One, schedule, failing);
+        let sandbox = Sandbox { payments: One, schedule, failing };
         Self { router: router(Arc::new(sandbox)), added }
+    }
+
+    /// One whose calls are made to `listener`.
+    fn open(listener: &TcpListener) -> Self {
+        let (runtime, address) = (Handle::current(), listener.local_addr().expect("bound"));
+        let sandbox = Sandbox::start(&runtime, address, &keys(), One, OneRefund);
+        Self { router: router(sandbox), added: Schedule::new().1 }
     }
 
     async fn ask(&self, method: &str, path: &str, media: &str, body: &str) -> Response {
@@ -148,4 +169,24 @@ async fn what_finds_no_place_is_refused() {
         assert_eq!(shop.ask("POST", "01KAPAYMENT", FORM, form).await.status(), 303);
     }
     assert_eq!(shop.code("POST", "01KAPAYMENT", FORM, form).await, Code::Overloaded);
+}
+
+#[tokio::test]
+async fn payments_are_settled_and_refunds_performed_by_the_webhook() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let shop = Shop::open(&listener);
+    let paid = shop.ask("POST", "01KAPAYMENT", FORM, "outcome=pay").await;
+    assert_eq!(paid.status(), StatusCode::SEE_OTHER);
+    let (sender, mut heard) = mpsc::channel(2);
+    webhook(listener, vec![StatusCode::OK; 2], sender).await;
+    let mut calls = Vec::new();
+    while let Some((_, notice)) = heard.recv().await {
+        calls.push((notice.kind, notice.payment));
+    }
+    calls.sort_by(|one, other| one.1.cmp(&other.1));
+    let wanted = [
+        (NoticeKind::PaymentSucceeded, "01KAPAYMENT".into()),
+        (NoticeKind::RefundSucceeded, "another".into()),
+    ];
+    assert_eq!(calls, wanted);
 }

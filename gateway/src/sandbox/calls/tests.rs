@@ -19,7 +19,8 @@ use tokio::sync::mpsc;
 
 const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 
-fn keys() -> Keys {
+/// The keys that the webhook below knows.
+pub(in crate::sandbox) fn keys() -> Keys {
     Keys::parse(SECRET).expect("right")
 }
 
@@ -39,7 +40,7 @@ fn once(kind: NoticeKind) -> Delivery {
 }
 
 /// Takes one connection for each answer, and gives it to the notice that came.
-async fn webhook(
+pub(in crate::sandbox) async fn webhook(
     listener: TcpListener,
     answers: Vec<StatusCode>,
     heard: mpsc::Sender<(String, Notice)>,
