@@ -14,6 +14,9 @@ use sluice_gateway::token::Signer;
 const JWT_SECRET: &str = "canary-jwt-secret-0123456789abcdef";
 const ADMIN_TOKEN: &str = "canary-admin-token-0123456789abcdef";
 
+/// What webhooks are signed with: base64 of a canary.
+const WEBHOOK_SECRET: &str = "whsec_Y2FuYXJ5LXdlYmhvb2stc2VjcmV0LTAxMjM0NTY3ODk=";
+
 /// Far in the future, in seconds since the epoch.
 const FUTURE: u64 = 4_000_000_000;
 
@@ -34,6 +37,7 @@ pub(crate) fn command(folder: &Path, flags: &[&str]) -> Command {
         .args(flags)
         .env("SLUICE_JWT_SECRET", JWT_SECRET)
         .env("SLUICE_ADMIN_TOKEN", ADMIN_TOKEN)
+        .env("SLUICE_WEBHOOK_SECRET", WEBHOOK_SECRET)
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
     command
