@@ -57,6 +57,7 @@ pub fn place(buyer: &Buyer, sku: SkuId, number: u64) -> Box<Place> {
         fingerprint: Place::fingerprint_of(&lines, false, None),
         buyer: buyer.clone(),
         lines,
+        standby: false,
         max_amount: None,
         request: RequestId::from_bits(u128::from(number)),
     })

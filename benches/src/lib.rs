@@ -9,6 +9,7 @@ pub mod entrant;
 pub mod history;
 pub mod peer;
 pub mod processor;
+pub mod quantiles;
 pub mod rush;
 pub mod server;
 pub mod service;

@@ -11,6 +11,7 @@ use sluice_core::config::EngineConfig;
 use sluice_core::engine::{Engine, Handle, OnFatal};
 use sluice_core::id::{OrderId, RequestId};
 use sluice_core::limits::Limits;
+use sluice_core::name::SkuId;
 use sluice_core::outcome::Outcome;
 use sluice_core::quantity::Quantity;
 use sluice_core::storage::Directory;
@@ -30,25 +31,34 @@ impl Wake for Unpark {
 pub struct Rush {
     handle: Handle,
     number: u64,
+    /// What each order is for, a unit of each, in ascending order.
+    skus: Vec<SkuId>,
 }
 
 impl Rush {
     /// Orders that begin behind the `number`th.
     pub fn new(handle: Handle, number: u64) -> Self {
-        Self { handle, number }
+        Self { handle, number, skus: vec![sku("sku-0")] }
+    }
+
+    /// Orders of these SKUs, one unit of each; in ascending order.
+    #[must_use]
+    pub fn of(self, skus: Vec<SkuId>) -> Self {
+        Self { skus, ..self }
     }
 
     fn order(&mut self) -> Command {
         self.number += 1;
         let buyer = Buyer::new(self.handle.hash_key(), &format!("buyer-{}", self.number % 100_000));
-        let lines: smallvec::SmallVec<[PlaceLine; 1]> =
-            smallvec::smallvec![PlaceLine { sku: sku("sku-0"), quantity: Quantity::ONE }];
+        let line = |sku: &SkuId| PlaceLine { sku: sku.clone(), quantity: Quantity::ONE };
+        let lines: smallvec::SmallVec<[PlaceLine; 1]> = self.skus.iter().map(line).collect();
         Command::Place(Box::new(Place {
             order: OrderId::new(self.handle.now(), 1, buyer.slot, random(self.number)),
             key: Some(Key::new(self.handle.hash_key(), &buyer, &self.number.to_string())),
             fingerprint: Place::fingerprint_of(&lines, false, None),
             buyer,
             lines,
+            standby: false,
             max_amount: None,
             request: RequestId::from_bits(u128::from(self.number)),
         }))
@@ -136,22 +146,34 @@ pub fn open(folder: &Path, shards: usize, limits: Limits) -> (Engine, Handle) {
     Engine::open(directory, None, &config, &on_fatal).expect("the engine opens")
 }
 
-/// Defines the SKU that everybody orders, and receives so many lots of a million units.
+/// No hold ends while a benchmark lasts.
+pub const LONG: u32 = 86_400;
+
+/// Defines a SKU whose holds last `hold_seconds`.
 ///
 /// # Panics
 /// If the engine refuses.
-pub fn stock(handle: &Handle, lots: u32) {
-    let (sender, receiver) = std::sync::mpsc::sync_channel(64);
-    let mut defined = define("sku-0");
+pub fn terms(handle: &Handle, name: &str, hold_seconds: u32) {
+    let mut defined = define(name);
     if let Command::DefineSku(define) = &mut defined {
-        // No hold ends while a benchmark lasts.
-        define.hold_seconds = 86_400;
+        define.hold_seconds = hold_seconds;
     }
-    let setup = std::iter::once(defined).chain((0..lots).map(|lot| receive("sku-0", lot)));
-    for command in setup {
-        let sender = sender.clone();
-        let reply = ReplyTo::Call(Box::new(move |outcome| sender.send(outcome).expect("heard")));
-        handle.submit(command, reply, handle.now()).expect("room in the lane");
-        receiver.recv().expect("an answer");
-    }
+    ask(handle, defined);
+}
+
+/// Defines a SKU and receives so many lots of a million units.
+///
+/// # Panics
+/// If the engine refuses.
+pub fn stock(handle: &Handle, name: &str, lots: u32) {
+    terms(handle, name, LONG);
+    (0..lots).for_each(|lot| ask(handle, receive(name, lot)));
+}
+
+fn ask(handle: &Handle, command: Command) {
+    let (sender, receiver) = std::sync::mpsc::sync_channel(1);
+    let reply = ReplyTo::Call(Box::new(move |outcome| sender.send(outcome).expect("heard")));
+    handle.submit(command, reply, handle.now()).expect("room in the lane");
+    let outcome = receiver.recv().expect("an answer");
+    assert!(matches!(outcome, Outcome::Stock { .. }), "{outcome:?}");
 }

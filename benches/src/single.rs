@@ -87,6 +87,13 @@ impl Single {
         }
     }
 
+    /// Serves those who wait; says how many.
+    pub fn serve(&mut self) -> usize {
+        let served = self.at(commands::BEGIN, &mut Nowhere, |ledger, turn| ledger.serve_due(turn));
+        self.effects.touched.clear();
+        served
+    }
+
     /// Ends the holds that are over at `now`; says how many.
     pub fn expire(&mut self, now: Timestamp) -> usize {
         let ended = self.at(now, &mut Nowhere, |ledger, turn| ledger.expire(turn));
@@ -107,10 +114,17 @@ impl Single {
             away: &[],
             retires: None,
             disk_reserve: false,
+            payment_extension_us: 0,
             metrics: &self.metrics,
             recorder,
             effects: &mut self.effects,
         };
-        act(&mut self.ledger, &mut turn)
+        let done = act(&mut self.ledger, &mut turn);
+        while !turn.effects.messages.is_empty() {
+            for message in std::mem::take(&mut turn.effects.messages) {
+                self.ledger.message(&mut turn, message);
+            }
+        }
+        done
     }
 }

@@ -4,29 +4,35 @@
 //! the sink's. The copy is read as it was at one moment, the journal up to the copy's watermark;
 //! what the copy lacks behind that is lag and no difference.
 //!
-//! Memory is bounded. Events are compared as both sides stream by. SKUs, lots and withdrawals are
-//! held whole; their numbers are bounded by the ledger's ceilings. Orders are compared in passes
-//! over ranges of ids, each over at most `audit_orders_max` orders with the records that made them:
-//! when a pass has one too many, it gives up the highest id, and leaves the rest to the next pass.
+//! Memory is bounded. Events, and notices that fit no payment, are compared as both sides stream by.
+//! SKUs, lots, withdrawals and sales are held whole; their numbers are bounded by the ledger's
+//! ceilings. Orders are compared in passes over ranges of ids, each over at most `audit_orders_max`
+//! orders with the records that made them: when a pass has one too many, it gives up the highest
+//! id, and leaves the rest to the next pass. Payments go by in the same passes, by ranges of theirs.
 
 mod difference;
 mod expected;
 mod merge;
 mod orders;
+mod pass;
+mod payments;
+mod range;
+mod sales;
 mod stock;
 
 use crate::event::record::{self, LastNames};
 use crate::event::{Event, Meta};
-use crate::id::OrderId;
 use crate::journal::{Fatal, Reader};
 use crate::limits::Limits;
-use crate::sink::table::{ORDER_EVENTS, Value, WATERMARKS};
+use crate::sink::table::{ORDER_EVENTS, Table, UNMATCHED_NOTICES, Value, WATERMARKS};
 use crate::sink::{SinkError, Snapshot};
 use crate::storage::Storage;
 
 pub use difference::Difference;
 use difference::Differences;
 use merge::{Extras, Merge};
+use pass::Begin;
+use sales::Sales;
 use stock::Stocks;
 
 /// What an audit is asked for.
@@ -155,11 +161,11 @@ async fn compare<S: Storage + Clone>(
         differences: Differences::new(config.differences_max),
         compared: Vec::new(),
     };
-    let (stocks, mut reader) = audit.events(reader, snapshot).await?;
-    audit.stocks(&stocks, snapshot).await?;
-    let mut from = Some(OrderId::from_bits(0));
-    while let Some(begin) = from {
-        from = orders::pass(&mut audit, storage, snapshot, begin).await?;
+    let (Folded { stocks, sales }, mut reader) = audit.events(reader, snapshot).await?;
+    audit.stocks(&stocks, &sales, snapshot).await?;
+    let mut next = Some(Begin::FIRST);
+    while let Some(begin) = next {
+        next = pass::run(&mut audit, storage, snapshot, begin).await?;
     }
     let mut last = through;
     while let Some(frame) = reader.next_proven()? {
@@ -175,6 +181,13 @@ async fn compare<S: Storage + Clone>(
         differences_count: audit.differences.count(),
         differences: audit.differences.shown(),
     })
+}
+
+/// What is folded whole.
+#[derive(Default)]
+struct Folded {
+    stocks: Stocks,
+    sales: Sales,
 }
 
 /// What a pass does with each record: its sequence, its event, its bytes.
@@ -206,36 +219,51 @@ impl Audit<'_> {
         }
     }
 
-    /// The pass over all records: events are compared, stocks are folded.
+    /// A table whose rows are compared as they stream by, one for a record.
+    fn streamed(&self, table: &'static Table) -> Merge {
+        let after = vec![Value::number(self.first - 1)];
+        Merge::new(table, after, None, self.config.limits.audit_rows_max, self.extras())
+    }
+
+    /// The pass over all records: events are compared, stocks and sales are folded.
     async fn events<S: Storage>(
         &mut self,
         mut reader: Reader<S>,
         snapshot: &mut Snapshot,
-    ) -> Result<(Stocks, Reader<S>), AuditError> {
-        let mut stocks = Stocks::default();
+    ) -> Result<(Folded, Reader<S>), AuditError> {
+        let mut folded = Folded::default();
         let cell = self.config.cell;
-        let after = vec![Value::number(self.first - 1)];
-        let rows_max = self.config.limits.audit_rows_max;
-        let mut merge = Merge::new(&ORDER_EVENTS, after, None, rows_max, self.extras());
+        let (mut events, mut notices) =
+            (self.streamed(&ORDER_EVENTS), self.streamed(&UNMATCHED_NOTICES));
         let mut names = LastNames::default();
-        let mut rows = Vec::new();
+        let (mut event_rows, mut notice_rows) = (Vec::new(), Vec::new());
         let mut journal = None;
         self.pass += 1;
         while self.next_events(&mut reader, &mut names, &mut |sequence, meta, event, _| {
             if let Event::Genesis(genesis) = event {
                 journal = Some(genesis.hash_key.journal().to_string());
             }
-            stocks.take(sequence, meta, event);
-            rows.extend(expected::event(cell, sequence, meta, event).map(|row| (sequence, row)));
+            folded.stocks.take(sequence, meta, event);
+            folded.sales.take(sequence, meta, event);
+            let row = expected::event(cell, sequence, meta, event);
+            event_rows.extend(row.map(|row| (sequence, row)));
+            if let Event::NoticeUnmatched(notice) = event {
+                notice_rows.push((sequence, expected::notice(cell, sequence, meta, notice)));
+            }
         })? {
-            for (sequence, row) in rows.drain(..) {
-                merge.expect(snapshot, &row, &[], sequence, &mut self.differences).await?;
+            for (rows, merge) in [(&mut event_rows, &mut events), (&mut notice_rows, &mut notices)]
+            {
+                for (sequence, row) in rows.drain(..) {
+                    merge.expect(snapshot, &row, &[], sequence, &mut self.differences).await?;
+                }
             }
         }
-        merge.finish(snapshot, &mut self.differences).await?;
-        self.count(ORDER_EVENTS.name, merge.compared());
+        for (table, mut merge) in [(&ORDER_EVENTS, events), (&UNMATCHED_NOTICES, notices)] {
+            merge.finish(snapshot, &mut self.differences).await?;
+            self.count(table.name, merge.compared());
+        }
         self.judge_journal(snapshot, journal.as_deref());
-        Ok((stocks, reader))
+        Ok((folded, reader))
     }
 
     /// Whether the copy says that it is one of this journal.
@@ -277,11 +305,16 @@ impl Audit<'_> {
         Ok(true)
     }
 
-    /// Compares SKUs, lots and withdrawals.
-    async fn stocks(&mut self, stocks: &Stocks, snapshot: &mut Snapshot) -> Result<(), AuditError> {
+    /// Compares SKUs, lots, withdrawals and sales.
+    async fn stocks(
+        &mut self,
+        stocks: &Stocks,
+        sales: &Sales,
+        snapshot: &mut Snapshot,
+    ) -> Result<(), AuditError> {
         let cell = self.config.cell;
         let whole = self.first == 1;
-        for (table, rows) in stocks.tables(cell) {
+        for (table, rows) in stocks.tables(cell).into_iter().chain(sales.tables(cell)) {
             // Without the beginning, what else there is was made before; and what moved is unknown.
             let extras = if whole { Extras::Unexpected } else { Extras::Untold };
             let unknown = if whole { &[][..] } else { stock::untold(table) };

@@ -7,10 +7,10 @@ use siphasher::sip::SipHasher13;
 use smallvec::SmallVec;
 use smol_str::SmolStr;
 
-use crate::event::OrderStatus;
-use crate::id::{BuyerDigest, HashKey, KeyDigest, OrderId, RequestId, SlotId};
+use crate::event::{NoticeKind, OrderStatus, SaleMove};
+use crate::id::{BuyerDigest, HashKey, KeyDigest, OrderId, PaymentId, RequestId, SlotId};
 use crate::money::{Amount, Currency};
-use crate::name::{LotId, SkuId, WithdrawalId};
+use crate::name::{LotId, SaleId, SkuId, WithdrawalId};
 use crate::outcome::Outcome;
 use crate::quantity::Quantity;
 use crate::router::{Movable, Target};
@@ -65,12 +65,27 @@ pub enum Command {
     Place(Box<Place>),
     /// End a hold.
     Cancel(Box<Cancel>),
-    /// Show one order to its buyer.
+    /// Begin to pay an order.
+    StartPayment(Box<StartPayment>),
+    /// Take what a payment provider says.
+    Notify(Box<Notice>),
+    /// Give a paid order's money back.
+    Refund(Box<Refund>),
+    /// A paid order is on its way.
+    Ship(Box<Ship>),
+    /// A shipped order was handed over.
+    Deliver {
+        /// The order.
+        order: OrderId,
+        /// The request, for tracing.
+        request: RequestId,
+    },
+    /// Show one order.
     ReadOrder {
         /// The order.
         order: OrderId,
-        /// Who asks; another's order is answered like none.
-        buyer: BuyerDigest,
+        /// The buyer who asks; another's order is answered like none. `None`: an operator asks.
+        buyer: Option<BuyerDigest>,
     },
     /// Show the order that a key made; waits for one in flight.
     ReadByKey {
@@ -89,6 +104,17 @@ pub enum Command {
     ReceiveLot(Box<ReceiveLot>),
     /// Take back units.
     Withdraw(Box<Withdraw>),
+    /// Create a sale or replace its terms.
+    DefineSale(Box<DefineSale>),
+    /// Pause, resume or end a sale.
+    MoveSale {
+        /// The sale.
+        sale: SaleId,
+        /// How.
+        to: SaleMove,
+        /// The request, for tracing.
+        request: RequestId,
+    },
     /// Show one SKU's stock.
     ReadStock(SkuId),
     /// Show stocks that a shard owns, in order of SKU.
@@ -166,6 +192,8 @@ pub struct Place {
     pub key: Option<Key>,
     /// What is ordered, in ascending order of SKU, each SKU once.
     pub lines: SmallVec<[PlaceLine; 1]>,
+    /// Whether it waits if units are lacking; then it has one line.
+    pub standby: bool,
     /// Refuse above this amount.
     pub max_amount: Option<Amount>,
     /// The request, for tracing.
@@ -211,6 +239,94 @@ pub struct Cancel {
     pub order: OrderId,
     /// Who asks; another's order is answered like none.
     pub buyer: BuyerDigest,
+    /// The request, for tracing.
+    pub request: RequestId,
+}
+
+/// The beginning of a payment, by the order's buyer.
+#[derive(Clone, Debug)]
+pub struct StartPayment {
+    /// The id it will have, drawn by the caller with the order's slot in it.
+    pub payment: PaymentId,
+    /// The order.
+    pub order: OrderId,
+    /// Who asks; another's order is answered like none.
+    pub buyer: BuyerDigest,
+    /// The request, for tracing.
+    pub request: RequestId,
+}
+
+/// What a payment provider says. Whoever passes it on has checked who says it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Notice {
+    /// What.
+    pub kind: NoticeKind,
+    /// Of which payment, in its own words: at most 64 bytes.
+    pub payment: SmolStr,
+    /// Of which order, in its own words: at most 64 bytes.
+    pub order: SmolStr,
+    /// The amount it names.
+    pub amount: Amount,
+    /// The currency it names.
+    pub currency: Currency,
+    /// The request, for tracing.
+    pub request: RequestId,
+}
+
+impl Notice {
+    /// Where it is looked into: at the payment's home; wherever that would be, if it names none.
+    pub fn slot(&self) -> SlotId {
+        Self::slot_of(&self.payment)
+    }
+
+    /// Where a notice about this payment is looked into.
+    pub fn slot_of(payment: &str) -> SlotId {
+        let home = PaymentId::parse(payment).map(PaymentId::slot);
+        home.unwrap_or_else(|| SlotId::of_buyer(payment))
+    }
+}
+
+/// The end of a paid order, by an operator.
+#[derive(Clone, Debug)]
+pub struct Refund {
+    /// The order.
+    pub order: OrderId,
+    /// Whether its units are available again; otherwise they are withdrawn.
+    pub return_to_stock: bool,
+    /// The request, for tracing.
+    pub request: RequestId,
+}
+
+/// A paid order that is on its way.
+#[derive(Clone, Debug)]
+pub struct Ship {
+    /// The order.
+    pub order: OrderId,
+    /// Who carries it, at most 255 bytes.
+    pub carrier: Box<str>,
+    /// The carrier's number for it, at most 255 bytes.
+    pub tracking_number: Box<str>,
+    /// The request, for tracing.
+    pub request: RequestId,
+}
+
+/// The terms of a sale.
+#[derive(Clone, Debug)]
+pub struct DefineSale {
+    /// The sale.
+    pub sale: SaleId,
+    /// Its title, at most 255 bytes.
+    pub title: Box<str>,
+    /// When it opens.
+    pub starts_at: Timestamp,
+    /// When it ends, later than that.
+    pub ends_at: Timestamp,
+    /// Most units one buyer may have over all its SKUs; 0 for no limit.
+    pub per_buyer_limit: u32,
+    /// Its SKUs, sorted, each once.
+    pub skus: Vec<SkuId>,
+    /// Only if the sale is at this revision (0: does not exist).
+    pub if_revision: Option<u32>,
     /// The request, for tracing.
     pub request: RequestId,
 }
@@ -297,12 +413,19 @@ impl Command {
         match self {
             Self::Place(place) => Target::Slot(place.buyer.slot),
             Self::Cancel(cancel) => Target::Slot(cancel.order.slot()),
-            Self::ReadOrder { order, .. } => Target::Slot(order.slot()),
+            Self::StartPayment(start) => Target::Slot(start.order.slot()),
+            Self::Notify(notice) => Target::Slot(notice.slot()),
+            Self::Refund(refund) => Target::Slot(refund.order.slot()),
+            Self::Ship(ship) => Target::Slot(ship.order.slot()),
+            Self::Deliver { order, .. } | Self::ReadOrder { order, .. } => {
+                Target::Slot(order.slot())
+            }
             Self::ReadByKey { slot, .. } => Target::Slot(*slot),
             Self::ListOrders(list) => Target::Slot(list.slot),
             Self::DefineSku(define) => Target::Bucket(define.sku.bucket()),
             Self::ReceiveLot(receive) => Target::Bucket(receive.sku.bucket()),
             Self::Withdraw(withdraw) => Target::Bucket(withdraw.sku.bucket()),
+            Self::DefineSale(_) | Self::MoveSale { .. } => Target::REGISTRY,
             Self::ReadStock(sku) => Target::Bucket(sku.bucket()),
             Self::ListStocks { shard, .. } | Self::Digest { shard } => Target::Shard(*shard),
             Self::Relocate { value: Movable::Slot(slot), .. } => Target::Slot(*slot),

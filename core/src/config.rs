@@ -22,7 +22,13 @@ pub struct EngineConfig {
     pub retention_us: u64,
     /// Bytes of the journal that are kept at least; `None`: all.
     pub journal_keep_bytes: Option<u64>,
+    /// How long a hold lasts at least from the first start of its payment, in microseconds: at most
+    /// [`PAYMENT_EXTENSION_US_MAX`]. 0: a payment puts no deadline off.
+    pub payment_extension_us: u64,
 }
+
+/// The longest that a start of payment may put a deadline off, in microseconds: one hour.
+pub const PAYMENT_EXTENSION_US_MAX: u64 = 3_600 * 1_000_000;
 
 /// How long final orders stay by default: 30 days.
 pub const RETENTION_US: u64 = 30 * 86_400 * 1_000_000;
@@ -39,6 +45,7 @@ impl EngineConfig {
             sql: None,
             retention_us: RETENTION_US,
             journal_keep_bytes: None,
+            payment_extension_us: 0,
         }
     }
 }

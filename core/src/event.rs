@@ -3,19 +3,33 @@
 //! An event is a fact and carries results, not recipes: the lots drawn with their prices, the
 //! ids, the times. [`record`] turns one into bytes and back; its layouts are the journal's format.
 
-use smallvec::SmallVec;
-
-use crate::id::{BuyerDigest, HashKey, KeyDigest, OrderId, RequestId};
+use crate::id::{HashKey, OrderId, RequestId};
 use crate::money::{Amount, Currency};
-use crate::name::{LotId, SkuId, WithdrawalId};
+use crate::name::{LotId, SaleId, SkuId, WithdrawalId};
 use crate::quantity::Quantity;
 use crate::time::Timestamp;
 
 mod layout;
+mod line;
+mod order;
+mod payment;
 pub mod record;
+mod sale;
+mod standby;
+mod status;
+
+pub use line::{Draw, Draws, Line, Lines, total};
+pub use order::{OrderDelivered, OrderEnded, OrderPlaced, OrderRetired, OrderShipped};
+pub use payment::{
+    NoticeKind, NoticeUnmatched, OrderPaid, PaymentFailed, PaymentStarted, RefundEnded,
+    RefundReason, RefundRequested, Returned,
+};
+pub use sale::{SaleDefined, SaleMove, SaleMoved};
+pub use standby::{LeftReason, OrderPromoted, OrderQueued, StandbyLeft};
+pub use status::OrderStatus;
 
 /// The format of the records that this program writes.
-pub const FORMAT: u32 = 1;
+pub const FORMAT: u32 = 2;
 
 /// Who caused an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,6 +76,63 @@ pub enum Event<'a> {
     OrderExpired(OrderEnded),
     /// An order left the ledger: it is final, its retention is over, and SQL has it.
     OrderRetired(OrderRetired),
+    /// An order waits for units that come back.
+    OrderQueued(OrderQueued<'a>),
+    /// A waiting order got its units.
+    OrderPromoted(OrderPromoted),
+    /// A waiting order ended without having got any.
+    StandbyLeft(StandbyLeft),
+    /// A buyer began to pay.
+    PaymentStarted(PaymentStarted),
+    /// A provider said that a payment failed.
+    PaymentFailed(PaymentFailed),
+    /// An order is paid.
+    OrderPaid(OrderPaid),
+    /// A payment is to be given back.
+    RefundRequested(RefundRequested),
+    /// A provider gave a payment back.
+    RefundSucceeded(RefundEnded),
+    /// A provider could not give a payment back.
+    RefundFailed(RefundEnded),
+    /// A provider said something that fits no payment.
+    NoticeUnmatched(NoticeUnmatched<'a>),
+    /// An order is on its way.
+    OrderShipped(OrderShipped<'a>),
+    /// An order was handed over.
+    OrderDelivered(OrderDelivered),
+    /// A sale was created or replaced.
+    SaleDefined(SaleDefined<'a>),
+    /// A sale was paused, resumed or ended.
+    SaleMoved(SaleMoved),
+}
+
+impl Event<'_> {
+    /// The order that it is about, if it is about one.
+    pub const fn order(&self) -> Option<OrderId> {
+        Some(match self {
+            Self::OrderPlaced(placed) => placed.order,
+            Self::OrderCancelled(ended) | Self::OrderExpired(ended) => ended.order,
+            Self::OrderRetired(retired) => retired.order,
+            Self::OrderQueued(queued) => queued.order,
+            Self::OrderPromoted(promoted) => promoted.order,
+            Self::StandbyLeft(left) => left.order,
+            Self::PaymentStarted(started) => started.order,
+            Self::PaymentFailed(failed) => failed.order,
+            Self::OrderPaid(paid) => paid.order,
+            Self::RefundRequested(requested) => requested.order,
+            Self::RefundSucceeded(ended) | Self::RefundFailed(ended) => ended.order,
+            Self::OrderShipped(shipped) => shipped.order,
+            Self::OrderDelivered(delivered) => delivered.order,
+            Self::Genesis(_)
+            | Self::FormatRaised(_)
+            | Self::SkuDefined(_)
+            | Self::LotReceived(_)
+            | Self::UnitsWithdrawn(_)
+            | Self::NoticeUnmatched(_)
+            | Self::SaleDefined(_)
+            | Self::SaleMoved(_) => return None,
+        })
+    }
 }
 
 /// The identity of a journal.
@@ -103,6 +174,9 @@ pub struct SkuDefined<'a> {
     pub hold_seconds: u32,
     /// Whether smaller standby orders may pass larger ones.
     pub standby_pass: bool,
+    /// The sale that it came into when it was created: one that named it already and, as far as its
+    /// owner had heard, had not ended.
+    pub sale: Option<SaleId>,
 }
 
 /// Units that arrived together.
@@ -133,175 +207,4 @@ pub struct UnitsWithdrawn<'a> {
     pub reason: &'a str,
     /// The lots they were taken from.
     pub draws: Draws,
-}
-
-/// An order that holds all its units.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct OrderPlaced<'a> {
-    /// The order.
-    pub order: OrderId,
-    /// The buyer, as the ledger knows them.
-    pub buyer: BuyerDigest,
-    /// The buyer's raw id.
-    pub buyer_name: &'a str,
-    /// The idempotency key, hashed and raw.
-    pub key: Option<(KeyDigest, &'a str)>,
-    /// What "the same request" means: see [`crate::command::Place::fingerprint`].
-    pub fingerprint: u64,
-    /// The currency of all prices.
-    pub currency: Currency,
-    /// When the hold ends.
-    pub expires_at: Timestamp,
-    /// What it holds.
-    pub lines: Lines,
-}
-
-impl OrderPlaced<'_> {
-    /// Without the raw names of buyer and key, whose digests stay.
-    pub fn without_names(self) -> OrderPlaced<'static> {
-        OrderPlaced { buyer_name: "", key: self.key.map(|(digest, _)| (digest, "")), ..self }
-    }
-}
-
-/// A hold that ended without payment, and what came back.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct OrderEnded {
-    /// The order.
-    pub order: OrderId,
-    /// The order's version after this event.
-    pub version: u32,
-    /// What came back, to the lots it was drawn from.
-    pub lines: Lines,
-}
-
-/// An order that left the ledger. Its key may be used anew from here on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct OrderRetired {
-    /// The order.
-    pub order: OrderId,
-}
-
-/// The lines of an order. Nearly always one.
-pub type Lines = SmallVec<[Line; 1]>;
-
-/// The lots that a line draws from. Nearly always one.
-pub type Draws = SmallVec<[Draw; 1]>;
-
-/// One SKU of an order.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Line {
-    /// The SKU.
-    pub sku: SkuId,
-    /// How many units.
-    pub quantity: Quantity,
-    /// Where they were drawn from; their quantities add up to `quantity`.
-    pub draws: Draws,
-}
-
-/// Units of one lot.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Draw {
-    /// The lot.
-    pub lot: LotId,
-    /// The lot's place among the SKU's lots.
-    pub ordinal: u32,
-    /// How many units.
-    pub quantity: Quantity,
-    /// What each costs.
-    pub unit_price: Amount,
-}
-
-impl Line {
-    /// The sum over its draws. `None` beyond [`crate::money::AMOUNT_MAX`].
-    pub fn amount(&self) -> Option<Amount> {
-        self.draws.iter().try_fold(Amount::ZERO, |sum, draw| {
-            sum.plus(draw.unit_price.times(draw.quantity.units())?)
-        })
-    }
-}
-
-/// The sum over all lines. `None` beyond [`crate::money::AMOUNT_MAX`].
-pub fn total(lines: &[Line]) -> Option<Amount> {
-    lines.iter().try_fold(Amount::ZERO, |sum, line| sum.plus(line.amount()?))
-}
-
-/// The states of an order.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[repr(u8)]
-pub enum OrderStatus {
-    /// On standby for units that come back.
-    Waiting = 1,
-    /// Holding its units.
-    Reserved = 2,
-    /// Paid.
-    Paid = 3,
-    /// Ended by the buyer or an operator.
-    Cancelled = 4,
-    /// Ended by its deadline.
-    Expired = 5,
-    /// On its way.
-    Shipped = 6,
-    /// Handed over.
-    Delivered = 7,
-    /// Money is on its way back.
-    Refunding = 8,
-    /// Money is back.
-    Refunded = 9,
-}
-
-impl OrderStatus {
-    /// All states, as the contract spells them.
-    pub const ALL: [(Self, &'static str); 9] = [
-        (Self::Waiting, "waiting"),
-        (Self::Reserved, "reserved"),
-        (Self::Paid, "paid"),
-        (Self::Cancelled, "cancelled"),
-        (Self::Expired, "expired"),
-        (Self::Shipped, "shipped"),
-        (Self::Delivered, "delivered"),
-        (Self::Refunding, "refunding"),
-        (Self::Refunded, "refunded"),
-    ];
-
-    /// Whether nothing more will become of the order.
-    pub const fn is_final(self) -> bool {
-        matches!(self, Self::Cancelled | Self::Expired | Self::Delivered | Self::Refunded)
-    }
-
-    /// Whether its units count against the limits of its buyer.
-    pub const fn counts_against_limits(self) -> bool {
-        matches!(
-            self,
-            Self::Waiting | Self::Reserved | Self::Paid | Self::Shipped | Self::Delivered
-        )
-    }
-
-    /// The state with this number.
-    pub fn from_number(number: u8) -> Option<Self> {
-        Self::ALL.iter().map(|(status, _)| *status).find(|status| *status as u8 == number)
-    }
-
-    /// The contract's word for it.
-    pub fn as_str(self) -> &'static str {
-        Self::ALL[self as usize - 1].1
-    }
-
-    /// The state that the contract spells so.
-    pub fn parse(text: &str) -> Option<Self> {
-        Self::ALL.iter().find(|(_, word)| *word == text).map(|(status, _)| *status)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::OrderStatus;
-
-    #[test]
-    fn states_are_spelled_as_in_the_contract() {
-        for (status, word) in OrderStatus::ALL {
-            assert_eq!(status.as_str(), word);
-            assert_eq!(OrderStatus::parse(word), Some(status));
-        }
-        assert_eq!(OrderStatus::parse("Reserved"), None);
-    }
 }

@@ -1,6 +1,6 @@
-//! Ids: orders, requests, buyers and keys.
+//! Ids: orders, payments, requests, buyers and keys.
 //!
-//! An order id is 128 bits: 48 of milliseconds, 16 of cell, 10 of slot, 54 random, printed in
+//! An order's or a payment's id is 128 bits: 48 of milliseconds, 16 of cell, 10 of slot, 54 random, printed in
 //! Crockford base32 (26 characters). It routes without a table and reveals no volume.
 //! Buyers and keys stand in the ledger as 128-bit keyed hashes (SipHash-1-3, 128 bits; Aumasson
 //! and Bernstein, "SipHash: a fast short-input PRF"). All are aligned to 8 bytes instead of 16, so
@@ -48,71 +48,88 @@ impl SlotId {
     }
 }
 
-/// An order's id.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[repr(C, packed(8))]
-pub struct OrderId(u128);
+macro_rules! homed_id {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[repr(C, packed(8))]
+        pub struct $name(u128);
 
-impl OrderId {
-    /// Of the time it was drawn, its cell, its home slot, and 54 random bits (higher ones are cut).
-    pub const fn new(drawn_at: Timestamp, cell: u16, slot: SlotId, random: u64) -> Self {
-        let millis = (drawn_at.millis() as u128) & ((1 << 48) - 1);
-        let random = (random & ((1 << RANDOM_BITS) - 1)) as u128;
-        Self(
-            millis << (CELL_BITS + SLOT_BITS + RANDOM_BITS)
-                | (cell as u128) << (SLOT_BITS + RANDOM_BITS)
-                | (slot.0 as u128) << RANDOM_BITS
-                | random,
-        )
-    }
+        impl $name {
+            /// Of the time it was drawn, its cell, its home slot, and 54 random bits (higher ones
+            /// are cut).
+            pub const fn new(drawn_at: Timestamp, cell: u16, slot: SlotId, random: u64) -> Self {
+                Self(homed_bits(drawn_at, cell, slot, random))
+            }
 
-    /// From its 128 bits.
-    pub const fn from_bits(bits: u128) -> Self {
-        Self(bits)
-    }
+            /// From its 128 bits.
+            pub const fn from_bits(bits: u128) -> Self {
+                Self(bits)
+            }
 
-    /// Its 128 bits.
-    pub const fn bits(self) -> u128 {
-        self.0
-    }
+            /// Its 128 bits.
+            pub const fn bits(self) -> u128 {
+                self.0
+            }
 
-    /// When it was drawn, to the millisecond before.
-    pub const fn drawn_at(self) -> Timestamp {
-        let millis = (self.0 >> (CELL_BITS + SLOT_BITS + RANDOM_BITS)) as u64;
-        Timestamp::from_micros(millis.saturating_mul(1_000))
-    }
+            /// When it was drawn, to the millisecond before.
+            pub const fn drawn_at(self) -> Timestamp {
+                let millis = (self.0 >> (CELL_BITS + SLOT_BITS + RANDOM_BITS)) as u64;
+                Timestamp::from_micros(millis.saturating_mul(1_000))
+            }
 
-    /// The slot of the order's home.
-    pub const fn slot(self) -> SlotId {
-        SlotId((self.0 >> RANDOM_BITS) as u16 & (SLOTS as u16 - 1))
-    }
+            /// The slot of its home.
+            pub const fn slot(self) -> SlotId {
+                SlotId((self.0 >> RANDOM_BITS) as u16 & (SLOTS as u16 - 1))
+            }
 
-    /// The cell it was drawn in.
-    pub const fn cell(self) -> u16 {
-        (self.0 >> (SLOT_BITS + RANDOM_BITS)) as u16
-    }
+            /// The cell it was drawn in.
+            pub const fn cell(self) -> u16 {
+                (self.0 >> (SLOT_BITS + RANDOM_BITS)) as u16
+            }
 
-    /// Its 26 characters, as `Display` writes them.
-    pub fn ascii(self) -> [u8; 26] {
-        base32(self.0)
-    }
+            /// Its 26 characters, as `Display` writes them.
+            pub fn ascii(self) -> [u8; 26] {
+                base32(self.0)
+            }
 
-    /// Reads the 26 characters that `Display` writes: capitals only, nothing ambiguous.
-    pub fn parse(text: &str) -> Option<Self> {
-        parse_base32(text).map(Self)
-    }
+            /// Reads the 26 characters that `Display` writes: capitals only, nothing ambiguous.
+            pub fn parse(text: &str) -> Option<Self> {
+                parse_base32(text).map(Self)
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(std::str::from_utf8(&self.ascii()).expect("ASCII"))
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                fmt::Display::fmt(self, f)
+            }
+        }
+    };
 }
 
-impl fmt::Display for OrderId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(std::str::from_utf8(&self.ascii()).expect("ASCII"))
-    }
+homed_id! {
+    /// An order's id.
+    OrderId
 }
 
-impl fmt::Debug for OrderId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
+homed_id! {
+    /// A payment's id: of the same form, with the slot of its order.
+    PaymentId
+}
+
+const fn homed_bits(drawn_at: Timestamp, cell: u16, slot: SlotId, random: u64) -> u128 {
+    let millis = (drawn_at.millis() as u128) & ((1 << 48) - 1);
+    let random = (random & ((1 << RANDOM_BITS) - 1)) as u128;
+    millis << (CELL_BITS + SLOT_BITS + RANDOM_BITS)
+        | (cell as u128) << (SLOT_BITS + RANDOM_BITS)
+        | (slot.0 as u128) << RANDOM_BITS
+        | random
 }
 
 /// The id of the request that caused an event, for tracing.

@@ -9,16 +9,20 @@
 //! Values are movable: a [`SkuStock`] and a [`BuyerSlot`] hold their own tables and no index into
 //! anything else, so another number of shards is another way to deal them out.
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
 use crate::command::{Command, Envelope};
 use crate::id::{BuyerDigest, KeyDigest, OrderId, SlotId};
 use crate::limits::{Limits, SLOTS};
 use crate::name::SkuId;
-use crate::outcome::{Outcome, Refusal, StateDigest};
+use crate::outcome::{Outcome, Refusal, SaleView, StateDigest};
 use crate::planted::{self, Bug};
 use crate::router::{Movable, Target};
 use crate::time::Timestamp;
 
 mod agenda;
+mod attempt;
 mod buyers;
 mod deadlines;
 mod digest;
@@ -26,25 +30,38 @@ mod ending;
 mod footprint;
 mod image;
 mod index;
+mod life;
 mod lots;
 mod offers;
 mod orders;
+mod owning;
+mod paying;
+mod payments;
 mod placing;
 mod protocol;
+mod queue;
 mod replay;
 mod retiring;
 mod rows;
+mod sales;
+mod shipping;
 mod slot;
 mod slots;
+mod standby;
 mod stock;
 mod supply;
 mod turn;
 
 use agenda::Agenda;
+use protocol::Ranking;
+use sales::Register;
 use slots::Slots;
 
 pub use footprint::Footprint;
-pub use image::{LotImage, OfferImage, OrderImage, SlotImage, StockImage};
+pub use image::{
+    HoldingImage, LotImage, OfferImage, OrderImage, PaymentImage, SaleImage, SlotImage, StockImage,
+    WaiterImage, WishImage,
+};
 pub use protocol::{Message, Value};
 pub use replay::HomeEvent;
 pub use slot::BuyerSlot;
@@ -61,6 +78,14 @@ pub struct Ledger {
     limits: Limits,
     stocks: Stocks,
     slots: Slots,
+    /// All sales, on shard 0.
+    register: Option<Box<Register>>,
+    /// The sales of SKUs that are still to be made.
+    awaited: BTreeMap<SkuId, Arc<SaleView>>,
+    /// SKUs at which somebody who waits may be served.
+    due: BTreeSet<SkuId>,
+    /// Nobody is served before this.
+    held_back: Timestamp,
     expiries: Agenda,
     retirements: Agenda,
     /// Orders that live, over all slots.
@@ -74,7 +99,12 @@ pub struct Ledger {
 impl Ledger {
     /// All values of a node, none of them with anything in it.
     pub fn new(limits: Limits) -> Self {
-        Self { slots: Slots::all(), ..Self::bare(limits) }
+        Self { slots: Slots::all(), ..Self::without_homes(limits) }
+    }
+
+    /// All values of a node but the buyer slots.
+    pub fn without_homes(limits: Limits) -> Self {
+        Self { register: Some(Box::default()), ..Self::bare(limits) }
     }
 
     /// None of a node's values.
@@ -83,6 +113,10 @@ impl Ledger {
             limits,
             stocks: Stocks::default(),
             slots: Slots::none(),
+            register: None,
+            awaited: BTreeMap::new(),
+            due: BTreeSet::new(),
+            held_back: Timestamp::ZERO,
             expiries: ending::agenda(),
             retirements: retiring::agenda(),
             live_orders: 0,
@@ -97,6 +131,10 @@ impl Ledger {
         for (sku, stock) in self.stocks.drain() {
             parts[owner(Movable::Bucket(sku.bucket()))].stocks.insert(sku, stock);
         }
+        for (sku, sale) in std::mem::take(&mut self.awaited) {
+            parts[owner(Movable::Bucket(sku.bucket()))].awaited.insert(sku, sale);
+        }
+        parts[0].register = self.register.take();
         for (id, slot) in self.slots.drain() {
             parts[owner(Movable::Slot(id))].install_home(id, slot);
         }
@@ -111,13 +149,24 @@ impl Ledger {
             Command::ReadByKey { slot, buyer, key } => {
                 return self.read_by_key(turn, (slot, buyer, key), reply, arrived);
             }
+            Command::Notify(notice) => return self.notify(turn, notice, reply, arrived),
+            Command::DefineSale(define) => return self.define_sale(turn, &define, reply),
+            Command::MoveSale { sale, to, request } => {
+                return self.move_sale(turn, (&sale, to), request, reply);
+            }
+            Command::ReadOrder { order, buyer } => {
+                let outcome = self.read_order(order, buyer);
+                return self.answer_ranked(turn, reply, outcome);
+            }
+            Command::ListOrders(list) => {
+                let outcome = Outcome::Orders(self.slot(list.slot).list(&list));
+                return self.answer_ranked(turn, reply, outcome);
+            }
             Command::Cancel(cancel) => self.cancel(turn, &cancel),
-            Command::ReadOrder { order, buyer } => match self.slot(order.slot()).view(order, buyer)
-            {
-                Some(view) => Outcome::Order(Box::new(view)),
-                None => Outcome::Refused(Refusal::OrderNotFound),
-            },
-            Command::ListOrders(list) => Outcome::Orders(self.slot(list.slot).list(&list)),
+            Command::StartPayment(start) => self.start_payment(turn, &start),
+            Command::Refund(refund) => self.refund(turn, &refund),
+            Command::Ship(ship) => self.ship(turn, &ship),
+            Command::Deliver { order, request } => self.deliver(turn, order, request),
             Command::DefineSku(define) => self.define_sku(turn, &define),
             Command::ReceiveLot(receive) => self.receive_lot(turn, &receive),
             Command::Withdraw(withdraw) => self.withdraw(turn, &withdraw),
@@ -142,14 +191,34 @@ impl Ledger {
         turn.effects.answer(reply, outcome);
     }
 
+    fn read_order(&self, order: OrderId, buyer: Option<BuyerDigest>) -> Outcome {
+        let home = self.slot(order.slot());
+        let found = match buyer {
+            Some(buyer) => home.own(order, buyer),
+            None => home.order(order),
+        };
+        match found {
+            Some(order) => Outcome::Order(Box::new(home.show(order))),
+            None => Outcome::Refused(Refusal::OrderNotFound),
+        }
+    }
+
     /// Takes a message of the owners' protocol. The caller has made sure that its target is here.
     pub fn message(&mut self, turn: &mut Turn<'_>, message: Message) {
         match message {
             Message::Hold(request) => self.hold(turn, *request),
             Message::Held(reply) => self.held(turn, *reply),
-            Message::Confirm { sku, draws } => self.confirm_line(turn, &sku, &draws),
-            Message::Release { sku, draws } => self.release_line(turn, &sku, &draws),
-            Message::Restore { sku, draws } => self.restore_line(turn, &sku, &draws),
+            Message::Shift { sku, draws, shift } => self.shift_line(turn, &sku, &draws, shift),
+            Message::Joined { sku, ticket } => self.joined(turn, &sku, ticket),
+            Message::Left { sku, ticket } => self.left(turn, &sku, ticket),
+            Message::Promote(promotion) => self.promoted(turn, *promotion),
+            Message::Dismiss(dismissal) => self.dismissed(turn, *dismissal),
+            Message::Rank(ranking) => {
+                let Ranking { outcome, reply } = *ranking;
+                self.answer_ranked(turn, reply, outcome);
+            }
+            Message::SaleTerms { sku, sale, number } => self.sale_terms(turn, &sku, sale, number),
+            Message::SaleTermsKnown(number) => self.sale_terms_known(turn, number),
             Message::Forward(envelope) => self.command(turn, *envelope),
         }
     }
@@ -194,7 +263,8 @@ impl Ledger {
                     .map(|(_, stock)| stock)
                     .collect();
                 stocks.sort_unstable_by(|a, b| a.sku().cmp(b.sku()));
-                Value::Bucket(bucket, stocks)
+                let awaited = self.awaited.extract_if(.., |sku, _| sku.bucket() == bucket);
+                Value::Bucket(bucket, stocks, awaited.collect())
             }
         }
     }
@@ -203,8 +273,12 @@ impl Ledger {
     pub fn install(&mut self, value: Value) {
         match value {
             Value::Slot(slot) => self.install_home(slot.id(), Some(slot)),
-            Value::Bucket(_, stocks) => {
+            Value::Bucket(_, stocks, awaited) => {
+                self.awaited.extend(awaited);
                 for stock in stocks {
+                    if !stock.queue.is_empty() {
+                        self.due.insert(stock.sku().clone());
+                    }
                     let earlier = self.stocks.insert(stock.sku().clone(), stock);
                     assert!(earlier.is_none(), "a SKU stock has one owner");
                 }
@@ -226,16 +300,24 @@ impl Ledger {
         self.slots.put(id, slot);
     }
 
-    /// The earliest moment at which a hold may end, as far as the ledger looked.
+    /// The earliest moment at which time may bring something about, as far as the ledger looked: the
+    /// end of a hold or of a sale, or units for somebody who waits.
     pub fn next_due(&self) -> Timestamp {
-        self.expiries.next_due()
+        let sales = self.register.as_ref().map_or(Timestamp::MAX, |register| register.next_end());
+        self.expiries.next_due().min(self.next_served()).min(sales)
+    }
+
+    /// All sales, if the register is here, in order of name.
+    pub fn sales(&self) -> impl Iterator<Item = &Arc<SaleView>> {
+        self.register.iter().flat_map(|register| register.iter())
     }
 
     /// The state digest of these values (I5).
     pub fn digest(&self) -> StateDigest {
         let stocks = self.stocks.values().map(|stock| digest::of_stock(stock));
         let slots = self.slots.iter().map(digest::of_slot);
-        stocks.chain(slots).fold(StateDigest::default(), StateDigest::plus)
+        let sales = self.register.as_deref().map(digest::of_register);
+        stocks.chain(slots).chain(sales).fold(StateDigest::default(), StateDigest::plus)
     }
 
     /// Orders whose placing waits for another shard.
@@ -291,9 +373,14 @@ impl Message {
         match self {
             Self::Hold(request) => Target::Bucket(request.sku.bucket()),
             Self::Held(reply) => Target::Slot(reply.order.slot()),
-            Self::Confirm { sku, .. } | Self::Release { sku, .. } | Self::Restore { sku, .. } => {
-                Target::Bucket(sku.bucket())
-            }
+            Self::Shift { sku, .. }
+            | Self::Joined { sku, .. }
+            | Self::Left { sku, .. }
+            | Self::SaleTerms { sku, .. } => Target::Bucket(sku.bucket()),
+            Self::Promote(promotion) => Target::Slot(promotion.order.slot()),
+            Self::Dismiss(dismissal) => Target::Slot(dismissal.order.slot()),
+            Self::Rank(ranking) => Target::Bucket(ranking.sku().bucket()),
+            Self::SaleTermsKnown(_) => Target::REGISTRY,
             Self::Forward(envelope) => envelope.command.target(),
         }
     }

@@ -60,6 +60,16 @@ pub struct Limits {
     pub live_orders_max: usize,
     /// Live idempotency keys of one buyer.
     pub keys_per_buyer_max: usize,
+    /// Orders that may wait for one SKU.
+    pub standby_per_sku_max: u64,
+    /// Waiting orders of one buyer.
+    pub standby_per_buyer_max: usize,
+    /// Payments that may be begun for one order.
+    pub payments_per_order_max: usize,
+    /// Sales of one node, ended ones included.
+    pub sales_max: usize,
+    /// SKUs of one sale.
+    pub skus_per_sale_max: usize,
     /// Lines of one order.
     pub lines_per_order_max: usize,
     /// Lots that one order may draw from, over all its lines.
@@ -128,6 +138,11 @@ pub const DEFAULT: Limits = checked(Limits {
     withdrawals_per_sku_max: 10_000,
     live_orders_max: 50_000_000,
     keys_per_buyer_max: 1_000,
+    standby_per_sku_max: 2_000_000,
+    standby_per_buyer_max: 20,
+    payments_per_order_max: 100,
+    sales_max: 4_096,
+    skus_per_sale_max: 1_000,
     lines_per_order_max: 20,
     draws_per_order_max: 1_000,
     page_orders_max: 100,
@@ -174,6 +189,11 @@ pub const TINY: Limits = checked(Limits {
     withdrawals_per_sku_max: 4,
     live_orders_max: 64,
     keys_per_buyer_max: 3,
+    standby_per_sku_max: 4,
+    standby_per_buyer_max: 2,
+    payments_per_order_max: 3,
+    sales_max: 4,
+    skus_per_sale_max: 3,
     lines_per_order_max: 3,
     draws_per_order_max: 4,
     page_orders_max: 2,
@@ -214,6 +234,16 @@ const fn checked(limits: Limits) -> Limits {
     assert!(2 * limits.frame_bytes_max as u64 + SECTOR_BYTES as u64 <= limits.first_segment_bytes);
     // A shard may have as few slots as there are slots for the most shards.
     assert!(limits.live_orders_max >= limits.shards_max);
+    // A buyer's keys and waiting orders are counted in 16 bits.
+    assert!(limits.keys_per_buyer_max <= u16::MAX as usize);
+    assert!(limits.standby_per_buyer_max <= u16::MAX as usize);
+    assert!(limits.payments_per_order_max >= 1);
+    // The definition of the largest sale fits into a record.
+    assert!(
+        2 * TEXT_BYTES_MAX + limits.skus_per_sale_max * (NAME_BYTES_MAX + 1)
+            <= limits.record_bytes_max
+            || limits.skus_per_sale_max <= 4
+    );
     // An empty batch, page or pass would never end.
     assert!(limits.sink_batch_records_max >= 1 && limits.sink_batch_bytes_max >= 1);
     assert!(limits.audit_orders_max >= 1 && limits.audit_rows_max >= 1);

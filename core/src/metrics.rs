@@ -64,6 +64,22 @@ pub struct ShardMetrics {
     pub expired: Counter,
     /// Orders that left the ledger.
     pub retired: Counter,
+    /// Orders that had to wait.
+    pub queued: Counter,
+    /// Waiting orders that got their units.
+    pub promoted: Counter,
+    /// Orders paid.
+    pub paid: Counter,
+    /// Of these, after their hold had ended.
+    pub paid_late: Counter,
+    /// Refunds asked for.
+    pub refunds_requested: Counter,
+    /// Payments given back.
+    pub refunded: Counter,
+    /// Refunds of which the provider said that they failed.
+    pub refunds_failed: Counter,
+    /// Notices of providers that fitted no payment.
+    pub unmatched: Counter,
     /// Orders turned away at the full orders lane.
     pub orders_lane_full: Counter,
     /// Commands turned away at the full vital lane.

@@ -1,4 +1,4 @@
-//! Names that operators give: SKUs, lots, withdrawals. Kept inline up to 23 bytes and shared
+//! Names that operators give: SKUs, lots, withdrawals, sales. Kept inline up to 23 bytes and shared
 //! beyond, so that cloning one never copies much; hashed once, when they are read.
 
 use std::fmt;
@@ -113,6 +113,11 @@ name! {
 name! {
     /// The name of a withdrawal, unique within its SKU.
     WithdrawalId
+}
+
+name! {
+    /// The name of a sale.
+    SaleId
 }
 
 impl SkuId {

@@ -1,9 +1,11 @@
 //! Outcomes: what a command is answered with.
 
+use std::sync::Arc;
+
 use crate::event::{Lines, OrderStatus};
-use crate::id::OrderId;
+use crate::id::{OrderId, PaymentId};
 use crate::money::{Amount, Currency};
-use crate::name::{LotId, SkuId};
+use crate::name::{LotId, SaleId, SkuId};
 use crate::time::Timestamp;
 
 /// The answer to a command.
@@ -17,6 +19,22 @@ pub enum Outcome {
     Order(Box<OrderView>),
     /// A page of a buyer's orders.
     Orders(OrderPage),
+    /// The payment that the buyer may go on with; `created` if this request began it.
+    Payment {
+        /// Whether it came into being.
+        created: bool,
+        /// The payment.
+        payment: Box<PaymentView>,
+    },
+    /// What the provider said is taken down, or was already.
+    Noted,
+    /// The sale; `created` if the command made it.
+    Sale {
+        /// Whether it came into being.
+        created: bool,
+        /// The sale after the command.
+        sale: Arc<SaleView>,
+    },
     /// The SKU's stock; `created` if the command made what it names.
     Stock {
         /// Whether something came into being.
@@ -43,16 +61,142 @@ pub struct OrderView {
     pub version: u32,
     /// Its state.
     pub status: OrderStatus,
-    /// What it holds or held.
+    /// What it holds or held, or waits for.
     pub lines: Lines,
-    /// The sum of its lines.
-    pub amount: Amount,
+    /// The sum of its lines; `None` if it never got units, for then nothing has a price.
+    pub amount: Option<Amount>,
     /// The currency of all its prices.
     pub currency: Currency,
     /// When it was placed.
     pub created_at: Timestamp,
-    /// When its hold ends, or ended.
+    /// When its hold ends, or ended; means nothing while it waits.
     pub expires_at: Timestamp,
+    /// While it waits: its ticket and how many are to be served up to it, itself included.
+    pub waits: Option<Waits>,
+}
+
+/// An order's place in a queue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Waits {
+    /// Its ticket: a lower one came earlier.
+    pub ticket: u64,
+    /// 1 for the one that is served next.
+    pub position: u64,
+}
+
+/// A payment, for showing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PaymentView {
+    /// Its id.
+    pub payment: PaymentId,
+    /// The order it is for.
+    pub order: OrderId,
+    /// What is to be paid.
+    pub amount: Amount,
+    /// In which currency.
+    pub currency: Currency,
+    /// Its state.
+    pub status: PaymentStatus,
+}
+
+/// The states of a payment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum PaymentStatus {
+    /// Begun; nothing was heard of it.
+    Open = 1,
+    /// The buyer paid.
+    Succeeded = 2,
+    /// The buyer did not pay. They may yet: what a provider says last may arrive first.
+    Failed = 3,
+    /// It is to be given back.
+    Refunding = 4,
+    /// It was given back.
+    Refunded = 5,
+}
+
+impl PaymentStatus {
+    /// All states, as the contract spells them.
+    pub const ALL: [(Self, &'static str); 5] = [
+        (Self::Open, "open"),
+        (Self::Succeeded, "succeeded"),
+        (Self::Failed, "failed"),
+        (Self::Refunding, "refunding"),
+        (Self::Refunded, "refunded"),
+    ];
+
+    /// The state with this number.
+    pub fn from_number(number: u8) -> Option<Self> {
+        Self::ALL.iter().map(|(status, _)| *status).find(|status| *status as u8 == number)
+    }
+
+    /// The word for it.
+    pub fn as_str(self) -> &'static str {
+        Self::ALL[self as usize - 1].1
+    }
+}
+
+/// A sale, for showing. Which of its states it is in follows from the time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SaleView {
+    /// Its name.
+    pub sale: SaleId,
+    /// 1 when created, one more at each change.
+    pub revision: u32,
+    /// Its title, for people.
+    pub title: Box<str>,
+    /// When it opens.
+    pub starts_at: Timestamp,
+    /// When it ends.
+    pub ends_at: Timestamp,
+    /// Most units one buyer may have over all its SKUs; 0 for no limit.
+    pub per_buyer_limit: u32,
+    /// Its SKUs, sorted.
+    pub skus: Vec<SkuId>,
+    /// Whether an operator paused it.
+    pub paused: bool,
+    /// Whether its end is recorded.
+    pub ended: bool,
+}
+
+/// The states of a sale.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SaleState {
+    /// It has not opened.
+    Scheduled,
+    /// It takes orders.
+    Open,
+    /// An operator paused it.
+    Paused,
+    /// It is over.
+    Ended,
+}
+
+impl SaleView {
+    /// Its state at `now`, in engine time.
+    pub fn state(&self, now: Timestamp) -> SaleState {
+        if self.ended || now >= self.ends_at {
+            SaleState::Ended
+        } else if now < self.starts_at {
+            SaleState::Scheduled
+        } else if self.paused {
+            SaleState::Paused
+        } else {
+            SaleState::Open
+        }
+    }
+}
+
+impl SaleState {
+    /// The contract's word for it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Scheduled => "scheduled",
+            Self::Open => "open",
+            Self::Paused => "paused",
+            Self::Ended => "ended",
+        }
+    }
 }
 
 /// A page of orders, newest first.
@@ -85,6 +229,10 @@ pub struct StockView {
     pub standby_pass: bool,
     /// Its counters.
     pub counters: Counters,
+    /// Orders that wait for its units.
+    pub standby: u64,
+    /// The sale it is in, or was in last.
+    pub sale: Option<SaleId>,
     /// Its lots, in order of arrival.
     pub lots: Vec<LotView>,
     /// The shard that owns it.
@@ -148,9 +296,36 @@ pub enum Refusal {
     SkuNotFound,
     /// No such order, or somebody else's.
     OrderNotFound,
+    /// No such sale.
+    SaleNotFound,
+    /// The SKU's sale has not opened.
+    SaleNotOpen {
+        /// When it opens.
+        opens_at: Timestamp,
+    },
+    /// The SKU's sale is paused.
+    SalePaused,
+    /// The SKU's sale is over.
+    SaleEnded,
+    /// A SKU is in another sale that has not ended.
+    SkuInSale {
+        /// The SKU.
+        sku: SkuId,
+        /// The other sale.
+        sale: SaleId,
+    },
     /// The buyer would have more units of the SKU than one buyer may.
     BuyerLimit {
         /// The SKU.
+        sku: SkuId,
+        /// The limit.
+        limit: u32,
+        /// What the buyer has already.
+        has: u64,
+    },
+    /// The buyer would have more units of a sale's SKUs than one buyer may.
+    SaleLimit {
+        /// One of the SKUs.
         sku: SkuId,
         /// The limit.
         limit: u32,
@@ -194,8 +369,8 @@ pub enum Refusal {
         /// The currency it has.
         currency: Currency,
     },
-    /// The drawn order id is taken; draw again.
-    OrderIdTaken,
+    /// The drawn order or payment id is taken; draw again.
+    IdTaken,
     /// A ceiling on what lives is met: nothing of this kind fits any more.
     Capacity {
         /// The ceiling.

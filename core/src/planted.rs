@@ -71,11 +71,33 @@ pub enum Bug {
     TrimmedPastWatermark,
     /// New orders take what is kept for endings on a full disk.
     ReserveTakenByOrders,
+    /// Whoever came last is served first (I11).
+    StandbyLastFirst,
+    /// The limit of a sale is not looked at.
+    SaleLimitForgotten,
+    /// A change of a sale is answered before all SKU owners know.
+    SaleAnsweredEarly,
+    /// A success that is told twice gives the money back.
+    PaidTwiceRefunded,
+    /// A notice with a wrong amount confirms the payment.
+    MismatchConfirmed,
+    /// A hold ends at the deadline that its payment put off (I10).
+    ExtensionForgotten,
+    /// Those who wait are left out of what is read from a snapshot (I11).
+    SnapshotWithoutQueue,
+    /// A late payment takes units that others wait for (I11).
+    LatePaymentJumps,
+    /// A place in the queue that is given back stays taken.
+    ReleasedTicketStays,
+    /// A newcomer takes units that others wait for (I11).
+    NewcomerPasses,
+    /// Whoever waits when a sale ends waits for ever.
+    DismissedNever,
 }
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Self; 32] = [
+    pub const ALL: [Self; 43] = [
         Self::AckBeforeSync,
         Self::RefusalBeforeSync,
         Self::RetryFailedSync,
@@ -108,6 +130,17 @@ impl Bug {
         Self::TrimmedPastSnapshots,
         Self::TrimmedPastWatermark,
         Self::ReserveTakenByOrders,
+        Self::StandbyLastFirst,
+        Self::SaleLimitForgotten,
+        Self::SaleAnsweredEarly,
+        Self::PaidTwiceRefunded,
+        Self::MismatchConfirmed,
+        Self::ExtensionForgotten,
+        Self::SnapshotWithoutQueue,
+        Self::LatePaymentJumps,
+        Self::ReleasedTicketStays,
+        Self::NewcomerPasses,
+        Self::DismissedNever,
     ];
 }
 

@@ -18,6 +18,11 @@ pub enum Target {
     Shard(usize),
 }
 
+impl Target {
+    /// The register of sales, which never moves.
+    pub const REGISTRY: Self = Self::Shard(0);
+}
+
 /// What moves between shards as a whole.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Movable {

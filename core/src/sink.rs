@@ -19,6 +19,7 @@ mod error;
 mod follower;
 mod reading;
 mod schema;
+mod snapshot;
 mod sqlite;
 mod status;
 pub mod table;
@@ -26,7 +27,11 @@ mod words;
 
 pub use error::{SinkError, Trouble};
 pub use follower::{Durable, SinkConfig};
-pub use reading::{FoundOrders, Reading, Snapshot, StoredOrder};
+pub use reading::{
+    FoundOrders, OrderSearch, Reading, StoredNotice, StoredOrder, StoredPayment, Timeline,
+    TimelineEvent,
+};
+pub use snapshot::Snapshot;
 pub use status::{SinkState, SinkStatus};
 
 /// How much sinks stand back behind the threads that serve (nice, 0 … 19).

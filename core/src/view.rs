@@ -12,7 +12,8 @@ use arc_swap::ArcSwap;
 use dashmap::DashMap;
 
 use crate::money::{Amount, Currency};
-use crate::name::SkuId;
+use crate::name::{SaleId, SkuId};
+use crate::outcome::SaleView;
 
 /// All SKU pages of a node.
 #[derive(Debug, Default)]
@@ -20,6 +21,7 @@ pub struct Board {
     pages: DashMap<SkuId, Arc<SkuPage>>,
     /// The same in order of SKU, for those who list them.
     in_order: RwLock<BTreeMap<SkuId, Arc<SkuPage>>>,
+    sales: DashMap<SaleId, Arc<SaleView>>,
 }
 
 /// What anybody may know of a SKU.
@@ -39,9 +41,29 @@ pub struct Terms {
     pub unit_price: Amount,
     /// The currency.
     pub currency: Currency,
+    /// The sale that it is in, or was in last.
+    pub sale: Option<Arc<SaleView>>,
 }
 
 impl Board {
+    /// A sale.
+    pub fn sale(&self, sale: &SaleId) -> Option<Arc<SaleView>> {
+        self.sales.get(sale).map(|sale| Arc::clone(&sale))
+    }
+
+    /// The sales behind `after`, in order of name, at most `limit` of them.
+    pub fn sales(&self, after: Option<&SaleId>, limit: usize) -> Vec<Arc<SaleView>> {
+        let mut sales: Vec<_> = self.sales.iter().map(|sale| Arc::clone(&sale)).collect();
+        sales.sort_unstable_by(|a, b| a.sale.cmp(&b.sale));
+        let behind = sales.into_iter().filter(|sale| after.is_none_or(|after| sale.sale > *after));
+        behind.take(limit).collect()
+    }
+
+    /// Makes or replaces a sale.
+    pub fn publish_sale(&self, sale: Arc<SaleView>) {
+        self.sales.insert(sale.sale.clone(), sale);
+    }
+
     /// The page of a SKU.
     pub fn page(&self, sku: &SkuId) -> Option<Arc<SkuPage>> {
         self.pages.get(sku).map(|page| Arc::clone(&page))

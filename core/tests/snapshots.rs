@@ -52,6 +52,7 @@ fn order(number: u64) -> OrderId {
 fn line(units: u32) -> Line {
     let lot = LotId::new("L").expect("a name");
     Line {
+        sale: None,
         sku: SkuId::new("tea").expect("a name"),
         quantity: quantity(units),
         draws: smallvec![Draw {
@@ -68,6 +69,7 @@ fn history(orders: u64) -> Vec<Event<'static>> {
     let sku = line(1).sku;
     let mut events = vec![
         Event::SkuDefined(SkuDefined {
+            sale: None,
             sku: sku.clone(),
             revision: 1,
             title: "Tea",

@@ -7,14 +7,12 @@ use axum::extract::rejection::PathRejection;
 use axum::extract::{MatchedPath, Path, Request, State};
 use axum::response::Response;
 use axum::routing::{get, post};
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hyper::StatusCode;
 use hyper::header::{CONTENT_TYPE, ETAG, HeaderValue};
 
 use sluice_core::command::{Buyer, Cancel, Command, Key, ListOrders};
 use sluice_core::event::OrderStatus;
-use sluice_core::id::{OrderId, RequestId};
+use sluice_core::id::OrderId;
 use sluice_core::name::SkuId;
 use sluice_core::outcome::{OrderView, Outcome, Refusal};
 
@@ -24,31 +22,38 @@ use crate::json::write::Writer;
 use crate::json::{self, Document};
 use crate::order::plain_key;
 use crate::problem::{Code, Problem};
-use crate::query::{self, Query};
+use crate::query::{self, Query, end_of_page};
 use crate::refusals::no_such_order;
 use crate::routes::{self, Listener};
 use crate::skus::{SkusAsked, end_of_skus};
-use crate::{body, operators};
+use crate::{body, operators, payments, sales, sandbox};
 
 /// Orders of a page that does not say how many.
-const PAGE_ORDERS: usize = 20;
+pub(crate) const PAGE_ORDERS: usize = 20;
 
-type PathPart = Result<Path<String>, PathRejection>;
+pub(crate) type PathPart = Result<Path<String>, PathRejection>;
 
 /// The public listener's routes, but for placing orders, which never comes here.
 pub(crate) fn router(gate: Arc<Gate>) -> Router {
+    let sandbox = gate.sandbox.as_ref().map(|sandbox| sandbox::router(Arc::clone(sandbox)));
     Router::new()
         .route("/v1/orders", get(list_orders))
         .route("/v1/orders/{order_id}", get(read_order))
         .route("/v1/orders/{order_id}/cancel", post(cancel))
+        .route("/v1/orders/{order_id}/payments", post(payments::start))
         .route("/v1/orders/by-key/{key}", get(read_by_key))
+        .route("/v1/webhooks/payments", post(payments::notify))
+        .route("/v1/sales", get(sales::list))
+        .route("/v1/sales/{sale}", get(sales::one))
+        .route("/v1/sales/{sale}/stream", get(sales::stream))
         .route("/v1/skus", get(pages))
         .route("/v1/skus/{sku}", get(page))
+        .with_state(gate)
+        .merge(sandbox.unwrap_or_default())
         .method_not_allowed_fallback(|path: MatchedPath, request: Request| {
             routes::wrong_method(Listener::Buyers, path, request)
         })
         .fallback(routes::nothing_here)
-        .with_state(gate)
 }
 
 async fn read_order(
@@ -59,7 +64,7 @@ async fn read_order(
     let buyer = gate.buyer(request.headers())?;
     query::none(request.uri())?;
     let order = order_id(&path)?;
-    let command = Command::ReadOrder { order, buyer: buyer.digest };
+    let command = Command::ReadOrder { order, buyer: Some(buyer.digest) };
     match call::order(&gate, command).await {
         Err(problem) if problem.code == Code::OrderNotFound => {
             let retired = gate.retired.order(order, &buyer, gate.handle.now()).await?;
@@ -90,16 +95,10 @@ async fn cancel(
     mut request: Request,
 ) -> Result<Response, Problem> {
     let buyer = gate.buyer(request.headers())?;
-    body::check_length(request.body())?;
-    let bytes = operators::read_in_time(request.body_mut()).await?;
-    if !bytes.is_empty() {
-        body::check_media_type(request.headers())?;
-        Document::read(&bytes)?.fields(&[])?;
-    }
+    empty_body(&mut request).await?;
     query::none(request.uri())?;
     let order = order_id(&path)?;
-    let id = request.extensions().get().copied().unwrap_or(RequestId::NONE);
-    let cancel = Cancel { order, buyer: buyer.digest, request: id };
+    let cancel = Cancel { order, buyer: buyer.digest, request: operators::request_id(&request) };
     match call::order(&gate, Command::Cancel(Box::new(cancel))).await {
         Err(problem) if problem.code == Code::OrderNotFound => {
             // What has left the ledger is final.
@@ -107,7 +106,7 @@ async fn cancel(
             match retired.view.status {
                 // A retry of a cancel whose answer was lost.
                 OrderStatus::Cancelled => Ok(one_order(&retired.view, &buyer)),
-                status => Err(Refusal::OrderState { status }.into()),
+                status => Err(Problem::refused(Refusal::OrderState { status }, gate.handle.now())),
             }
         }
         order => Ok(one_order(&*order?, &buyer)),
@@ -118,14 +117,8 @@ async fn list_orders(State(gate): State<Arc<Gate>>, request: Request) -> Result<
     let buyer = gate.buyer(request.headers())?;
     let query = Query::read(request.uri(), &["limit", "cursor", "status"])?;
     let limit = query.limit(PAGE_ORDERS, gate.handle.limits().page_orders_max)?;
-    let status = match query.get("status") {
-        None => None,
-        Some(text) => Some(OrderStatus::parse(text).ok_or_else(|| {
-            let words = OrderStatus::ALL.map(|(_, word)| word).join(", ");
-            Problem::invalid(format!("status: must be one of {words}"))
-        })?),
-    };
-    let after = query.cursor(|text| cursor_order(text, &buyer))?;
+    let status = status_of(&query)?;
+    let after = query.cursor(|bytes| place(bytes, &buyer))?;
     let list = ListOrders { slot: buyer.slot, buyer: buyer.digest, status, after, limit };
     let page = match call::ask(&gate, Command::ListOrders(Box::new(list))).await? {
         Outcome::Orders(page) => page,
@@ -133,13 +126,10 @@ async fn list_orders(State(gate): State<Arc<Gate>>, request: Request) -> Result<
     };
     let mut json = Writer::with_capacity(512 * page.orders.len() + 64);
     json.raw("{\"orders\":").list(&page.orders, |json, order| {
-        json::order::order(json, order, &buyer.name);
+        json::order::order(json, order, Some(&buyer.name));
     });
-    json.raw(",\"next_cursor\":");
-    match page.next {
-        Some(order) => json.string(&cursor(order)),
-        None => json.raw("null"),
-    };
+    let next = page.next.map(|order| order.bits().to_be_bytes());
+    end_of_page(&mut json, next.as_ref().map(|place| &place[..]));
     json.raw("}");
     Ok(json_response(StatusCode::OK, json))
 }
@@ -154,7 +144,7 @@ async fn page(
     let page = sku.and_then(|sku| gate.handle.board().page(&sku));
     let page = page.ok_or_else(|| Problem::new(Code::SkuNotFound, "no SKU of this name"))?;
     let mut json = Writer::with_capacity(192);
-    json::stock::page(&mut json, &page);
+    json::stock::page(&mut json, &page, gate.handle.now());
     Ok(json_response(StatusCode::OK, json))
 }
 
@@ -162,20 +152,32 @@ async fn pages(State(gate): State<Arc<Gate>>, request: Request) -> Result<Respon
     let asked = SkusAsked::read(&gate, request.uri())?;
     let mut pages = gate.handle.board().pages(asked.after.as_ref(), asked.limit + 1);
     let next = asked.cut(&mut pages, |page| page.sku());
+    let now = gate.handle.now();
     let mut json = Writer::with_capacity(192 * pages.len() + 128);
-    json.raw("{\"skus\":").list(&pages, |json, page| json::stock::page(json, page));
-    Ok(json_response(StatusCode::OK, end_of_skus(json, &gate, next)))
+    json.raw("{\"skus\":").list(&pages, |json, page| json::stock::page(json, page, now));
+    Ok(json_response(StatusCode::OK, end_of_skus(json, &gate, next.as_ref())))
+}
+
+/// Reads the body of a call that takes none: nothing, or an object without fields.
+pub(crate) async fn empty_body(request: &mut Request) -> Result<(), Problem> {
+    body::check_length(request.body())?;
+    let bytes = operators::read_in_time(request.body_mut()).await?;
+    if !bytes.is_empty() {
+        body::check_media_type(request.headers())?;
+        Document::read(&bytes)?.fields(&[])?;
+    }
+    Ok(())
 }
 
 /// An order id that is none is answered like one that nobody has.
-fn order_id(path: &PathPart) -> Result<OrderId, Problem> {
+pub(crate) fn order_id(path: &PathPart) -> Result<OrderId, Problem> {
     let order = path.as_ref().ok().and_then(|Path(text)| OrderId::parse(text));
     order.ok_or_else(no_such_order)
 }
 
 fn one_order(order: &OrderView, buyer: &Buyer) -> Response {
     let mut json = Writer::with_capacity(512);
-    json::order::order(&mut json, order, &buyer.name);
+    json::order::order(&mut json, order, Some(&buyer.name));
     let mut response = json_response(StatusCode::OK, json);
     response.headers_mut().insert(ETAG, quoted(order.version));
     response
@@ -195,21 +197,24 @@ pub(crate) fn json_response(status: StatusCode, json: Writer) -> Response {
     response
 }
 
-/// Where a page ended.
-fn cursor(order: OrderId) -> String {
-    URL_SAFE_NO_PAD.encode(order.bits().to_be_bytes())
+/// The state that a list is about, if it is about one.
+pub(crate) fn status_of(query: &Query<'_>) -> Result<Option<OrderStatus>, Problem> {
+    let Some(text) = query.get("status") else { return Ok(None) };
+    OrderStatus::parse(text).map(Some).ok_or_else(|| {
+        let words = OrderStatus::ALL.map(|(_, word)| word).join(", ");
+        Problem::invalid(format!("status: must be one of {words}"))
+    })
 }
 
 /// The order at which the page of a cursor ended, if it can be one of the buyer's.
-fn cursor_order(text: &str, buyer: &Buyer) -> Option<OrderId> {
-    let bytes: [u8; 16] = URL_SAFE_NO_PAD.decode(text).ok()?.try_into().ok()?;
-    let order = OrderId::from_bits(u128::from_be_bytes(bytes));
+fn place(bytes: &[u8], buyer: &Buyer) -> Option<OrderId> {
+    let order = OrderId::from_bits(u128::from_be_bytes(bytes.try_into().ok()?));
     (order.slot() == buyer.slot).then_some(order)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{cursor, cursor_order};
+    use super::place;
     use sluice_core::command::Buyer;
     use sluice_core::id::{HashKey, OrderId};
     use sluice_core::time::Timestamp;
@@ -219,11 +224,11 @@ mod tests {
         let buyer = Buyer::new(&HashKey::new([1; 16]), "alice");
         let other = Buyer::new(&HashKey::new([1; 16]), "bob");
         let order = OrderId::new(Timestamp::from_micros(1 << 50), 1, buyer.slot, 77);
-        let text = cursor(order);
-        assert_eq!(cursor_order(&text, &buyer), Some(order));
-        assert_eq!(cursor_order(&text, &other), None);
-        for wrong in ["", "x", "=", &text[1..], &format!("{text}A"), &format!("{text}==")] {
-            assert_eq!(cursor_order(wrong, &buyer), None, "{wrong}");
+        let bytes = order.bits().to_be_bytes();
+        assert_eq!(place(&bytes, &buyer), Some(order));
+        assert_eq!(place(&bytes, &other), None);
+        for wrong in [&[][..], &bytes[1..], &[&bytes[..], &[0]].concat()] {
+            assert_eq!(place(wrong, &buyer), None);
         }
     }
 }

@@ -1,10 +1,11 @@
 //! Commands of the rarer routes: submitted one by one, answered through a channel of their own.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use sluice_core::command::{Command, ReplyTo};
 use sluice_core::name::SkuId;
-use sluice_core::outcome::{OrderView, Outcome, StockView};
+use sluice_core::outcome::{OrderView, Outcome, SaleView, StockView};
 use tokio::sync::oneshot;
 
 use crate::gate::Gate;
@@ -15,6 +16,14 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Submits a command and waits for what it comes to. A refusal is a problem.
 pub(crate) async fn ask(gate: &Gate, command: Command) -> Result<Outcome, Problem> {
+    match submit(gate, command).await? {
+        Outcome::Refused(refusal) => Err(Problem::refused(refusal, gate.handle.now())),
+        outcome => Ok(outcome),
+    }
+}
+
+/// Submits a command and waits for what it comes to, a refusal included.
+pub(crate) async fn submit(gate: &Gate, command: Command) -> Result<Outcome, Problem> {
     let (sender, receiver) = oneshot::channel();
     let reply = ReplyTo::Call(Box::new(move |outcome| {
         // Whoever asked may have gone.
@@ -23,7 +32,6 @@ pub(crate) async fn ask(gate: &Gate, command: Command) -> Result<Outcome, Proble
     let arrived = gate.handle.now();
     gate.handle.submit(command, reply, arrived).map_err(|busy| gate.busy(busy))?;
     match tokio::time::timeout(PATIENCE, receiver).await {
-        Ok(Ok(Outcome::Refused(refusal))) => Err(refusal.into()),
         Ok(Ok(outcome)) => Ok(outcome),
         Ok(Err(_)) | Err(_) => {
             Err(Problem::new(Code::UnknownOutcome, "the answer did not come in time"))
@@ -46,6 +54,14 @@ pub(crate) async fn stock(
 ) -> Result<(bool, Box<StockView>), Problem> {
     match ask(gate, command).await? {
         Outcome::Stock { created, stock } => Ok((created, stock)),
+        other => Err(unexpected(&other)),
+    }
+}
+
+/// Asks for one sale, and whether the command made it.
+pub(crate) async fn sale(gate: &Gate, command: Command) -> Result<(bool, Arc<SaleView>), Problem> {
+    match ask(gate, command).await? {
+        Outcome::Sale { created, sale } => Ok((created, sale)),
         other => Err(unexpected(&other)),
     }
 }

@@ -112,6 +112,9 @@ struct ServerFlags {
     /// Connections of buyers, from one address [default: 8192].
     #[arg(long, value_name = "COUNT", allow_hyphen_values = true)]
     connections_per_address_max: Option<String>,
+    /// Clients that may watch sales at the same time [default: 4096].
+    #[arg(long, value_name = "COUNT", allow_hyphen_values = true)]
+    stream_clients_max: Option<String>,
 }
 
 #[derive(Debug, Args)]
@@ -188,6 +191,7 @@ impl ServerFlags {
             ("archive-dir", self.archive_dir.clone()),
             ("connections-max", self.connections_max.clone()),
             ("connections-per-address-max", self.connections_per_address_max.clone()),
+            ("stream-clients-max", self.stream_clients_max.clone()),
         ];
         let environment = |name: &str| std::env::var(name).ok();
         Settings::merge(&flags, environment, self.config.as_deref(), usual)

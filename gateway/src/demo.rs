@@ -149,6 +149,8 @@ fn explain(addresses: Addresses, settings: &Settings, secrets: &Secrets) {
          -H 'Idempotency-Key: first' -d '{{\"sku\":\"{SKU}\",\"quantity\":1}}' \
          http://{buyers}/v1/orders\n\
          curl -H \"Authorization: Bearer $TOKEN\" http://{buyers}/v1/orders\n\
+         curl -H \"Authorization: Bearer $TOKEN\" -X POST \
+         http://{buyers}/v1/orders/ORDER_ID/payments    # the answer's pay_url is a page\n\
          curl -H \"Authorization: Bearer $ADMIN\" http://{operators}/admin/v1/audit\n\n\
          Ctrl-C stops it."
     );

@@ -1,6 +1,7 @@
 //! What all threads of the gateway share: the engine's handle, the secrets, the shutdown's
 //! beginning, and the counters.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -10,14 +11,19 @@ use subtle::ConstantTimeEq;
 
 use sluice_core::command::Buyer;
 use sluice_core::engine::{Busy, Handle};
+use sluice_core::id::PaymentId;
 use sluice_core::metrics::Counter;
 use sluice_core::sink::SinkStatus;
 
 use crate::clock;
+use crate::lookup::Lookup;
 use crate::problem::{Code, Problem};
+use crate::provider::OwnSandbox;
 use crate::rates::Rates;
 use crate::read_through::RetiredOrders;
+use crate::sandbox;
 use crate::secrets::Secrets;
+use crate::stream::Streams;
 use crate::token::{Signer, TokenError};
 use crate::webhook::signature::Verifier;
 use crate::wire::accept::Doorman;
@@ -43,8 +49,15 @@ pub(crate) struct WorkerMetrics {
 pub(crate) struct Gate {
     pub(crate) handle: Handle,
     pub(crate) signer: Signer,
-    #[expect(dead_code, reason = "the ledger knows no payments yet")]
     pub(crate) webhooks: Verifier,
+    /// Calls to the webhook that nobody who knows a secret had signed.
+    pub(crate) webhooks_refused: Counter,
+    /// The payment provider inside the server, if it is the one that is used.
+    pub(crate) sandbox: Option<Arc<OwnSandbox>>,
+    /// Where buyers' requests come in.
+    listener: SocketAddr,
+    /// Who watches sales.
+    pub(crate) streams: Streams,
     admin_token: Box<[u8]>,
     draining: AtomicBool,
     /// One for each worker, and a last one for the operators' thread.
@@ -56,12 +69,22 @@ pub(crate) struct Gate {
     pub(crate) sql: Arc<SinkStatus>,
     /// The way to orders that have left the ledger.
     pub(crate) retired: RetiredOrders,
+    /// The way to what operators ask of the copy.
+    pub(crate) lookup: Arc<Lookup>,
 }
 
 /// What is known of the copies.
 pub(crate) struct Copies {
     pub(crate) sql: Arc<SinkStatus>,
     pub(crate) retired: RetiredOrders,
+    pub(crate) lookup: Arc<Lookup>,
+}
+
+/// What buyers' listener has beside its threads.
+pub(crate) struct Front {
+    pub(crate) listener: SocketAddr,
+    pub(crate) sandbox: Option<Arc<OwnSandbox>>,
+    pub(crate) streams: Streams,
 }
 
 impl Gate {
@@ -71,11 +94,16 @@ impl Gate {
         workers: usize,
         (buyers_door, operators_door): (Arc<Doorman>, Arc<Doorman>),
         copies: Copies,
+        front: Front,
     ) -> Self {
         Self {
             handle,
             signer: Signer::new(secrets.jwt_secret.as_bytes()),
             webhooks: Verifier::new(&secrets.webhook_keys),
+            webhooks_refused: Counter::default(),
+            sandbox: front.sandbox,
+            listener: front.listener,
+            streams: front.streams,
             admin_token: Box::from(secrets.admin_token.as_bytes()),
             draining: AtomicBool::new(false),
             workers: (0..=workers).map(|_| Arc::default()).collect(),
@@ -84,6 +112,7 @@ impl Gate {
             operators_door,
             sql: copies.sql,
             retired: copies.retired,
+            lookup: copies.lookup,
         }
     }
 
@@ -94,6 +123,11 @@ impl Gate {
             true => ("operators".to_owned(), &**metrics),
             false => (format!("worker-{number}"), &**metrics),
         })
+    }
+
+    /// Where a payment can be paid, if that is here.
+    pub(crate) fn pay_url(&self, payment: PaymentId) -> Option<String> {
+        self.sandbox.as_ref().map(|_| sandbox::pay_url(self.listener, &payment.to_string()))
     }
 
     /// A shutdown begins: no new orders from now on.

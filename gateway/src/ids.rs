@@ -1,9 +1,11 @@
 //! Random ids: orders and requests. Each thread draws from a generator of its own.
 
+use std::cell::RefCell;
+
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
-use sluice_core::id::{OrderId, RequestId, SlotId};
+use sluice_core::id::{OrderId, PaymentId, RequestId, SlotId};
 use sluice_core::time::Timestamp;
 
 /// A thread's source of ids: ChaCha12, seeded by the operating system.
@@ -23,11 +25,28 @@ impl Ids {
         RequestId::from_bits(u128::from(self.0.next_u64()) << 64 | u128::from(self.0.next_u64()))
     }
 
+    /// The id of a payment whose order's home is `slot`.
+    pub(crate) fn payment(&mut self, now: Timestamp, cell: u16, slot: SlotId) -> PaymentId {
+        PaymentId::new(now, cell, slot, self.0.next_u64())
+    }
+
     /// The id of an order whose home is `slot`.
     pub(crate) fn order(&mut self, now: Timestamp, cell: u16, slot: SlotId) -> OrderId {
         OrderId::new(now, cell, slot, self.0.next_u64())
     }
 }
+
+thread_local! {
+    static OWN: RefCell<Ids> = RefCell::new(Ids::new());
+}
+
+/// Draws from this thread's own source, for handlers that may run on any thread.
+pub(crate) fn draw<T>(draw: impl FnOnce(&mut Ids) -> T) -> T {
+    OWN.with_borrow_mut(draw)
+}
+
+/// How often an id is drawn again when the drawn one is taken: once in 2^54.
+pub(crate) const DRAWS_MAX: usize = 4;
 
 /// 32 bytes from the operating system.
 ///

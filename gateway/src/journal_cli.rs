@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::Path;
 
-use sluice_core::event::{Actor, Event, Lines, Meta, OrderEnded, OrderPlaced, record};
+use sluice_core::event::record;
 use sluice_core::id::HashKey;
 use sluice_core::journal::{self, Reader};
 use sluice_core::limits::DEFAULT;
@@ -16,7 +16,7 @@ use sluice_core::watermark::Watermark;
 
 use crate::exit::{DAMAGED, DISK, Failure, IN_USE};
 use crate::ids;
-use crate::json::write::Writer;
+use crate::json::{self, write::Writer};
 use crate::serve;
 use crate::settings::{Settings, SettingsError, journal_dir};
 
@@ -155,7 +155,7 @@ pub(crate) fn dump(data_dir: &Path) -> Result<(), Failure> {
             let (meta, event) = record::decode(bytes)
                 .map_err(|error| Failure::new(DAMAGED, format!("record {sequence}: {error}")))?;
             let mut json = Writer::with_capacity(256);
-            line(&mut json, sequence, &meta, &event);
+            json::event::record(&mut json, sequence, &meta, &event);
             json.raw("\n");
             if let Err(error) = out.write_all(&json.into_bytes()) {
                 return ended(&error);
@@ -185,90 +185,4 @@ fn open(data_dir: &Path) -> Result<Directory, Failure> {
 
 fn fatal(fatal: journal::Fatal) -> Failure {
     Failure::new(fatal.exit_code(), fatal)
-}
-
-/// One event.
-fn line(json: &mut Writer, sequence: u64, meta: &Meta, event: &Event<'_>) {
-    let actor = match meta.actor {
-        Actor::Buyer => "buyer",
-        Actor::Operator => "operator",
-        Actor::Provider => "provider",
-        Actor::Engine => "engine",
-    };
-    json.raw("{\"sequence\":").number(sequence);
-    json.raw(",\"time\":").time(meta.time);
-    json.raw(",\"actor\":\"").raw(actor);
-    json.raw("\",\"request_id\":\"").id(meta.request.ascii()).raw("\",\"kind\":");
-    match event {
-        Event::Genesis(genesis) => {
-            // The hash key stays where it is: it tells buyers' digests.
-            json.raw("\"genesis\",\"cell\":").number(u64::from(genesis.cell));
-            json.raw(",\"format\":").number(u64::from(genesis.format));
-        }
-        Event::FormatRaised(raised) => {
-            json.raw("\"format_raised\",\"format\":").number(u64::from(raised.format));
-            json.raw(",\"program\":").string(raised.program);
-        }
-        Event::SkuDefined(defined) => {
-            json.raw("\"sku_defined\",\"sku\":\"").raw(defined.sku.as_str());
-            json.raw("\",\"revision\":").number(u64::from(defined.revision));
-            json.raw(",\"name\":").string(defined.title);
-            json.raw(",\"unit_price\":").number(defined.unit_price.minor());
-            json.raw(",\"currency\":\"").raw(defined.currency.as_str());
-            json.raw("\",\"per_buyer_limit\":").number(u64::from(defined.per_buyer_limit));
-            json.raw(",\"hold_seconds\":").number(u64::from(defined.hold_seconds));
-            json.raw(",\"standby_pass\":").raw(if defined.standby_pass { "true" } else { "false" });
-        }
-        Event::LotReceived(received) => {
-            json.raw("\"lot_received\",\"sku\":\"").raw(received.sku.as_str());
-            json.raw("\",\"lot\":\"").raw(received.lot.as_str());
-            json.raw("\",\"quantity\":").number(received.quantity.units());
-            if let Some(price) = received.unit_price {
-                json.raw(",\"unit_price\":").number(price.minor());
-            }
-        }
-        Event::UnitsWithdrawn(withdrawn) => {
-            json.raw("\"units_withdrawn\",\"sku\":\"").raw(withdrawn.sku.as_str());
-            json.raw("\",\"withdrawal\":\"").raw(withdrawn.withdrawal.as_str());
-            json.raw("\",\"quantity\":").number(withdrawn.quantity.units());
-            json.raw(",\"reason\":").string(withdrawn.reason);
-        }
-        Event::OrderPlaced(placed) => order_placed(json, placed),
-        Event::OrderCancelled(ended) => order_ended(json, "order_cancelled", ended),
-        Event::OrderExpired(ended) => order_ended(json, "order_expired", ended),
-        Event::OrderRetired(retired) => {
-            json.raw("\"order_retired\",\"order_id\":\"").id(retired.order.ascii()).raw("\"");
-        }
-    }
-    json.raw("}");
-}
-
-fn order_placed(json: &mut Writer, placed: &OrderPlaced<'_>) {
-    json.raw("\"order_placed\",\"order_id\":\"").id(placed.order.ascii());
-    json.raw("\",\"buyer\":").string(placed.buyer_name);
-    if let Some((_, key)) = &placed.key {
-        json.raw(",\"idempotency_key\":").string(key);
-    }
-    json.raw(",\"currency\":\"").raw(placed.currency.as_str());
-    json.raw("\",\"expires_at\":").time(placed.expires_at);
-    lines(json, &placed.lines);
-}
-
-fn order_ended(json: &mut Writer, kind: &str, ended: &OrderEnded) {
-    json.raw("\"").raw(kind).raw("\",\"order_id\":\"").id(ended.order.ascii());
-    json.raw("\",\"version\":").number(u64::from(ended.version));
-    lines(json, &ended.lines);
-}
-
-fn lines(json: &mut Writer, lines: &Lines) {
-    json.raw(",\"items\":").list(lines, |json, line| {
-        json.raw("{\"sku\":\"").raw(line.sku.as_str());
-        json.raw("\",\"quantity\":").number(line.quantity.units());
-        json.raw(",\"lots\":").list(&line.draws, |json, draw| {
-            json.raw("{\"lot\":\"").raw(draw.lot.as_str());
-            json.raw("\",\"quantity\":").number(draw.quantity.units());
-            json.raw(",\"unit_price\":").number(draw.unit_price.minor()).raw("}");
-        });
-        json.raw("}");
-    });
 }

@@ -10,8 +10,12 @@ use std::fmt;
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use smallvec::SmallVec;
 
+pub(crate) mod event;
 pub(crate) mod order;
+pub(crate) mod payment;
+pub(crate) mod sale;
 pub(crate) mod stock;
+pub(crate) mod timeline;
 pub(crate) mod write;
 
 /// Deepest nesting that is read.
@@ -153,6 +157,12 @@ impl<'v, 'a> Fields<'v, 'a> {
                 Err(self.wrong(name, range))
             }
         }
+    }
+
+    /// A truth value that is there.
+    pub(crate) fn bool(&self, name: &str) -> Result<bool, Invalid> {
+        let value = self.optional_bool(name)?;
+        self.required(name, value)
     }
 
     /// A truth value that may be left out.

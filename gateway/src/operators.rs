@@ -1,17 +1,17 @@
-//! What operators do: SKUs, lots, withdrawals, and what there is to see.
+//! What operators do: SKUs, lots, withdrawals, and what there is to see. Orders, sales and money
+//! have files of their own.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
-use axum::extract::rejection::PathRejection;
 use axum::extract::{MatchedPath, Path, Request, State};
 use axum::response::Response;
 use axum::routing::{get, post};
 use bytes::Bytes;
-use hyper::header::{ETAG, IF_MATCH};
-use hyper::{HeaderMap, StatusCode};
+use hyper::StatusCode;
+use hyper::header::ETAG;
 
 use sluice_core::command::{Command, DefineSku, ReceiveLot, Withdraw};
 use sluice_core::id::RequestId;
@@ -21,22 +21,25 @@ use sluice_core::name::{LotId, SkuId, WithdrawalId};
 use sluice_core::outcome::StockView;
 use sluice_core::quantity::{QUANTITY_MAX, Quantity};
 
-use crate::buyers::{json_response, quoted};
+use crate::buyers::{PathPart, json_response, quoted};
 use crate::gate::Gate;
 use crate::json::write::Writer;
 use crate::json::{self, Document, Fields};
+use crate::preconditions::if_match;
 use crate::problem::{Code, Problem};
 use crate::routes::{self, Listener};
 use crate::skus::{SkusAsked, end_of_skus};
 use crate::{body, call, ops, query, sinks};
+
+mod orders;
+mod payments;
+mod sales;
 
 /// How long a body may take to come in.
 const BODY_PATIENCE: Duration = Duration::from_secs(10);
 
 /// Longest hold that may be set: a year.
 const HOLD_SECONDS_MAX: u64 = 366 * 86_400;
-
-type PathPart = Result<Path<String>, PathRejection>;
 
 /// The operators' listener's routes.
 pub(crate) fn router(gate: Arc<Gate>) -> Router {
@@ -49,6 +52,18 @@ pub(crate) fn router(gate: Arc<Gate>) -> Router {
         .route("/admin/v1/skus/{sku}", get(stock).put(define_sku))
         .route("/admin/v1/skus/{sku}/lots", post(receive_lot))
         .route("/admin/v1/skus/{sku}/withdrawals", post(withdraw))
+        .route("/admin/v1/orders", get(orders::search))
+        .route("/admin/v1/orders/{order_id}", get(orders::one))
+        .route("/admin/v1/orders/{order_id}/refund", post(orders::refund))
+        .route("/admin/v1/orders/{order_id}/ship", post(orders::ship))
+        .route("/admin/v1/orders/{order_id}/deliver", post(orders::deliver))
+        .route("/admin/v1/sales", get(sales::list))
+        .route("/admin/v1/sales/{sale}", get(sales::one).put(sales::define))
+        .route("/admin/v1/sales/{sale}/pause", post(sales::pause))
+        .route("/admin/v1/sales/{sale}/resume", post(sales::resume))
+        .route("/admin/v1/sales/{sale}/end", post(sales::end))
+        .route("/admin/v1/payments", get(payments::refunds))
+        .route("/admin/v1/notices", get(payments::notices))
         .route("/admin/v1/audit", get(audit))
         .route("/admin/v1/shards", get(ops::shards))
         .method_not_allowed_fallback(|path: MatchedPath, request: Request| {
@@ -88,11 +103,12 @@ async fn define_sku(
         if_revision: None,
         request: request_id(&request),
     };
-    define.if_revision = match if_match(request.headers())? {
-        IfMatch::Nothing => None,
-        IfMatch::Revisions(revisions) if revisions.len() == 1 => Some(revisions[0]),
-        wanted => Some(present_revision(&gate, sku, &wanted).await?),
+    let present = async || match call::stock(&gate, Command::ReadStock(sku)).await {
+        Ok((_, stock)) => Ok(Some(stock.revision)),
+        Err(problem) if problem.code == Code::SkuNotFound => Ok(None),
+        Err(problem) => Err(problem),
     };
+    define.if_revision = if_match(request.headers())?.revision(present).await?;
     let (created, stock) = call::stock(&gate, Command::DefineSku(Box::new(define))).await?;
     Ok(one_stock(created, &stock))
 }
@@ -158,7 +174,7 @@ async fn stocks(State(gate): State<Arc<Gate>>, request: Request) -> Result<Respo
     let next = asked.cut(&mut stocks, |stock| &stock.sku);
     let mut json = Writer::with_capacity(512 * stocks.len() + 128);
     json.raw("{\"skus\":").list(&stocks, json::stock::stock);
-    Ok(json_response(StatusCode::OK, end_of_skus(json, &gate, next)))
+    Ok(json_response(StatusCode::OK, end_of_skus(json, &gate, next.as_ref())))
 }
 
 async fn audit(State(gate): State<Arc<Gate>>, request: Request) -> Result<Response, Problem> {
@@ -201,7 +217,8 @@ fn oversold(stock: &StockView) -> u64 {
     (counters.sold + counters.held + counters.withdrawn).saturating_sub(counters.received)
 }
 
-const NAME_RANGE: &str = "must be 1 to 64 of [A-Za-z0-9._-]";
+/// What a name must be.
+pub(crate) const NAME_RANGE: &str = "must be 1 to 64 of [A-Za-z0-9._-]";
 
 /// The body of an operator's request that changes something.
 async fn admitted(gate: &Gate, request: &mut Request) -> Result<Bytes, Problem> {
@@ -221,7 +238,7 @@ pub(crate) async fn read_in_time(body: &mut Body) -> Result<Bytes, Problem> {
     }
 }
 
-fn request_id(request: &Request) -> RequestId {
+pub(crate) fn request_id(request: &Request) -> RequestId {
     request.extensions().get().copied().unwrap_or(RequestId::NONE)
 }
 
@@ -243,84 +260,4 @@ fn one_stock(created: bool, stock: &StockView) -> Response {
     let mut response = json_response(status, json);
     response.headers_mut().insert(ETAG, quoted(stock.revision));
     response
-}
-
-/// What `If-Match` says (RFC 9110, 13.1.1).
-#[derive(Debug, PartialEq, Eq)]
-enum IfMatch {
-    /// It is not there.
-    Nothing,
-    /// `*`: the SKU must exist.
-    Existing,
-    /// One of these; other tags were never given out.
-    Revisions(Vec<u32>),
-}
-
-fn if_match(headers: &HeaderMap) -> Result<IfMatch, Problem> {
-    let wrong = || Problem::invalid("If-Match: must be * or quoted revisions");
-    let mut revisions = Vec::new();
-    let mut given = false;
-    for value in headers.get_all(IF_MATCH) {
-        given = true;
-        let text = value.to_str().map_err(|_| wrong())?.trim();
-        if text == "*" {
-            return Ok(IfMatch::Existing);
-        }
-        for tag in text.split(',').map(str::trim) {
-            let bare = tag.strip_prefix("W/").unwrap_or(tag);
-            let number = bare.strip_prefix('"').and_then(|tag| tag.strip_suffix('"'));
-            let number = number.ok_or_else(wrong)?;
-            // A weak tag never matches strongly; revisions count from 1.
-            let revision = number.parse().ok().filter(|revision: &u32| {
-                bare == tag && *revision > 0 && revision.to_string() == number
-            });
-            revisions.extend(revision);
-        }
-    }
-    Ok(if given { IfMatch::Revisions(revisions) } else { IfMatch::Nothing })
-}
-
-/// The revision that a SKU is at, if it is one of those wanted.
-async fn present_revision(gate: &Gate, sku: SkuId, wanted: &IfMatch) -> Result<u32, Problem> {
-    let found = match call::stock(gate, Command::ReadStock(sku)).await {
-        Ok((_, stock)) => Some(stock.revision),
-        Err(problem) if problem.code == Code::SkuNotFound => None,
-        Err(problem) => return Err(problem),
-    };
-    let right = found.filter(|found| match wanted {
-        IfMatch::Revisions(revisions) => revisions.contains(found),
-        IfMatch::Existing | IfMatch::Nothing => true,
-    });
-    right.ok_or_else(|| {
-        Problem::new(Code::PreconditionFailed, "If-Match: the SKU is at another revision, or none")
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::{IfMatch, if_match};
-    use hyper::HeaderMap;
-    use hyper::header::{HeaderValue, IF_MATCH};
-
-    fn read(values: &[&str]) -> Option<IfMatch> {
-        let mut headers = HeaderMap::new();
-        for value in values {
-            headers.append(IF_MATCH, HeaderValue::from_str(value).expect("a value"));
-        }
-        if_match(&headers).ok()
-    }
-
-    #[test]
-    fn entity_tags_are_read_as_rfc_9110_says() {
-        assert_eq!(read(&[]), Some(IfMatch::Nothing));
-        assert_eq!(read(&["*"]), Some(IfMatch::Existing));
-        assert_eq!(read(&["\"7\""]), Some(IfMatch::Revisions(vec![7])));
-        assert_eq!(read(&["\"7\", \"8\"", "\"9\""]), Some(IfMatch::Revisions(vec![7, 8, 9])));
-        for never in ["W/\"7\"", "\"x\"", "\"07\"", "\"0\"", "\"+7\"", "\"\""] {
-            assert_eq!(read(&[never]), Some(IfMatch::Revisions(vec![])), "{never}");
-        }
-        for wrong in ["7", "\"7", "", "\"7\" \"8\""] {
-            assert!(!matches!(read(&[wrong]), Some(IfMatch::Revisions(tags)) if !tags.is_empty()));
-        }
-    }
 }

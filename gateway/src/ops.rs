@@ -83,6 +83,7 @@ pub(crate) async fn metrics(State(gate): State<Arc<Gate>>) -> Response {
     worker_families(&mut text, &gate);
     door_families(&mut text, &gate);
     sinks::families(&mut text, &gate);
+    front_families(&mut text, &gate);
     let handle = &gate.handle;
     text.family("sluice_accepting", "gauge", "1 while new orders are taken");
     text.sample("", u64::from(handle.is_accepting()));
@@ -117,7 +118,7 @@ impl Exposition {
 type ShardFamily = (&'static str, &'static str, &'static str, fn(&ShardMetrics) -> u64);
 
 #[rustfmt::skip]
-const SHARD_FAMILIES: [ShardFamily; 20] = [
+const SHARD_FAMILIES: [ShardFamily; 28] = [
     ("sluice_shard_skus", "gauge", "SKUs that the shard owns", |m| m.skus.get()),
     ("sluice_shard_slots", "gauge", "buyer slots that the shard owns", |m| m.slots.get()),
     ("sluice_live_orders", "gauge", "orders that live in the shard's slots", |m| m.live_orders.get()),
@@ -133,6 +134,14 @@ const SHARD_FAMILIES: [ShardFamily; 20] = [
     ("sluice_orders_cancelled_total", "counter", "holds cancelled", |m| m.cancelled.get()),
     ("sluice_orders_expired_total", "counter", "holds that ran out", |m| m.expired.get()),
     ("sluice_orders_retired_total", "counter", "final orders that left the ledger", |m| m.retired.get()),
+    ("sluice_orders_queued_total", "counter", "orders that had to wait", |m| m.queued.get()),
+    ("sluice_orders_promoted_total", "counter", "waiting orders that got their units", |m| m.promoted.get()),
+    ("sluice_orders_paid_total", "counter", "orders paid", |m| m.paid.get()),
+    ("sluice_orders_paid_late_total", "counter", "orders paid after their hold had ended", |m| m.paid_late.get()),
+    ("sluice_refunds_requested_total", "counter", "refunds asked for", |m| m.refunds_requested.get()),
+    ("sluice_refunds_succeeded_total", "counter", "payments given back", |m| m.refunded.get()),
+    ("sluice_refunds_failed_total", "counter", "refunds that failed: an alarm, somebody must look", |m| m.refunds_failed.get()),
+    ("sluice_notices_unmatched_total", "counter", "notices of providers that fitted no payment", |m| m.unmatched.get()),
     ("sluice_orders_lane_full_total", "counter", "orders turned away at the full lane", |m| m.orders_lane_full.get()),
     ("sluice_vital_lane_full_total", "counter", "commands turned away at the full vital lane", |m| m.vital_lane_full.get()),
     ("sluice_peer_lane_full_total", "counter", "steps that took no orders because a peer lane was full", |m| m.peer_lane_full.get()),
@@ -228,6 +237,34 @@ fn worker_families(text: &mut Exposition, gate: &Gate) {
         for (thread, metrics) in gate.threads() {
             text.sample(&format!("thread=\"{thread}\""), value(metrics));
         }
+    }
+}
+
+fn front_families(text: &mut Exposition, gate: &Gate) {
+    let streams = &gate.streams;
+    for (name, kind, help, value) in [
+        (
+            "sluice_webhooks_refused_total",
+            "counter",
+            "calls to the webhook whose signature or time is wrong",
+            gate.webhooks_refused.get(),
+        ),
+        ("sluice_stream_clients", "gauge", "clients that watch sales", streams.clients() as u64),
+        (
+            "sluice_stream_turned_away_total",
+            "counter",
+            "clients that found no place to watch",
+            streams.turned_away.get(),
+        ),
+        (
+            "sluice_stream_events_total",
+            "counter",
+            "events written for those who watch, once for all of a sale's clients",
+            streams.events.get(),
+        ),
+    ] {
+        text.family(name, kind, help);
+        text.sample("", value);
     }
 }
 

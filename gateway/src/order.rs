@@ -15,6 +15,7 @@ use hyper::{HeaderMap, Request, Response, StatusCode};
 use smallvec::{SmallVec, smallvec};
 
 use sluice_core::command::{Buyer, Command, Key, Place, PlaceLine};
+use sluice_core::event::OrderStatus;
 use sluice_core::id::RequestId;
 use sluice_core::limits::KEY_BYTES_MAX;
 use sluice_core::money::{AMOUNT_MAX, Amount};
@@ -26,7 +27,7 @@ use sluice_core::time::Timestamp;
 use crate::body::{self, Body};
 use crate::clock;
 use crate::gate::{Gate, WorkerMetrics, bearer, single, unauthenticated};
-use crate::ids::Ids;
+use crate::ids::{DRAWS_MAX, Ids};
 use crate::json::write::Writer;
 use crate::json::{self, Document, Fields};
 use crate::problem::{Code, Problem};
@@ -38,9 +39,6 @@ use crate::wire::pace::{Pace, Phase};
 
 /// Lines of one order that a request may name.
 const LINES_MAX: usize = 20;
-
-/// How often an order id is drawn again when the drawn one is taken: once in 2^54.
-const DRAWS_MAX: usize = 4;
 
 pub(crate) const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 const IDEMPOTENCY_REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
@@ -65,6 +63,7 @@ pub(crate) struct Asked {
 #[derive(Debug, PartialEq, Eq)]
 struct Wanted {
     lines: SmallVec<[PlaceLine; 1]>,
+    standby: bool,
     max_amount: Option<Amount>,
 }
 
@@ -113,8 +112,8 @@ impl OrderDesk {
             match self.submit(place, arrived)?.await {
                 Ok(Outcome::Placed(order)) => return Ok(created(id, &order, &buyer.name)),
                 Ok(Outcome::Repeated(order)) => return Ok(repeated(id, &order, &buyer.name)),
-                Ok(Outcome::Refused(Refusal::OrderIdTaken)) => wanted = Wanted::read(&bytes)?,
-                Ok(Outcome::Refused(refusal)) => return Err(refusal.into()),
+                Ok(Outcome::Refused(Refusal::IdTaken)) => wanted = Wanted::read(&bytes)?,
+                Ok(Outcome::Refused(refusal)) => return Err(Problem::refused(refusal, arrived)),
                 Ok(other) => {
                     tracing::error!("an order was answered with {other:?}");
                     return Err(Problem::new(
@@ -131,7 +130,7 @@ impl OrderDesk {
                 }
             }
         }
-        Err(Refusal::OrderIdTaken.into())
+        Err(Problem::refused(Refusal::IdTaken, arrived))
     }
 
     /// Puts an order in front of its shard, and gives the place where its answer will be.
@@ -184,30 +183,34 @@ impl OrderDesk {
         key: Option<Key>,
     ) -> Command {
         let cell = self.gate.handle.cell();
-        let Wanted { lines, max_amount } = wanted;
+        let Wanted { lines, standby, max_amount } = wanted;
         Command::Place(Box::new(Place {
             order: self.ids.borrow_mut().order(arrived, cell, buyer.slot),
             key,
-            fingerprint: Place::fingerprint_of(&lines, false, max_amount),
+            fingerprint: Place::fingerprint_of(&lines, standby, max_amount),
             buyer,
             lines,
+            standby,
             max_amount,
             request: id,
         }))
     }
 }
 
-/// 201, and where the order is.
+/// 201, or 202 if it waits, and where the order is.
 fn created(id: RequestId, order: &OrderView, buyer: &str) -> Response<Body> {
     let mut json = Writer::with_capacity(512);
-    json::order::order(&mut json, order, buyer);
+    json::order::order(&mut json, order, Some(buyer));
     let body_end = json.len();
     json.raw("/v1/orders/").id(order.order.ascii());
     let location_end = json.len();
     json.id(id.ascii());
     let bytes = Bytes::from(json.into_bytes());
     let mut response = Response::new(Body::Full(bytes.slice(..body_end)));
-    *response.status_mut() = StatusCode::CREATED;
+    *response.status_mut() = match order.status {
+        OrderStatus::Waiting => StatusCode::ACCEPTED,
+        _ => StatusCode::CREATED,
+    };
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     headers.insert(LOCATION, shared_value(bytes.slice(body_end..location_end)));
@@ -247,15 +250,12 @@ impl Wanted {
             }
             Some(items) => lines_of(&fields, items)?,
         };
-        if fields.optional_bool("standby")? == Some(true) {
-            return Err(fields.wrong("standby", "waiting for units is not supported yet").into());
-        }
-        if lines.len() > 1 {
-            let what = "orders of several lines are not supported yet";
-            return Err(fields.wrong("items", what).into());
+        let standby = fields.optional_bool("standby")?.unwrap_or(false);
+        if standby && lines.len() > 1 {
+            return Err(fields.wrong("standby", "an order of several lines cannot wait").into());
         }
         let max_amount = fields.optional_integer("max_amount", 0, AMOUNT_MAX)?;
-        Ok(Self { lines, max_amount: max_amount.and_then(Amount::new) })
+        Ok(Self { lines, standby, max_amount: max_amount.and_then(Amount::new) })
     }
 }
 
@@ -324,7 +324,21 @@ mod tests {
     }
 
     #[test]
+    fn lines_are_put_in_order() {
+        let basket = br#"{"items":[{"sku":"b","quantity":2},{"sku":"a","quantity":1}]}"#;
+        let lines = Wanted::read(basket).expect("right").lines;
+        let named: Vec<_> =
+            lines.iter().map(|line| (line.sku.as_str(), line.quantity.get())).collect();
+        assert_eq!(named, [("a", 1), ("b", 2)]);
+        let waits = Wanted::read(br#"{"sku":"a","quantity":1,"standby":true}"#).expect("right");
+        assert!(waits.standby);
+    }
+
+    #[test]
     fn what_is_wrong_is_named() {
+        let lines: Vec<String> =
+            (0..21).map(|n| format!("{{\"sku\":\"s{n}\",\"quantity\":1}}")).collect();
+        let twenty_one = format!("{{\"items\":[{}]}}", lines.join(","));
         for (body, field) in [
             (r#"{"sku":"a"}"#, "quantity: is missing"),
             (r#"{"quantity":1}"#, "sku: is missing"),
@@ -344,10 +358,10 @@ mod tests {
                 "items: sku a twice",
             ),
             (
-                r#"{"items":[{"sku":"a","quantity":1},{"sku":"b","quantity":1}]}"#,
-                "items: orders of several",
+                r#"{"items":[{"sku":"a","quantity":1},{"sku":"b","quantity":1}],"standby":true}"#,
+                "standby: an order of several",
             ),
-            (r#"{"sku":"a","quantity":1,"standby":true}"#, "standby: waiting"),
+            (&twenty_one, "items: must have 1 to 20"),
             (r#"{"sku":"a","quantity":1,"standby":null}"#, "standby: must"),
             (r#"{"sku":"a","quantity":1,"max_amount":null}"#, "max_amount: must"),
             (r#"{"sku":"a","quantity":1,"max_amount":9007199254740992}"#, "max_amount: must"),

@@ -8,6 +8,7 @@ use hyper::header::{CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTH
 use hyper::{Response, StatusCode};
 
 use sluice_core::id::RequestId;
+use sluice_core::time::Timestamp;
 
 use crate::json::Invalid;
 use crate::json::write::Writer;
@@ -21,12 +22,17 @@ pub(crate) enum Code {
     NotFound,
     SkuNotFound,
     OrderNotFound,
+    SaleNotFound,
     MethodNotAllowed,
     BuyerLimit,
     PriceChanged,
     SoldOut,
     OrderState,
     LotExists,
+    SaleNotOpen,
+    SalePaused,
+    SaleEnded,
+    SkuInSale,
     PreconditionFailed,
     BodyTooLarge,
     UriTooLong,
@@ -58,13 +64,18 @@ impl Code {
             Self::NotFound => Entry(S::NOT_FOUND, "not_found", "There is nothing here", None),
             Self::SkuNotFound => Entry(S::NOT_FOUND, "sku_not_found", "There is no such SKU", None),
             Self::OrderNotFound => Entry(S::NOT_FOUND, "order_not_found", "There is no such order", None),
+            Self::SaleNotFound => Entry(S::NOT_FOUND, "sale_not_found", "There is no such sale", None),
             Self::MethodNotAllowed => Entry(S::METHOD_NOT_ALLOWED, "method_not_allowed", "The method is not allowed here", None),
             Self::BuyerLimit => Entry(S::CONFLICT, "buyer_limit", "The buyer would have too many units", None),
             Self::PriceChanged => Entry(S::CONFLICT, "price_changed", "The order would cost more than max_amount", None),
             Self::SoldOut => Entry(S::CONFLICT, "sold_out", "There are not enough units left", None),
             Self::OrderState => Entry(S::CONFLICT, "order_state", "The order's state does not allow it", None),
             Self::LotExists => Entry(S::CONFLICT, "lot_exists", "A lot of this name is there already", None),
-            Self::PreconditionFailed => Entry(S::PRECONDITION_FAILED, "precondition_failed", "The SKU is at another revision", None),
+            Self::SaleNotOpen => Entry(S::CONFLICT, "sale_not_open", "The sale has not opened", None),
+            Self::SalePaused => Entry(S::CONFLICT, "sale_paused", "The sale is paused", None),
+            Self::SaleEnded => Entry(S::CONFLICT, "sale_ended", "The sale is over", None),
+            Self::SkuInSale => Entry(S::CONFLICT, "sku_in_sale", "A SKU is in another sale that has not ended", None),
+            Self::PreconditionFailed => Entry(S::PRECONDITION_FAILED, "precondition_failed", "It is at another revision", None),
             Self::BodyTooLarge => Entry(S::PAYLOAD_TOO_LARGE, "body_too_large", "The body is too large", None),
             Self::UriTooLong => Entry(S::URI_TOO_LONG, "uri_too_long", "The URI is too long", None),
             Self::UnsupportedMediaType => Entry(S::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", "The body must be plain JSON", None),
@@ -92,12 +103,21 @@ impl Code {
 pub(crate) struct Problem {
     pub(crate) code: Code,
     pub(crate) detail: Cow<'static, str>,
+    /// When it will be otherwise, if a sale has not opened.
+    pub(crate) opening: Option<Box<Opening>>,
+}
+
+/// When a sale opens, and when that was said.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Opening {
+    pub(crate) opens_at: Timestamp,
+    pub(crate) server_time: Timestamp,
 }
 
 impl Problem {
     /// A refusal with its detail.
     pub(crate) fn new(code: Code, detail: impl Into<Cow<'static, str>>) -> Self {
-        Self { code, detail: detail.into() }
+        Self { code, detail: detail.into(), opening: None }
     }
 
     /// 400 `invalid_request`; `detail` names the field.
@@ -114,6 +134,10 @@ impl Problem {
         json.raw(",\"detail\":").string(&self.detail);
         json.raw(",\"code\":\"").raw(code).raw("\",\"retryable\":");
         json.raw(if retry_after.is_some() { "true" } else { "false" });
+        if let Some(opening) = &self.opening {
+            json.raw(",\"opens_at\":").time(opening.opens_at);
+            json.raw(",\"server_time\":").time(opening.server_time);
+        }
         json.raw(",\"request_id\":\"").id(request.ascii()).raw("\"}");
         json.into_bytes()
     }

@@ -2,8 +2,11 @@
 
 use std::borrow::Cow;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hyper::Uri;
 
+use crate::json::write::Writer;
 use crate::problem::Problem;
 
 /// The parameters of a request, of which there may be only those `known`, each once.
@@ -48,13 +51,15 @@ impl<'u> Query<'u> {
         })
     }
 
-    /// Where the page is to begin: what `read` makes of `cursor`, if it is given.
+    /// Where the page is to begin: what `read` makes of the bytes in `cursor`, if it is given.
     pub(crate) fn cursor<T>(
         &self,
-        read: impl FnOnce(&str) -> Option<T>,
+        read: impl FnOnce(&[u8]) -> Option<T>,
     ) -> Result<Option<T>, Problem> {
         let Some(text) = self.get("cursor") else { return Ok(None) };
-        read(text)
+        let bytes = URL_SAFE_NO_PAD.decode(text).ok();
+        bytes
+            .and_then(|bytes| read(&bytes))
             .map(Some)
             .ok_or_else(|| Problem::invalid("cursor: must be the next_cursor of an earlier page"))
     }
@@ -63,6 +68,12 @@ impl<'u> Query<'u> {
     pub(crate) fn get(&self, name: &str) -> Option<&str> {
         self.0.iter().find(|(known, _)| known == name).map(|(_, value)| &**value)
     }
+}
+
+/// Writes where a page ended, if there is more behind it.
+pub(crate) fn end_of_page(json: &mut Writer, place: Option<&[u8]>) {
+    let cursor = place.map(|place| URL_SAFE_NO_PAD.encode(place));
+    json.raw(",\"next_cursor\":").name(cursor.as_deref());
 }
 
 /// Refuses any query parameter.
@@ -96,7 +107,7 @@ fn whole_number(text: &str) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
-    use super::Query;
+    use super::{Query, Writer, end_of_page};
     use hyper::Uri;
 
     fn read(text: &str) -> Result<Option<String>, String> {
@@ -117,5 +128,21 @@ mod tests {
         for wrong in ["?limit=%", "?limit=%3", "?limit=%zz", "?limit=%ff", "?limit=%+1"] {
             assert!(read(wrong).is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn a_cursor_is_the_one_that_was_given() {
+        for (text, bytes) in
+            [("", Some(&b""[..])), ("AAE", Some(&[0, 1])), ("AAE=", None), ("*", None)]
+        {
+            let uri: Uri = format!("/x?cursor={text}").parse().expect("a URI");
+            let query = Query::read(&uri, &["cursor"]).expect("right");
+            let read = query.cursor(|bytes| Some(bytes.to_vec())).ok().flatten();
+            assert_eq!(read.as_deref(), bytes, "{text}");
+            assert!(query.cursor(|_| None::<()>).is_err());
+        }
+        let mut json = Writer::default();
+        end_of_page(&mut json, Some(&[0, 1]));
+        assert_eq!(json.into_bytes(), br#","next_cursor":"AAE""#);
     }
 }

@@ -71,6 +71,7 @@ impl Counts {
     fn of(metrics: &ShardMetrics) -> Self {
         let decided = [
             &metrics.placed,
+            &metrics.queued,
             &metrics.repeated,
             &metrics.sold_out,
             &metrics.refused,

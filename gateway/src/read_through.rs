@@ -23,6 +23,7 @@ use sluice_core::sink::{SinkStatus, StoredOrder};
 use sluice_core::storage::DatabaseFile;
 use sluice_core::time::Timestamp;
 
+use crate::copy::CopyConnection;
 use crate::problem::{Code, Problem};
 use crate::refusals::no_such_order;
 use loader::Loader;
@@ -97,8 +98,7 @@ impl RetiredOrders {
         let metrics = Arc::new(ReadMetrics::default());
         let clock = handle.clone();
         let loader = Loader {
-            database: source.database,
-            reading: None,
+            connection: CopyConnection::new(source.database),
             status: source.status,
             // Orders that retired before this start are in records up to here.
             needed: handle.journal_metrics().durable.get(),
@@ -126,7 +126,24 @@ impl RetiredOrders {
         buyer: &Buyer,
         now: Timestamp,
     ) -> Result<Arc<StoredOrder>, Problem> {
-        if !self.may_be_retired(order, buyer, now) {
+        if order.slot() != buyer.slot {
+            return Err(no_such_order());
+        }
+        let found = self.anybodys(order, now).await?;
+        // Another's order is answered like none.
+        if *found.buyer == *buyer.name { Ok(found) } else { Err(no_such_order()) }
+    }
+
+    /// The order, whoever's it is, for an operator.
+    ///
+    /// # Errors
+    /// 404 if there is none; 503 if that cannot be told now.
+    pub(crate) async fn anybodys(
+        &self,
+        order: OrderId,
+        now: Timestamp,
+    ) -> Result<Arc<StoredOrder>, Problem> {
+        if !self.may_be_retired(order, now) {
             return Err(no_such_order());
         }
         let answer = match self.memory.recall(order, now) {
@@ -137,9 +154,8 @@ impl RetiredOrders {
             None => self.ask(order).await?,
         };
         match answer {
-            // Another's order is answered like none.
-            Answer::Order(found) if *found.buyer == *buyer.name => Ok(found),
-            Answer::Order(_) | Answer::Nothing => Err(no_such_order()),
+            Answer::Order(found) => Ok(found),
+            Answer::Nothing => Err(no_such_order()),
             Answer::Unknown => {
                 self.metrics.unavailable.add_shared(1);
                 Err(Problem::new(Code::Overloaded, "older orders cannot be read at the moment"))
@@ -147,13 +163,13 @@ impl RetiredOrders {
         }
     }
 
-    /// Whether an order of this id can have been the buyer's and have left the ledger. An id says
+    /// Whether an order of this id can have left the ledger. An id says
     /// when it was drawn, which is before its order's retention began. Before this start another
     /// retention may have been set.
-    fn may_be_retired(&self, order: OrderId, buyer: &Buyer, now: Timestamp) -> bool {
+    fn may_be_retired(&self, order: OrderId, now: Timestamp) -> bool {
         let age = now.micros_since(order.drawn_at());
         let over = age >= self.retention_us || order.drawn_at() < self.started_at;
-        over && order.cell() == self.cell && order.slot() == buyer.slot
+        over && order.cell() == self.cell
     }
 
     async fn ask(&self, order: OrderId) -> Result<Answer, Problem> {

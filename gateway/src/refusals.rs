@@ -4,14 +4,33 @@
 use sluice_core::command::Lane;
 use sluice_core::engine::Busy;
 use sluice_core::outcome::Refusal;
+use sluice_core::time::Timestamp;
 
-use crate::problem::{Code, Problem};
+use crate::problem::{Code, Opening, Problem};
 
-impl From<Refusal> for Problem {
-    fn from(refusal: Refusal) -> Self {
+impl Problem {
+    /// What a refusal of the engine is answered with at `now`, in engine time.
+    pub(crate) fn refused(refusal: Refusal, now: Timestamp) -> Self {
         match refusal {
             Refusal::SkuNotFound => Self::new(Code::SkuNotFound, "no SKU of this name"),
             Refusal::OrderNotFound => no_such_order(),
+            Refusal::SaleNotFound => no_such_sale(),
+            Refusal::SaleNotOpen { opens_at } => Self {
+                opening: Some(Box::new(Opening { opens_at, server_time: now })),
+                ..Self::new(Code::SaleNotOpen, format!("the sale opens at {opens_at}"))
+            },
+            Refusal::SalePaused => Self::new(Code::SalePaused, "the sale is paused"),
+            Refusal::SaleEnded => Self::new(Code::SaleEnded, "the sale is over"),
+            Refusal::SkuInSale { sku, sale } => {
+                Self::new(Code::SkuInSale, format!("skus: {sku} is in the sale {sale}"))
+            }
+            Refusal::SaleLimit { sku, limit, has } => Self::new(
+                Code::BuyerLimit,
+                format!(
+                    "{sku}: one buyer may have {limit} units of all its sale's SKUs, this one \
+                     has {has}"
+                ),
+            ),
             Refusal::BuyerLimit { sku, limit, has } => Self::new(
                 Code::BuyerLimit,
                 format!("{sku}: one buyer may have {limit} units, this one has {has}"),
@@ -47,23 +66,23 @@ impl From<Refusal> for Problem {
                 "withdrawal: this withdrawal is there with other contents",
             ),
             Refusal::RevisionChanged { revision: 0 } => {
-                Self::new(Code::PreconditionFailed, "If-Match: the SKU does not exist")
+                Self::new(Code::PreconditionFailed, "If-Match: there is none of this name")
             }
             Refusal::RevisionChanged { revision } => Self::new(
                 Code::PreconditionFailed,
-                format!("If-Match: the SKU is at revision \"{revision}\""),
+                format!("If-Match: it is at revision \"{revision}\""),
             ),
             Refusal::CurrencyFixed { currency } => Self::invalid(format!(
                 "currency: must be {currency}, which the SKU's lots are priced in"
             )),
-            // Whoever places an order draws again; nobody else can meet it.
-            Refusal::OrderIdTaken => Self::new(Code::Internal, "no order id could be drawn"),
+            // Whoever needs an id draws again; nobody else can meet it.
+            Refusal::IdTaken => Self::new(Code::Internal, "no id could be drawn"),
             Refusal::Capacity { ceiling } => {
                 Self::new(Code::Capacity, format!("the ceiling on {ceiling} is met"))
             }
             Refusal::DiskReserve => Self::new(
                 Code::DiskReserve,
-                "the disk is full: what is left is kept for cancels and expiries",
+                "the disk is full: what is left is kept for payments and endings",
             ),
             Refusal::Overloaded => {
                 Self::new(Code::Overloaded, "too much waits in front of it, or it waited too long")
@@ -87,6 +106,11 @@ impl From<Busy> for Problem {
     }
 }
 
+/// No sale of this name.
+pub(crate) fn no_such_sale() -> Problem {
+    Problem::new(Code::SaleNotFound, "no sale of this name")
+}
+
 /// No order of this id, or somebody else's: the two are answered alike.
 pub(crate) fn no_such_order() -> Problem {
     Problem::new(Code::OrderNotFound, "no order of yours is found")
@@ -98,17 +122,26 @@ mod tests {
     use sluice_core::event::OrderStatus;
     use sluice_core::id::RequestId;
     use sluice_core::money::{Amount, Currency};
-    use sluice_core::name::SkuId;
+    use sluice_core::name::{SaleId, SkuId};
+    use sluice_core::time::Timestamp;
 
     #[test]
     fn every_refusal_has_the_status_and_code_of_the_contract() {
         let sku = SkuId::new("a").expect("a name");
+        let sale = SaleId::new("s").expect("a name");
         let currency = Currency::new("CNY").expect("a currency");
         for (refusal, status, code) in [
             (Refusal::SkuNotFound, 404, "sku_not_found"),
             (Refusal::OrderNotFound, 404, "order_not_found"),
             (Refusal::BuyerLimit { sku: sku.clone(), limit: 1, has: 1 }, 409, "buyer_limit"),
+            (Refusal::SaleLimit { sku: sku.clone(), limit: 1, has: 1 }, 409, "buyer_limit"),
+            (Refusal::SkuInSale { sku: sku.clone(), sale }, 409, "sku_in_sale"),
             (Refusal::SoldOut { sku }, 409, "sold_out"),
+            (Refusal::SaleNotFound, 404, "sale_not_found"),
+            (Refusal::SaleNotOpen { opens_at: Timestamp::ZERO }, 409, "sale_not_open"),
+            (Refusal::SalePaused, 409, "sale_paused"),
+            (Refusal::SaleEnded, 409, "sale_ended"),
+            (Refusal::IdTaken, 500, "internal"),
             (Refusal::PriceChanged { amount: Amount::ZERO }, 409, "price_changed"),
             (Refusal::AmountTooLarge, 400, "invalid_request"),
             (Refusal::CurrenciesDiffer, 400, "invalid_request"),
@@ -124,7 +157,7 @@ mod tests {
             (Refusal::Overloaded, 503, "overloaded"),
             (Refusal::NoSuchShard, 404, "not_found"),
         ] {
-            let problem = Problem::from(refusal.clone());
+            let problem = Problem::refused(refusal.clone(), Timestamp::ZERO);
             let document = problem.document(RequestId::NONE);
             let json: serde_json::Value = serde_json::from_slice(&document).expect("valid JSON");
             assert_eq!(json["status"], status, "{refusal:?}");

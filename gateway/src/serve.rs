@@ -18,12 +18,16 @@ use sluice_core::watermark::Watermark;
 use tokio::sync::{mpsc, watch};
 
 use crate::exit::{DISK, Failure, IN_USE, USAGE, broken};
-use crate::gate::{Copies, Gate};
+use crate::gate::{Copies, Front, Gate};
 use crate::ids;
+use crate::lookup::Lookup;
+use crate::provider::FromCopy;
 use crate::read_through::{ReadSource, RetiredOrders};
+use crate::sandbox::Sandbox;
 use crate::secrets::Given;
-use crate::settings::{Settings, journal_dir};
+use crate::settings::{PaymentProvider, Settings, journal_dir};
 use crate::shutdown::{CONNECTIONS_DEADLINE, PROCESS_DEADLINE, Stage, signalled};
+use crate::stream::Streams;
 use crate::wire::accept::{self, Accepted, Bound, Doorman};
 use crate::worker::{self, Role};
 
@@ -104,11 +108,18 @@ impl Server {
         let (door, ops_door) = (Arc::new(door), Arc::new(ops_door));
         let (sink, copies) = start_copies(directory, settings, watermark, &handle)?;
         let doors = (door.clone(), ops_door.clone());
-        let gate = Gate::new(handle, &secrets, settings.workers, doors, copies);
-        let gate = Arc::new(gate);
-        let (stage, stages) = watch::channel(Stage::Running);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(|error| Failure::new(DISK, format!("runtime: {error}")))?;
+        let listener = addresses.buyers;
+        let sandbox = (settings.payment_provider == PaymentProvider::Sandbox).then(|| {
+            let copy = FromCopy(Arc::clone(&copies.lookup));
+            Sandbox::start(runtime.handle(), listener, &secrets.webhook_keys, copy.clone(), copy)
+        });
+        let front = Front { listener, sandbox, streams: Streams::new(settings.stream_clients_max) };
+        let gate = Gate::new(handle, &secrets, settings.workers, doors, copies, front);
+        let gate = Arc::new(gate);
+        let (stage, stages) = watch::channel(Stage::Running);
+        runtime.spawn(Streams::run(Arc::clone(&gate)));
         let roles: Vec<Role> = (0..settings.workers).map(Role::Buyers).collect();
         let (workers, to_workers) = start_threads(&roles, &gate, &stages)?;
         let (operator, to_operator) = start_threads(&[Role::Operators], &gate, &stages)?;
@@ -274,7 +285,9 @@ fn start_copies(
         retention_us: settings.retention.micros(),
     };
     let retired = RetiredOrders::start(source, handle).map_err(thread)?;
-    let copies = Copies { sql: Arc::clone(sink.status()), retired };
+    let lookup = Lookup::start(settings.database(), Arc::clone(sink.status()), handle);
+    let lookup = Arc::new(lookup.map_err(thread)?);
+    let copies = Copies { sql: Arc::clone(sink.status()), retired, lookup };
     Ok((sink, copies))
 }
 

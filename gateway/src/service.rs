@@ -77,7 +77,10 @@ impl Service {
             }
             let class = usize::from(response.status().as_u16() / 100).clamp(2, 5) - 2;
             self.metrics.answers[class].add(1);
-            pace.enter(Phase::Idle);
+            pace.enter(match response.body().size_hint().exact() {
+                Some(_) => Phase::Idle,
+                None => Phase::Streaming,
+            });
             response
         }
     }

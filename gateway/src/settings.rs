@@ -15,7 +15,7 @@ use crate::span::{SPAN_RANGE, Span};
 
 /// The keys, as the command line spells them. The environment says `SLUICE_OPS_LISTEN`, the file
 /// `ops_listen`.
-pub const KEYS: [&str; 16] = [
+pub const KEYS: [&str; 17] = [
     "listen",
     "ops-listen",
     "data-dir",
@@ -32,6 +32,7 @@ pub const KEYS: [&str; 16] = [
     "archive-dir",
     "connections-max",
     "connections-per-address-max",
+    "stream-clients-max",
 ];
 
 /// Largest queue of orders per shard that may be set.
@@ -110,6 +111,8 @@ pub struct Settings {
     pub connections_max: usize,
     /// Connections of buyers, from one address.
     pub connections_per_address_max: usize,
+    /// Clients that may watch sales at the same time.
+    pub stream_clients_max: usize,
 }
 
 /// A setting that cannot be.
@@ -180,6 +183,7 @@ impl Settings {
         config.ports = self.workers;
         config.retention_us = self.retention.micros();
         config.journal_keep_bytes = self.journal_keep_bytes;
+        config.payment_extension_us = self.payment_extension.micros();
         let limits = &mut config.limits;
         limits.inbox_orders_max = self.queue_capacity;
         limits.batch_commands_max = limits.batch_commands_max.min(self.queue_capacity);
@@ -294,6 +298,7 @@ impl Given {
                 1,
                 CONNECTIONS_MAX,
             )?,
+            stream_clients_max: self.number("stream-clients-max", 4_096, 1, CONNECTIONS_MAX)?,
         })
     }
 

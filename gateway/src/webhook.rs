@@ -3,10 +3,11 @@
 
 use axum::extract::Request;
 
+use sluice_core::command::Notice;
+
 use crate::problem::Problem;
 use crate::{body, operators, query};
 
-use notice::Notice;
 use signature::Verifier;
 
 pub(crate) mod notice;
@@ -25,6 +26,7 @@ pub(crate) async fn admitted(
     now: u64,
     request: Request,
 ) -> Result<Option<Notice>, Problem> {
+    let id = operators::request_id(&request);
     let (head, mut body) = request.into_parts();
     let claim = verifier.claim(&head.headers, now)?;
     body::check_length(&body)?;
@@ -32,18 +34,19 @@ pub(crate) async fn admitted(
     verifier.verify(&claim, &bytes)?;
     body::check_media_type(&head.headers)?;
     query::none(&head.uri)?;
-    Ok(Notice::read(&bytes)?)
+    Ok(notice::read(&bytes, id)?)
 }
 
 #[cfg(test)]
 mod tests {
     use super::admitted;
-    use super::notice::Notice;
+    use super::notice;
     use super::signature::{Keys, Signer, Verifier};
     use crate::body::BODY_BYTES_MAX;
     use crate::problem::{Code, Problem};
     use axum::body::Body;
     use axum::extract::Request;
+    use sluice_core::id::RequestId;
 
     const NOW: u64 = 1_794_355_200;
     const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
@@ -65,7 +68,7 @@ mod tests {
         change(&mut request);
         let verifier = Verifier::new(&Keys::parse(SECRET).expect("right"));
         let notice = admitted(&verifier, NOW, request).await?;
-        assert_eq!(notice, Notice::read(body.as_bytes()).expect("a notice"));
+        assert_eq!(notice, notice::read(body.as_bytes(), RequestId::NONE).expect("a notice"));
         Ok(())
     }
 

@@ -64,7 +64,8 @@ fn an_order_lives_as_the_contract_says() {
         (
             "bob",
             "",
-            json!({"sku": "phone", "quantity": 1, "standby": true}),
+            json!({"items": [{"sku": "phone", "quantity": 1}, {"sku": "x", "quantity": 1}],
+                "standby": true}),
             400,
             "invalid_request",
         ),

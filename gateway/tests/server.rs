@@ -1,12 +1,17 @@
 //! The server as others meet it: the real binary, real sockets.
 
+mod baskets;
 mod contract;
 mod copies;
 mod disk_full;
 mod harness;
 mod hostile;
 mod ownership;
+mod payments;
 mod processes;
 mod retired;
+mod sales;
+mod shop;
 mod small_disk;
+mod standby;
 mod upkeep;

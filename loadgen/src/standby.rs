@@ -23,8 +23,8 @@ struct Waiter {
     waiting_ns: Option<u64>,
     /// When the first answer came that showed it with units.
     held_ns: Option<u64>,
-    /// Its last position.
-    position: Option<u64>,
+    /// Its last position, and when the answer came that said so.
+    position: Option<(u64, u64)>,
 }
 
 /// All orders that were made to wait.
@@ -39,6 +39,7 @@ impl Waiters {
     pub(crate) fn join(&mut self, place: usize, position: Option<u64>, now_ns: u64) {
         self.by_order.insert(place, self.list.len());
         let joined_ns = now_ns;
+        let position = position.map(|position| (position, now_ns));
         self.list.push(Waiter { place, joined_ns, waiting_ns: None, held_ns: None, position });
     }
 
@@ -73,12 +74,16 @@ impl Waiters {
         let waiter = &mut self.list[index];
         if order.waits() && waiter.held_ns.is_none() {
             waiter.waiting_ns = Some(sent.sent_ns);
-            if let (Some(before), Some(now)) = (waiter.position, order.position)
-                && now > before
+            // What was asked before the last answer came may have been decided before it.
+            if let (Some((before, answered_ns)), Some(now)) = (waiter.position, order.position)
+                && sent.sent_ns > answered_ns
             {
-                findings.add(Kind::PositionGrew, || format!("{}: {before}, then {now}", name()));
+                if now > before {
+                    findings
+                        .add(Kind::PositionGrew, || format!("{}: {before}, then {now}", name()));
+                }
+                waiter.position = Some((now, sent.now_ns));
             }
-            waiter.position = order.position.or(waiter.position);
             return false;
         }
         waiter.waiting_ns = None;

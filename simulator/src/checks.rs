@@ -1,9 +1,10 @@
 //! What is checked after every step, at rest and at the end.
 
-use sluice_core::config::RETENTION_US;
 use sluice_core::event::OrderStatus;
+use sluice_core::id::OrderId;
 use sluice_core::journal::Reader;
-use sluice_core::snapshot::Upkept;
+use sluice_core::ledger::SkuStock;
+use sluice_core::outcome::Outcome;
 use sluice_core::time::Timestamp;
 
 use crate::chance::Chance;
@@ -13,10 +14,7 @@ use crate::marks::Mark;
 use crate::world::{Verdict, World};
 
 /// Rounds within which a node without faults must come to rest.
-const ROUNDS_MAX: u32 = 600;
-
-/// Latest end of a hold behind its deadline, in engine time.
-const LATE_MAX_US: u64 = 1_000_000;
+pub(crate) const ROUNDS_MAX: u32 = 600;
 
 impl World {
     /// Takes in what has become durable and what was said, and judges both.
@@ -38,6 +36,7 @@ impl World {
         for (id, outcome, to) in answers {
             self.note("answer", &[id as u64, to], || format!("{id} at {to}: {outcome:?}"));
             self.requests.answered(&self.model, id, &outcome, to, &mut self.marks)?;
+            self.sale_changed |= matches!(outcome, Outcome::Sale { .. });
             if let Some(heard) = &mut self.heard {
                 heard.insert(id, outcome);
             }
@@ -46,7 +45,7 @@ impl World {
         self.look_at_counters();
         let quiet = self.node.as_ref().is_some_and(crate::node::Node::is_quiet);
         if quiet {
-            self.settled = self.model.last_sequence();
+            self.model.settled = self.model.last_sequence();
         }
         Ok(())
     }
@@ -68,7 +67,7 @@ impl World {
                 continue;
             }
             self.model.fold(record)?;
-            self.requests.recorded(&self.model, self.alone, &mut self.marks)?;
+            self.requests.recorded(&self.model, &mut self.marks)?;
         }
         Ok(())
     }
@@ -108,6 +107,14 @@ impl World {
             if ledger.stocks().any(|stock| stock.parked_holds() > 0) {
                 hit.push(Mark::HoldParked);
             }
+            let mut offered = ledger.stocks().flat_map(SkuStock::offered);
+            let has_left = |order: OrderId| {
+                let order = self.model.orders.get(&order);
+                order.is_some_and(|order| order.status() == OrderStatus::Cancelled)
+            };
+            if offered.any(has_left) {
+                hit.push(Mark::PromotionTooLate);
+            }
             if ledger.next_due() == Timestamp::ZERO {
                 hit.push(Mark::ExpiriesSliced);
             }
@@ -142,7 +149,7 @@ impl World {
                 self.start(shards)?;
             }
             let Some(node) = &self.node else { return Ok(()) };
-            if round > 0 && node.is_quiet() && self.requests.open() == 0 {
+            if round > 0 && node.is_quiet() && self.requests.open() == 0 && !self.more {
                 for shard in 0..self.shards() {
                     self.idle_shard(shard)?;
                 }
@@ -156,6 +163,7 @@ impl World {
 
     /// Everybody steps once.
     fn round(&mut self) -> Verdict {
+        self.more = false;
         for shard in 0..self.shards() {
             self.step(shard)?;
             self.idle_shard(shard)?;
@@ -178,7 +186,8 @@ impl World {
                     return Err(format!("I5 the journal has {sku:?}, memory {:?}", stock.view(0)));
                 }
                 let shown = node.board().page(id).map(|page| page.available());
-                let available = sku.map(|sku| sku.now().available);
+                let available = sku.map(|sku| self.model.free_for_newcomers(sku));
+                self.compare_queue(stock)?;
                 if shown != available {
                     return Err(format!("I2 the page of {id} shows {shown:?}, not {available:?}"));
                 }
@@ -187,125 +196,16 @@ impl World {
         if stocks == self.model.skus.len() { Ok(()) } else { Err("I5 SKUs are missing".to_owned()) }
     }
 
-    /// The faults are over: everything drains, every hold ends in time, nothing was lost.
-    pub(crate) fn heal(&mut self) -> Verdict {
-        self.stop_faults();
-        if self.node.is_none() {
-            self.start(self.profile.shards)?;
-        }
-        if self.node.is_none() {
-            return Err("LIVENESS a healed disk does not open".to_owned());
-        }
-        self.rest()?;
-        self.find_room()?;
-        self.all_is_well()?;
-        self.end_all_holds()?;
-        self.all_is_well()?;
-        self.retire_all()?;
-        self.all_is_well()?;
-        self.snapshot_and_trim()?;
-        let shards = if self.shards() == 1 { 3 } else { 1 };
-        self.restart(shards)?;
-        self.rest()?;
-        self.all_is_well()
-    }
-
-    fn all_is_well(&self) -> Verdict {
-        let live = self.node.as_ref().map(crate::node::Node::digest).unwrap_or_default();
-        self.compare_replayed(live)?;
-        self.compare_stocks()?;
-        match self.requests.placed().find(|order| !self.model.orders.contains_key(order)) {
-            Some(order) => Err(format!("I2 order {order} was acknowledged and is lost")),
-            None => Ok(()),
-        }
-    }
-
-    /// I10: with steps taken often, no hold ends more than a second late.
-    fn end_all_holds(&mut self) -> Verdict {
-        let began = self.now();
-        for _ in 0..ROUNDS_MAX {
-            let due = self.model.reserved().map(|(_, due)| due).min();
-            let Some(due) = due else { return self.none_was_late(began) };
-            let ahead = due.micros_since(self.now());
-            self.advance(ahead + 15_000)?;
-            self.rest()?;
-        }
-        let left = self.model.reserved().count();
-        Err(format!("I10 {left} holds do not end"))
-    }
-
-    /// What is stored and old enough leaves: no order stays for ever.
-    fn retire_all(&mut self) -> Verdict {
-        if self.profile.retention_us == RETENTION_US {
+    /// At rest: who waits for a SKU, and the sale that it is in.
+    fn compare_queue(&self, stock: &SkuStock) -> Verdict {
+        let view = stock.view(0);
+        let sku = &self.model.skus[stock.sku()];
+        let waiting = self.model.waiting(sku).count() as u64;
+        let known = self.model.sale_of(stock.sku(), self.model.last_sequence());
+        let sale = stock.sale().map(|sale| (&sale.sale, sale.revision));
+        if view.standby == waiting && sale == known.map(|sale| (&sale.sale, sale.revision)) {
             return Ok(());
         }
-        // Final within a second, looked at within another.
-        self.advance(self.profile.retention_us + 1_000_001)?;
-        for _ in 0..ROUNDS_MAX {
-            self.rest()?;
-            if self.model.orders.values().all(|order| order.retired.is_some()) {
-                return Ok(());
-            }
-            self.store_all();
-            self.advance(1_000_001)?;
-        }
-        let stays = self.model.orders.iter().find(|(_, order)| order.retired.is_none());
-        Err(format!("LIVENESS {stays:?} never leaves"))
-    }
-
-    /// With room on the disk, new orders are taken again.
-    fn find_room(&mut self) -> Verdict {
-        for _ in 0..ROUNDS_MAX {
-            match &self.node {
-                Some(node) if !node.is_low() => return Ok(()),
-                Some(node) if node.can_prepare() => self.prepare()?,
-                _ => {
-                    let shards = self.shards().max(1);
-                    let mut chance = Chance::new(self.seed, (7 << 32) + u64::from(self.run));
-                    self.crash(Crash::Kill, &mut chance)?;
-                    self.start(shards)?;
-                    self.rest()?;
-                }
-            }
-        }
-        Err("LIVENESS there is room, and new orders are refused".to_owned())
-    }
-
-    /// With nothing in the way, upkeep comes to its end.
-    fn snapshot_and_trim(&mut self) -> Verdict {
-        for _ in 0..ROUNDS_MAX {
-            let Some(node) = self.node.as_mut() else { return Ok(()) };
-            match node.upkeep() {
-                Ok(Upkept::Idle) => return self.look_for_leftovers(),
-                Ok(Upkept::More { .. }) => {}
-                Err(error) => return Err(format!("UPKEEP {error}")),
-            }
-        }
-        Err("LIVENESS upkeep finds no end".to_owned())
-    }
-
-    /// A snapshot that was given up leaves no file behind.
-    fn look_for_leftovers(&self) -> Verdict {
-        let files = self.disk.files();
-        match files.iter().find(|(name, _)| name.starts_with("snapshot-")) {
-            Some((name, _)) => Err(format!("I6 {name} stays")),
-            None => Ok(()),
-        }
-    }
-
-    fn none_was_late(&self, began: Timestamp) -> Verdict {
-        for (id, order) in &self.model.orders {
-            let (ended, status) = order.states[order.states.len() - 1];
-            if status != OrderStatus::Expired || order.expires_at < began.max(self.started_at) {
-                continue;
-            }
-            let bytes = &self.model.records[ended as usize - 1];
-            let time = sluice_core::event::record::decode(bytes).map(|(meta, _)| meta.time);
-            let late = time.map_err(|e| e.to_string())?.micros_since(order.expires_at);
-            if late > LATE_MAX_US {
-                return Err(format!("I10 order {id} expired {late} us late"));
-            }
-        }
-        Ok(())
+        Err(format!("I5 {waiting} wait for {} in {known:?}, memory {view:?}", stock.sku()))
     }
 }

@@ -1,16 +1,15 @@
-//! Clients: buyers who order, retry, cancel and look, and an operator who keeps the shelves filled.
-//! Draw what to ask; `requests` judges what they are told.
+//! Clients: buyers who order, wait, pay, retry, cancel and look; operators who keep the shelves
+//! filled and run sales; a payment provider with bad manners. Draw what to ask; `requests` judges
+//! what they are told.
 
 use smallvec::SmallVec;
 
-use sluice_core::command::{
-    Buyer, Cancel, Command, DefineSku, Key, ListOrders, Place, PlaceLine, ReceiveLot, Withdraw,
-};
+use sluice_core::command::{Buyer, Cancel, Command, Key, ListOrders, Notice, Place, PlaceLine};
 use sluice_core::config::RETENTION_US;
 use sluice_core::event::OrderStatus;
-use sluice_core::id::{HashKey, OrderId, RequestId, SlotId};
-use sluice_core::money::{Amount, Currency};
-use sluice_core::name::{LotId, SkuId, WithdrawalId};
+use sluice_core::id::{HashKey, OrderId, PaymentId, RequestId, SlotId};
+use sluice_core::money::Amount;
+use sluice_core::name::SkuId;
 use sluice_core::quantity::Quantity;
 use sluice_core::router::Movable;
 use sluice_core::time::Timestamp;
@@ -20,6 +19,9 @@ use crate::model::Model;
 use crate::profile::Profile;
 use crate::requests::Body;
 
+mod operators;
+mod provider;
+
 /// An order that a buyer has in mind, and repeats until it is settled.
 #[derive(Clone, Debug)]
 struct Wish {
@@ -27,6 +29,7 @@ struct Wish {
     key: Option<String>,
     lines: SmallVec<[PlaceLine; 1]>,
     max_amount: Option<Amount>,
+    standby: bool,
 }
 
 /// All clients of a node.
@@ -37,6 +40,8 @@ pub struct Clients {
     requests: u128,
     lots: u64,
     openings: usize,
+    /// What the provider says again, in any order.
+    notices: Vec<Notice>,
 }
 
 /// What a client knows of the node.
@@ -54,6 +59,15 @@ pub struct Sight<'a> {
     pub profile: &'a Profile,
 }
 
+impl Sight<'_> {
+    /// Ids tell the time: no gateway draws one again after its first order has left.
+    fn may_be_drawn_again(&self, order: OrderId) -> bool {
+        let order = &self.model.orders[&order];
+        let age_us = self.now.micros_since(order.created_at);
+        self.profile.retention_us == RETENTION_US && age_us < RETENTION_US / 2
+    }
+}
+
 /// A question, ready to be sent.
 pub struct Question {
     /// Its id.
@@ -66,6 +80,9 @@ pub struct Question {
 
 const CELL: u16 = 9;
 
+/// Records for which a change of a sale is news.
+const NEWS_RECORDS: u64 = 4;
+
 impl Clients {
     /// The buyers and SKUs of a profile; the last SKU is never defined.
     pub fn new(profile: &Profile) -> Self {
@@ -73,7 +90,15 @@ impl Clients {
             profile.skus.iter().filter_map(|name| SkuId::new(name)).collect();
         skus.extend(SkuId::new("unknown"));
         let buyers = profile.buyers.clone();
-        Self { buyers, skus, wishes: Vec::new(), requests: 0, lots: 0, openings: 0 }
+        Self {
+            buyers,
+            skus,
+            wishes: Vec::new(),
+            requests: 0,
+            lots: 0,
+            openings: 0,
+            notices: Vec::new(),
+        }
     }
 
     /// All SKUs that clients know of.
@@ -86,6 +111,10 @@ impl Clients {
         if self.openings < 2 * (self.skus.len() - 1) {
             let sku = self.skus[self.openings / 2].clone();
             let first = self.openings.is_multiple_of(2);
+            if sight.profile.sales && chance.one_in(6) {
+                let body = self.define_sale(chance, sight);
+                return vec![self.question(chance, body, sight)];
+            }
             self.openings += 1;
             let body = if first {
                 self.define(chance, sku, sight)
@@ -94,28 +123,39 @@ impl Clients {
             };
             return vec![self.question(chance, body, sight)];
         }
-        let body = match chance.below(20) {
-            0..=9 => return self.place(chance, sight),
-            10..=12 => self.cancel(chance, sight),
-            13 => self.read_order(chance, sight),
-            14 => {
+        let body = match chance.below(40) {
+            0..=12 => return self.place(chance, sight),
+            13..=15 => self.cancel(chance, sight),
+            16 => self.read_order(chance, sight),
+            17 => {
                 let wish = self.wish(chance, sight);
                 let key = wish.key.unwrap_or_else(|| "never".to_owned());
                 Body::ReadByKey(self.buyers[wish.buyer].clone(), key)
             }
-            15 => self.list(chance, sight),
-            16 => Body::ReadStock(chance.pick(&self.skus).clone()),
-            17 => {
+            18 => self.list(chance, sight),
+            19 => Body::ReadStock(chance.pick(&self.skus).clone()),
+            20 => {
                 let sku = self.known_sku(chance);
                 self.define(chance, sku, sight)
             }
-            18 => {
+            21 => {
                 let sku = chance.pick(&self.skus).clone();
                 self.receive(chance, sku, sight)
             }
-            _ => self.withdraw(chance),
+            22 => self.withdraw(chance),
+            23..=26 => self.start_payment(chance, sight),
+            27..=31 => return self.notices(chance, sight),
+            32 | 33 => self.follow_up(chance, sight),
+            34 if sight.profile.sales => self.define_sale(chance, sight),
+            35..=37 if sight.profile.sales => self.move_sale(chance, sight),
+            _ => return self.place(chance, sight),
         };
         vec![self.question(chance, body, sight)]
+    }
+
+    /// What clients ask when they hear of a sale.
+    pub fn rush(&mut self, chance: &mut Chance, sight: Sight<'_>) -> Vec<Question> {
+        (0..3).flat_map(|_| self.place(chance, sight)).collect()
     }
 
     /// A question with a body of the caller's.
@@ -150,8 +190,34 @@ impl Clients {
                 Command::Withdraw(Box::new(withdraw.clone()))
             }
             Body::ReadOrder(order, name) => {
-                Command::ReadOrder { order: *order, buyer: buyer(name).digest }
+                Command::ReadOrder { order: *order, buyer: Some(buyer(name).digest) }
             }
+            Body::StartPayment(start, _) => {
+                start.request = request;
+                if start.payment == PaymentId::from_bits(0) {
+                    let (slot, random) = (start.order.slot(), chance.next());
+                    start.payment = PaymentId::new(sight.now, CELL, slot, random);
+                }
+                Command::StartPayment(Box::new(start.clone()))
+            }
+            Body::Notify(notice) => {
+                notice.request = request;
+                Command::Notify(Box::new(notice.clone()))
+            }
+            Body::Refund(refund) => {
+                refund.request = request;
+                Command::Refund(Box::new(refund.clone()))
+            }
+            Body::Ship(ship) => {
+                ship.request = request;
+                Command::Ship(Box::new(ship.clone()))
+            }
+            Body::Deliver(order) => Command::Deliver { order: *order, request },
+            Body::DefineSale(define) => {
+                define.request = request;
+                Command::DefineSale(define.clone())
+            }
+            Body::MoveSale(sale, to) => Command::MoveSale { sale: sale.clone(), to: *to, request },
             Body::ReadByKey(name, key) => {
                 let buyer = buyer(name);
                 let key = Key::new(sight.hash_key, &buyer, key).digest;
@@ -179,6 +245,15 @@ impl Clients {
         self.skus[chance.index(self.skus.len() - 1)].clone()
     }
 
+    /// A SKU of a sale that has just changed: people hear of it.
+    fn in_the_news(&self, sight: Sight<'_>) -> Option<SkuId> {
+        let (model, last) = (sight.model, sight.model.last_sequence());
+        let news = model.sale_news.last().filter(|news| last < **news + NEWS_RECORDS)?;
+        let sale = |sku, n| model.sale_of(sku, n).map(|sale| (&sale.sale, sale.revision));
+        let mut sold = self.skus.iter().filter(|sku| model.skus.contains_key(*sku));
+        sold.rfind(|sku| sale(sku, *news) != sale(sku, *news - 1)).cloned()
+    }
+
     /// A new wish, an old one, or an old key with another body.
     fn wish(&mut self, chance: &mut Chance, sight: Sight<'_>) -> Wish {
         if !self.wishes.is_empty() && chance.one_in(3) {
@@ -187,9 +262,11 @@ impl Clients {
         let count = if chance.one_in(3) { chance.between(2, 3) } else { 1 };
         let mut lines: Vec<PlaceLine> = Vec::new();
         for _ in 0..count {
-            let unknown = chance.one_in(15);
-            let sku =
-                if unknown { chance.pick(&self.skus).clone() } else { self.known_sku(chance) };
+            let sku = match self.in_the_news(sight) {
+                Some(sku) if chance.one_in(2) => sku,
+                _ if chance.one_in(15) => chance.pick(&self.skus).clone(),
+                _ => self.known_sku(chance),
+            };
             let units = chance.between(1, 3) as u32;
             lines.push(PlaceLine { sku, quantity: Quantity::new(units).expect("in range") });
         }
@@ -201,7 +278,8 @@ impl Clients {
         let limited = chance.one_in(6);
         let max_amount = limited.then(|| Amount::new(chance.between(50, 900)).expect("in range"));
         let buyer = chance.index(self.buyers.len());
-        let wish = Wish { buyer, key, lines: lines.into(), max_amount };
+        let standby = sight.profile.standby && lines.len() == 1 && !chance.one_in(3);
+        let wish = Wish { buyer, key, lines: lines.into(), max_amount, standby };
         self.wishes.push(wish.clone());
         wish
     }
@@ -212,14 +290,14 @@ impl Clients {
         let key = wish.key.map(|key| Key::new(sight.hash_key, &buyer, &key));
         let taken = sight.model.buyers.get(&*buyer.name).and_then(|orders| orders.first());
         let taken = taken.filter(|_| chance.one_in(40)).copied();
-        // Ids tell the time: no gateway draws one again after its first order has left.
-        let taken = taken.filter(|_| sight.profile.retention_us == RETENTION_US);
+        let taken = taken.filter(|order| sight.may_be_drawn_again(*order));
         let place = Place {
             order: taken.unwrap_or(OrderId::from_bits(0)),
-            fingerprint: Place::fingerprint_of(&wish.lines, false, wish.max_amount),
+            fingerprint: Place::fingerprint_of(&wish.lines, wish.standby, wish.max_amount),
             buyer,
             key,
             lines: wish.lines,
+            standby: wish.standby,
             max_amount: wish.max_amount,
             request: RequestId::NONE,
         };
@@ -230,7 +308,7 @@ impl Clients {
     }
 
     /// Some order of the journal, mostly of the one who asks.
-    fn some_order(&self, chance: &mut Chance, sight: Sight<'_>) -> (OrderId, String) {
+    pub(super) fn some_order(&self, chance: &mut Chance, sight: Sight<'_>) -> (OrderId, String) {
         let asker = chance.pick(&self.buyers).clone();
         let owner =
             if chance.one_in(10) { chance.pick(&self.buyers).clone() } else { asker.clone() };
@@ -261,54 +339,10 @@ impl Clients {
         let list = ListOrders {
             slot: SlotId::of_buyer(&asker),
             buyer: sight.hash_key.buyer(&asker),
-            status: chance.one_in(3).then_some(OrderStatus::Reserved),
+            status: chance.one_in(3).then(|| OrderStatus::ALL[chance.index(9)].0),
             after,
             limit: chance.between(1, sight.profile.limits.page_orders_max as u64) as usize,
         };
         Body::List(list, asker)
-    }
-
-    fn define(&self, chance: &mut Chance, sku: SkuId, sight: Sight<'_>) -> Body {
-        let second = chance.one_in(8);
-        let currency = Currency::new(if second { "EUR" } else { "CNY" }).expect("a code");
-        let known = sight.model.skus.get(&sku).map_or(0, |sku| sku.newest_terms().revision);
-        Body::Define(Box::new(DefineSku {
-            sku,
-            title: format!("{:1$}", chance.below(1_000), chance.index(250)).into(),
-            unit_price: Amount::new(chance.between(1, 300)).expect("in range"),
-            currency,
-            per_buyer_limit: *chance.pick(&[0, 0, 2, 4, 7]),
-            hold_seconds: chance.between(1, sight.profile.hold_seconds_max) as u32,
-            standby_pass: false,
-            if_revision: chance.one_in(6).then(|| known + u32::from(chance.one_in(3))),
-            request: RequestId::NONE,
-        }))
-    }
-
-    fn receive(&mut self, chance: &mut Chance, sku: SkuId, sight: Sight<'_>) -> Body {
-        let again = self.lots > 0 && chance.one_in(5);
-        if !again {
-            self.lots += 1;
-        }
-        let number = if again { chance.below(self.lots) + 1 } else { self.lots };
-        let units = chance.between(1, sight.profile.lot_units_max) as u32;
-        let own_price = chance.one_in(2);
-        Body::Receive(ReceiveLot {
-            sku,
-            lot: LotId::new(&format!("lot-{number}")).expect("a name"),
-            quantity: Quantity::new(units).expect("in range"),
-            unit_price: own_price.then(|| Amount::new(chance.between(1, 300)).expect("in range")),
-            request: RequestId::NONE,
-        })
-    }
-
-    fn withdraw(&self, chance: &mut Chance) -> Body {
-        Body::Withdraw(Withdraw {
-            sku: chance.pick(&self.skus).clone(),
-            withdrawal: WithdrawalId::new(&format!("w-{}", chance.below(7))).expect("a name"),
-            quantity: Quantity::new(chance.between(1, 2) as u32).expect("in range"),
-            reason: "counted again".into(),
-            request: RequestId::NONE,
-        })
     }
 }

@@ -1,5 +1,7 @@
 //! What befalls a node: crashes, full and failing disks, clocks that leap, values that move.
 
+use sluice_core::ledger::Ledger;
+
 use crate::chance::Chance;
 use crate::clients::Clients;
 use crate::disk::{Crash, FaultRates};
@@ -17,6 +19,10 @@ impl World {
             let in_flight = node.ledgers().iter().filter(|ledger| ledger.in_flight() > 0).count();
             if in_flight > 1 {
                 self.marks.hit(Mark::CrashWithSeveralInFlight);
+            }
+            let mut stocks = node.ledgers().into_iter().flat_map(Ledger::stocks);
+            if stocks.any(|stock| stock.offered().next().is_some()) {
+                self.marks.hit(Mark::CrashInPromotion);
             }
             if node.is_building() {
                 self.marks.hit(Mark::CrashInSnapshot);

@@ -11,6 +11,7 @@ pub mod cuts;
 pub mod disk;
 mod faults;
 pub mod frame;
+mod healing;
 pub mod marks;
 pub mod model;
 pub mod mutants;

@@ -122,11 +122,69 @@ pub enum Mark {
     SaidDiskReserve,
     /// A hold ended while the disk was full.
     EndedOnFullDisk,
+    /// An order waits for units.
+    OrderWaits,
+    /// A waiting order got its units on a node with several shards.
+    PromotedAcrossShards,
+    /// Units were set aside for an order that its buyer had cancelled meanwhile.
+    PromotionTooLate,
+    /// A crash found units set aside for an order that waits.
+    CrashInPromotion,
+    /// A smaller waiting order passed a larger one.
+    StandbyPassed,
+    /// A waiting order left because its units would cost too much.
+    StandbyTooDear,
+    /// Orders were waiting when their sale ended.
+    SaleEndedWithWaiting,
+    /// A sale ended because its time was over.
+    SaleEndedByTime,
+    /// A SKU was made after the sale that it is in.
+    SkuMadeAfterSale,
+    /// A start of payment put a deadline off.
+    DeadlinePutOff,
+    /// A payment was heard of in the very tick in which the hold had ended.
+    PaidAtDeadline,
+    /// A late payment got its units.
+    LatePaymentConfirmed,
+    /// A late payment was given back.
+    LatePaymentRefunded,
+    /// A second payment was given back.
+    SecondPaymentRefunded,
+    /// An operator gave money back, and units to stock.
+    RefundedToStock,
+    /// An operator gave money back and withdrew the units.
+    RefundedAndWithdrawn,
+    /// A provider gave money back.
+    RefundSettled,
+    /// A provider could not give money back.
+    RefundFailed,
+    /// A notice fitted no payment.
+    NoticeUnmatched,
+    /// A notice fitted no payment yet.
+    NoticeTooEarly,
+    /// An order was delivered.
+    Delivered,
+    /// A basket was refused for a later line, because that reason is named first.
+    BasketRanked,
+    /// Refused: the sale has not opened.
+    SaidSaleNotOpen,
+    /// Refused: the sale is paused.
+    SaidSalePaused,
+    /// Refused: the sale is over.
+    SaidSaleEnded,
+    /// Refused: the buyer's limit over a sale.
+    SaidSaleLimit,
+    /// Refused: a SKU is in another sale.
+    SaidSkuInSale,
+    /// Refused: too many wait.
+    SaidStandbyFull,
+    /// Refused: too many payments of one order.
+    SaidPaymentsFull,
 }
 
 impl Mark {
     /// All marks, in order.
-    pub const ALL: [Self; 59] = [
+    pub const ALL: [Self; 88] = [
         Self::CrashBetweenWriteAndSync,
         Self::CrashWithSeveralInFlight,
         Self::CrashInRecovery,
@@ -186,6 +244,35 @@ impl Mark {
         Self::DiskFull,
         Self::SaidDiskReserve,
         Self::EndedOnFullDisk,
+        Self::OrderWaits,
+        Self::PromotedAcrossShards,
+        Self::PromotionTooLate,
+        Self::CrashInPromotion,
+        Self::StandbyPassed,
+        Self::StandbyTooDear,
+        Self::SaleEndedWithWaiting,
+        Self::SaleEndedByTime,
+        Self::SkuMadeAfterSale,
+        Self::DeadlinePutOff,
+        Self::PaidAtDeadline,
+        Self::LatePaymentConfirmed,
+        Self::LatePaymentRefunded,
+        Self::SecondPaymentRefunded,
+        Self::RefundedToStock,
+        Self::RefundedAndWithdrawn,
+        Self::RefundSettled,
+        Self::RefundFailed,
+        Self::NoticeUnmatched,
+        Self::NoticeTooEarly,
+        Self::Delivered,
+        Self::BasketRanked,
+        Self::SaidSaleNotOpen,
+        Self::SaidSalePaused,
+        Self::SaidSaleEnded,
+        Self::SaidSaleLimit,
+        Self::SaidSkuInSale,
+        Self::SaidStandbyFull,
+        Self::SaidPaymentsFull,
     ];
 }
 

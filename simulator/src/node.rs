@@ -91,6 +91,7 @@ impl Node {
             board: Arc::clone(&board),
             space: space.clone(),
             retention: Retention { sql: config.sql.clone(), retention_us: config.retention_us },
+            payment_extension_us: config.payment_extension_us,
             metrics: Arc::clone(&metrics[number]),
         };
         let replayed = ledger.digest();

@@ -87,36 +87,20 @@ pub struct Profile {
     pub journal_keep_bytes: Option<u64>,
     /// Whether trimmed segments go to an archive.
     pub archives: bool,
+    /// How long a hold lasts at least from the first start of its payment, in microseconds.
+    pub payment_extension_us: u64,
+    /// Whether buyers wait.
+    pub standby: bool,
+    /// Whether operators run sales.
+    pub sales: bool,
 }
 
 impl Profile {
     /// The profile of a seed.
     pub fn draw(seed: u64) -> Self {
         let mut chance = Chance::new(seed, 0);
-        let mut limits = TINY;
         let bulky = chance.one_in(4);
-        if bulky || chance.one_in(3) {
-            limits.inbox_orders_max = 16;
-            limits.inbox_vital_max = 16;
-            limits.batch_commands_max = 8;
-            limits.steps_unanswered_max = 8;
-            limits.expiries_per_step_max = 4;
-            limits.keys_per_buyer_max = 8;
-        }
-        if chance.one_in(3) {
-            limits.inbox_peer_max = 1;
-        }
-        if chance.one_in(2) {
-            // Where a segment ends among its frames decides what a crash may leave behind its seal.
-            limits.segment_bytes = SECTOR_BYTES as u64 * chance.between(9, 18);
-        }
-        if chance.one_in(4) {
-            limits.order_patience_us = 20_000;
-        }
-        limits.live_orders_max = match chance.one_in(6) {
-            true => chance.between(8, 24) as usize,
-            false => 4_096,
-        };
+        let limits = limits(&mut chance, bulky);
         let faults = Fault::ALL.iter().map(|(fault, _)| *fault).filter(|_| !chance.one_in(3));
         let faults = faults.collect();
         let mut rate = |often: u64| match chance.below(3) {
@@ -175,8 +159,40 @@ impl Profile {
             retention_us: *chance.pick(&[0, RETENTION_SHORT_US, RETENTION_US]),
             journal_keep_bytes: *chance.pick(&[None, Some(0), Some(30_000)]),
             archives: chance.one_in(2),
+            payment_extension_us: *chance.pick(&[0, 1_500_000, 4_000_000]),
+            standby: !chance.one_in(3),
+            sales: chance.one_in(2),
         }
     }
+}
+
+/// The ceilings: as low as tests have them, some of them higher or lower yet.
+fn limits(chance: &mut Chance, bulky: bool) -> Limits {
+    let mut limits = TINY;
+    if bulky || chance.one_in(3) {
+        limits.inbox_orders_max = 16;
+        limits.inbox_vital_max = 16;
+        limits.batch_commands_max = 8;
+        limits.steps_unanswered_max = 8;
+        limits.expiries_per_step_max = 4;
+        limits.keys_per_buyer_max = 8;
+    }
+    if chance.one_in(3) {
+        limits.inbox_peer_max = 1;
+    }
+    if chance.one_in(2) {
+        // Where a segment ends among its frames decides what a crash may leave behind its seal.
+        limits.segment_bytes = SECTOR_BYTES as u64 * chance.between(9, 18);
+    }
+    if chance.one_in(4) {
+        limits.order_patience_us = 20_000;
+    }
+    limits.payments_per_order_max = chance.between(1, 3) as usize;
+    limits.live_orders_max = match chance.one_in(6) {
+        true => chance.between(8, 24) as usize,
+        false => 4_096,
+    };
+    limits
 }
 
 /// Short names and long ones, so that frames have one sector or several.

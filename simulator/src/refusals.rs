@@ -8,7 +8,7 @@ use sluice_core::outcome::{Counters, Refusal};
 use sluice_core::time::Timestamp;
 
 use crate::marks::{Mark, Marks};
-use crate::model::{Model, Order, at, within};
+use crate::model::{Model, Order, at, is_over, within};
 use crate::requests::{Body, Request};
 
 /// A refusal to be judged.
@@ -38,20 +38,33 @@ impl Case<'_> {
     pub fn judge(&self, refusal: &Refusal, marks: &mut Marks) -> Result<(), String> {
         let (right, mark) = match &self.request.body {
             Body::Place(place) => {
+                if self.is_named_first(place, refusal) {
+                    marks.hit(Mark::BasketRanked);
+                }
                 if let Refusal::SoldOut { sku } = refusal
                     && place.lines.len() > 1
                     && place.lines[0].sku != *sku
                 {
                     marks.hit(Mark::LinesRefused);
                 }
-                self.of_place(place, refusal)
+                match refusal {
+                    Refusal::SaleNotOpen { .. }
+                    | Refusal::SalePaused
+                    | Refusal::SaleEnded
+                    | Refusal::SaleLimit { .. } => self.of_place_in_sale(place, refusal),
+                    Refusal::Capacity { ceiling } => self.of_ceiling(place, ceiling),
+                    refusal => self.of_place(place, refusal),
+                }
             }
-            Body::Cancel(..) | Body::ReadOrder(..) | Body::ReadByKey(..) => {
+            Body::ReadByKey(..) => self.of_order(refusal),
+            body if body.order().is_some() => {
                 if self.ended_meanwhile(refusal) {
                     marks.hit(Mark::ExpiryBeatsCancel);
                 }
                 self.of_order(refusal)
             }
+            Body::DefineSale(_) | Body::MoveSale(..) => self.of_sale(refusal),
+            Body::Notify(_) => (*refusal == Refusal::Overloaded && self.request.shards > 1, None),
             Body::Relocate(_, to) => match refusal {
                 Refusal::NoSuchShard => (*to >= self.request.shards, None),
                 refusal => (*refusal == Refusal::Overloaded, None),
@@ -87,7 +100,8 @@ impl Case<'_> {
             }
             Refusal::SoldOut { sku } => {
                 let units = line(sku).map_or(0, |line| line.quantity.units());
-                (self.is_lacking(sku, units), Some(Mark::SaidSoldOut))
+                let lacking = self.is_lacking(sku, units) || self.is_waited_for(sku);
+                (lacking && !place.standby, Some(Mark::SaidSoldOut))
             }
             Refusal::PriceChanged { amount } => {
                 (place.max_amount.is_some_and(|most| *amount > most), Some(Mark::SaidPriceChanged))
@@ -104,22 +118,10 @@ impl Case<'_> {
                 let keys = model.keys_within(name, from, to);
                 (keys >= limits.keys_per_buyer_max, Some(Mark::SaidTooManyKeys))
             }
-            Refusal::OrderIdTaken => {
+            Refusal::IdTaken => {
                 let order = model.orders.get(&place.order);
                 let taken = order.is_some_and(|order| order.lived_within(from, to));
                 (taken, Some(Mark::SaidOrderIdTaken))
-            }
-            Refusal::Capacity { ceiling: "live orders" } => {
-                let orders = model.orders.values();
-                let live = orders.filter(|order| order.lived_within(from, to)).count();
-                // Among several shards each has its share, which moves with the slots.
-                let parts = if request.shards == 1 { 1 } else { 2 * request.shards };
-                (live * parts >= limits.live_orders_max, Some(Mark::LiveOrdersFull))
-            }
-            Refusal::Capacity { .. } => {
-                let lots = place.lines.iter().filter_map(|line| model.skus.get(&line.sku));
-                let lots: usize = lots.map(|sku| sku.lots.len()).sum();
-                (lots > limits.draws_per_order_max, Some(Mark::SaidCapacity))
             }
             // Whether it was true when it was decided, the disk has noted.
             Refusal::DiskReserve => (self.disk_was_full, Some(Mark::SaidDiskReserve)),
@@ -133,18 +135,146 @@ impl Case<'_> {
         }
     }
 
+    fn of_ceiling(&self, place: &Place, ceiling: &str) -> Reason {
+        let Self { model, request, to, limits, .. } = *self;
+        let from = request.from;
+        let waited = |sku: &crate::model::Sku, n| model.waited_at(sku, n).count() as u64;
+        match ceiling {
+            "live orders" => {
+                let orders = model.orders.values();
+                let live = orders.filter(|order| order.lived_within(from, to)).count();
+                // Among several shards each has its share, which moves with the slots.
+                let parts = if request.shards == 1 { 1 } else { 2 * request.shards };
+                (live * parts >= limits.live_orders_max, Some(Mark::LiveOrdersFull))
+            }
+            "waiting orders of one buyer" => {
+                let own = model.buyers.get(&*place.buyer.name).into_iter().flatten();
+                let own = own.map(|order| &model.orders[order]);
+                let waiting = own.filter(|order| order.was_within(OrderStatus::Waiting, from, to));
+                let full = waiting.count() >= limits.standby_per_buyer_max;
+                (place.standby && full, Some(Mark::SaidStandbyFull))
+            }
+            "waiting orders of one SKU" => {
+                let most = limits.standby_per_sku_max;
+                let sku = model.skus.get(&place.lines[0].sku);
+                // Those who have a ticket and no record yet are counted in.
+                let full = request.shards > 1
+                    || sku.is_some_and(|sku| (from..=to).any(|n| waited(sku, n) >= most));
+                (place.standby && full, Some(Mark::SaidStandbyFull))
+            }
+            _ => {
+                let lots = place.lines.iter().filter_map(|line| model.skus.get(&line.sku));
+                let lots: usize = lots.map(|sku| sku.lots.len()).sum();
+                (lots > limits.draws_per_order_max, Some(Mark::SaidCapacity))
+            }
+        }
+    }
+
+    /// The sale of some line must have been so at some moment that its owner may have seen.
+    fn of_place_in_sale(&self, place: &Place, refusal: &Refusal) -> Reason {
+        let Self { model, request, to, now, .. } = *self;
+        let from = if request.shards == 1 { request.from } else { request.settled };
+        let mut sales = place.lines.iter().flat_map(|line| {
+            let sales = model.sales_within(&line.sku, (from, to)).flatten();
+            sales.map(move |sale| (line, sale))
+        });
+        match refusal {
+            Refusal::SaleNotOpen { opens_at } => {
+                let right = sales.any(|(_, sale)| {
+                    sale.starts_at == *opens_at && request.asked_at < sale.starts_at
+                });
+                (right, Some(Mark::SaidSaleNotOpen))
+            }
+            Refusal::SalePaused => (sales.any(|(_, sale)| sale.paused), Some(Mark::SaidSalePaused)),
+            Refusal::SaleEnded => {
+                (sales.any(|(_, sale)| is_over(sale, now)), Some(Mark::SaidSaleEnded))
+            }
+            Refusal::SaleLimit { sku, limit, has } => {
+                let right = sales.any(|(line, sale)| {
+                    // What lines before it hold counts already.
+                    let before = place.lines.iter().take_while(|other| other.sku != line.sku);
+                    let before: u64 = before.map(|other| other.quantity.units()).sum();
+                    let past = model.units_in(&place.buyer.name, &sale.sale);
+                    let had = |h: u64| (h..=h + before).contains(has);
+                    line.sku == *sku
+                        && sale.per_buyer_limit == *limit
+                        && has + line.quantity.units() > u64::from(*limit)
+                        && past.map_or(had(0), |past| within(past, from, to).any(|h| had(*h)))
+                });
+                (right, Some(Mark::SaidSaleLimit))
+            }
+            _ => (false, None),
+        }
+    }
+
     fn of_order(&self, refusal: &Refusal) -> Reason {
         let Self { model, request, to, .. } = *self;
-        match (refusal, &request.body) {
+        let (from, body) = (request.from, &request.body);
+        let known = body.order().and_then(|(order, _)| model.orders.get(&order));
+        match (refusal, body) {
             (Refusal::OrderNotFound, _) => (!self.is_found(), None),
-            (Refusal::OrderState { status }, Body::Cancel(cancel, _)) => {
-                let order = model.orders.get(&cancel.order);
-                let state = order.and_then(|order| order.state_at(to));
-                let right = state.is_some_and(|(now, _)| now == *status);
-                (right && *status == OrderStatus::Expired, None)
+            (Refusal::OrderState { status }, _) => {
+                let was = known.is_some_and(|order| order.was_within(*status, from, to));
+                let allowed: &[OrderStatus] = match body {
+                    Body::Cancel(..) => {
+                        &[OrderStatus::Waiting, OrderStatus::Reserved, OrderStatus::Cancelled]
+                    }
+                    Body::StartPayment(..) => &[OrderStatus::Reserved],
+                    Body::Refund(_) => &[
+                        OrderStatus::Paid,
+                        OrderStatus::Shipped,
+                        OrderStatus::Delivered,
+                        OrderStatus::Refunding,
+                        OrderStatus::Refunded,
+                    ],
+                    Body::Ship(_) => &[OrderStatus::Paid],
+                    Body::Deliver(_) => &[OrderStatus::Shipped, OrderStatus::Delivered],
+                    _ => return (false, None),
+                };
+                (was && !allowed.contains(status), None)
+            }
+            (Refusal::Capacity { .. }, Body::StartPayment(..)) => {
+                let begun = known.map_or(0, |order| order.payments.len());
+                (begun >= self.limits.payments_per_order_max, Some(Mark::SaidPaymentsFull))
+            }
+            (Refusal::IdTaken, Body::StartPayment(start, _)) => {
+                let taken = model.payments.get(&start.payment);
+                (taken.is_some_and(|payment| payment.states[0].0 <= to), None)
             }
             (Refusal::Overloaded, Body::ReadByKey(..)) => {
                 (request.shards > 1, Some(Mark::WaitingTurnedAway))
+            }
+            _ => (false, None),
+        }
+    }
+
+    fn of_sale(&self, refusal: &Refusal) -> Reason {
+        let Self { model, request, to, limits, .. } = *self;
+        let from = request.from;
+        let (id, define) = match &request.body {
+            Body::DefineSale(define) => (&define.sale, Some(define)),
+            Body::MoveSale(sale, _) => (sale, None),
+            _ => return (false, None),
+        };
+        let past = model.sales.get(id);
+        let mut durable = past.into_iter().flat_map(|past| within(past, from, to));
+        match (refusal, define) {
+            (Refusal::SaleNotFound, None) => (model.sale_at(id, from).is_none(), None),
+            (Refusal::SaleEnded, _) => (durable.any(|sale| sale.ended), None),
+            (Refusal::SkuInSale { sku, sale }, Some(define)) => {
+                let taken = (from..=to).any(|n| {
+                    model.sale_of(sku, n).is_some_and(|other| other.sale == *sale && !other.ended)
+                });
+                let right = taken && define.skus.contains(sku) && sale != id;
+                (right, Some(Mark::SaidSkuInSale))
+            }
+            (Refusal::RevisionChanged { revision }, Some(define)) => {
+                let was = *revision == 0 || durable.any(|sale| sale.revision == *revision);
+                (was && define.if_revision != Some(*revision), None)
+            }
+            (Refusal::Capacity { .. }, Some(define)) => {
+                let many = define.skus.len() > limits.skus_per_sale_max;
+                (many || model.sales.len() >= limits.sales_max, Some(Mark::SaidCapacity))
             }
             _ => (false, None),
         }
@@ -181,7 +311,13 @@ impl Case<'_> {
                 ((*revision == 0 || was) && define.if_revision != Some(*revision), None)
             }
             (Refusal::CurrencyFixed { currency }, Body::Define(_), Some(sku)) => {
-                (!sku.lots.is_empty() && sku.newest_terms().currency == *currency, None)
+                // Among several shards somebody may have a ticket and no record yet.
+                let waited = sku.tickets.values().any(|order| {
+                    let order = &model.orders[order];
+                    order.was_within(OrderStatus::Waiting, request.from, self.to)
+                });
+                let fixed = request.shards > 1 || !sku.lots.is_empty() || waited;
+                (fixed && sku.terms.iter().any(|(_, terms)| terms.currency == *currency), None)
             }
             (Refusal::Capacity { .. }, Body::Receive(_), Some(sku)) => {
                 (sku.lots.len() >= self.limits.lots_per_sku_max, Some(Mark::SaidCapacity))
@@ -203,17 +339,15 @@ impl Case<'_> {
     /// Whether what was asked for was durable, and the asker's, when they asked.
     fn is_found(&self) -> bool {
         let Self { model, request, to, .. } = self;
-        let found =
-            |order: &Order, buyer: &String| order.buyer == *buyer && order.lived(request.from, *to);
-        match &request.body {
-            Body::Cancel(cancel, buyer) => {
-                model.orders.get(&cancel.order).is_some_and(|order| found(order, buyer))
+        let found = |order: &Order, buyer: Option<&String>| {
+            buyer.is_none_or(|buyer| order.buyer == *buyer) && order.lived(request.from, *to)
+        };
+        match (&request.body, request.body.order()) {
+            (_, Some((order, buyer))) => {
+                model.orders.get(&order).is_some_and(|order| found(order, buyer))
             }
-            Body::ReadOrder(order, buyer) => {
-                model.orders.get(order).is_some_and(|order| found(order, buyer))
-            }
-            Body::ReadByKey(buyer, key) => {
-                model.made_by(buyer, key).any(|order| found(order, buyer))
+            (Body::ReadByKey(buyer, key), None) => {
+                model.made_by(buyer, key).any(|order| found(order, Some(buyer)))
             }
             _ => true,
         }
@@ -228,6 +362,28 @@ impl Case<'_> {
         let order = self.model.orders.get(&cancel.order);
         let before = order.and_then(|order| order.state_at(self.request.from));
         before.is_some_and(|(status, _)| status == OrderStatus::Reserved)
+    }
+
+    /// Whether another refusal is named than the first line would have had.
+    fn is_named_first(&self, place: &Place, refusal: &Refusal) -> bool {
+        let first = &place.lines[0];
+        *refusal == Refusal::SkuNotFound
+            && place.lines.len() > 1
+            && self.is_defined(&first.sku)
+            && self.is_lacking(&first.sku, first.quantity.units())
+    }
+
+    /// Whether somebody waited for a SKU at some moment that the owner may have seen, who could
+    /// not be passed.
+    fn is_waited_for(&self, sku: &SkuId) -> bool {
+        let Some(sku) = self.model.skus.get(sku) else { return false };
+        let Request { shards, from, settled, .. } = *self.request;
+        let from = if shards == 1 { from } else { settled };
+        let all = sku.tickets.values().map(|order| &self.model.orders[order]);
+        let mut waited = all.filter(|order| order.was_within(OrderStatus::Waiting, from, self.to));
+        let most = within(&sku.counters, from, self.to).map(|now| now.available).max().unwrap_or(0);
+        let blocked = within(&sku.terms, from, self.to).any(|terms| !terms.standby_pass);
+        waited.any(|order| blocked || order.wish() <= most)
     }
 
     /// Whether fewer units than that were there at some moment that the owner may have seen. Among

@@ -32,6 +32,7 @@ impl World {
             sql: Some(self.sql.clone()),
             retention_us: self.profile.retention_us,
             journal_keep_bytes: self.profile.journal_keep_bytes,
+            payment_extension_us: self.profile.payment_extension_us,
         }
     }
 
@@ -64,7 +65,7 @@ impl World {
         if node.recovered.records < node.recovered.last_sequence {
             self.marks.hit(Mark::StartedFromSnapshot);
         }
-        if self.run > 1 && self.alone != (shards == 1) {
+        if self.run > 1 && self.model.alone != (shards == 1) {
             self.marks.hit(Mark::Resharded);
         }
         if node.now(self.reading).micros() > self.reading.wall_us {
@@ -79,9 +80,10 @@ impl World {
         }
         let replayed = node.replayed;
         self.started_at = node.now(self.reading);
-        self.alone = shards == 1;
-        self.settled = self.model.last_sequence();
+        self.model.alone = shards == 1;
+        self.model.settled = self.model.last_sequence();
         self.node = Some(node);
+        self.more = true;
         self.compare_replayed(replayed)?;
         self.compare_stocks()
     }

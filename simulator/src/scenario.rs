@@ -11,24 +11,21 @@
 
 use std::collections::BTreeMap;
 
-use sluice_core::command::Key;
-use sluice_core::command::{
-    Buyer, Cancel, DefineSku, ListOrders, Place, PlaceLine, ReceiveLot, Withdraw,
-};
-use sluice_core::id::{OrderId, RequestId, SlotId};
+use sluice_core::id::OrderId;
 use sluice_core::limits::TINY;
-use sluice_core::money::{Amount, Currency};
-use sluice_core::name::{LotId, SkuId, WithdrawalId};
-use sluice_core::outcome::{OrderView, Outcome, Refusal};
+use sluice_core::money::Amount;
+use sluice_core::name::SkuId;
+use sluice_core::outcome::PaymentView;
 use sluice_core::quantity::Quantity;
-use sluice_core::router::Movable;
 
 use crate::chance::Chance;
 use crate::cuts::Cuts;
 use crate::disk::{Crash, FaultRates};
 use crate::profile::Profile;
-use crate::requests::Body;
 use crate::world::World;
+
+mod asking;
+mod words;
 
 /// One line, taken apart.
 struct Line<'a> {
@@ -95,6 +92,8 @@ struct Run {
     chance: Chance,
     /// The order that each buyer's key made.
     orders: BTreeMap<(String, String), OrderId>,
+    /// The payments that lines gave a name.
+    payments: BTreeMap<String, PaymentView>,
 }
 
 /// Runs a scenario on so many shards.
@@ -119,11 +118,15 @@ pub fn run(text: &str, shards: usize) -> Result<(), String> {
         retention_us: 10_000_000,
         journal_keep_bytes: None,
         archives: false,
+        payment_extension_us: 5_000_000,
+        standby: false,
+        sales: false,
     };
     let mut world = World::with_profile(1, profile, Cuts::default(), false);
     world.listen();
     world.start(shards)?;
-    let mut run = Run { world, chance: Chance::new(1, 1), orders: BTreeMap::new() };
+    let (orders, payments) = (BTreeMap::new(), BTreeMap::new());
+    let mut run = Run { world, chance: Chance::new(1, 1), orders, payments };
     let lines = text.lines().enumerate().map(|(number, line)| (number + 1, line.trim()));
     for (number, line) in lines.filter(|(_, line)| !line.is_empty() && !line.starts_with('#')) {
         let played = Line::parse(line).and_then(|parsed| run.play(&parsed));
@@ -164,179 +167,5 @@ impl Run {
                 details.iter().any(|detail| detail == rest)
             });
         if right { Ok(()) } else { Err(format!("was answered: {head} {details:?}")) }
-    }
-
-    fn body(&self, line: &Line<'_>) -> Result<Body, String> {
-        let request = RequestId::NONE;
-        let hash_key = self.world.hash_key().ok_or("the node is down")?;
-        let buyer = || line.text("buyer").map(|name| Buyer::new(&hash_key, name));
-        Ok(match line.verb {
-            "define" => Body::Define(Box::new(DefineSku {
-                sku: line.sku()?,
-                title: line.text("sku")?.into(),
-                unit_price: Amount::new(line.number("price", 500)?).ok_or("price")?,
-                currency: Currency::new(line.get("currency").unwrap_or("CNY")).ok_or("currency")?,
-                per_buyer_limit: line.number("limit", 0)? as u32,
-                hold_seconds: line.number("hold", 600)? as u32,
-                standby_pass: false,
-                if_revision: line.get("if").and_then(|text| text.parse().ok()),
-                request,
-            })),
-            "receive" => Body::Receive(ReceiveLot {
-                sku: line.sku()?,
-                lot: LotId::new(line.text("lot")?).ok_or("lot")?,
-                quantity: line.units("units")?,
-                unit_price: line.amount("price")?,
-                request,
-            }),
-            "withdraw" => Body::Withdraw(Withdraw {
-                sku: line.sku()?,
-                withdrawal: WithdrawalId::new(line.text("id")?).ok_or("id")?,
-                quantity: line.units("units")?,
-                reason: line.get("reason").unwrap_or("counted").into(),
-                request,
-            }),
-            "place" => {
-                let buyer = buyer()?;
-                let key = line.get("key").map(|key| Key::new(&hash_key, &buyer, key));
-                let lines = lines(line)?;
-                let max_amount = line.amount("max")?;
-                let fingerprint = Place::fingerprint_of(&lines, false, max_amount);
-                let order = OrderId::from_bits(0);
-                let lines = lines.into();
-                let place = Place { order, buyer, key, lines, max_amount, request, fingerprint };
-                Body::Place(Box::new(place))
-            }
-            "cancel" => {
-                let order = self.order(line)?;
-                Body::Cancel(Cancel { order, buyer: buyer()?.digest, request }, name(line)?)
-            }
-            "read" if line.get("order").is_some() => {
-                Body::ReadOrder(self.order(line)?, name(line)?)
-            }
-            "read" => Body::ReadByKey(name(line)?, line.text("key")?.to_owned()),
-            "list" => Body::List(
-                ListOrders {
-                    slot: buyer()?.slot,
-                    buyer: buyer()?.digest,
-                    status: None,
-                    after: None,
-                    limit: line.number("limit", 2)? as usize,
-                },
-                name(line)?,
-            ),
-            "stock" => Body::ReadStock(line.sku()?),
-            "move" => {
-                let to = line.number("to", 0)? as usize % self.world.shards();
-                let value = match line.get("sku") {
-                    Some(text) => Movable::Bucket(sku(text)?.bucket()),
-                    None => Movable::Slot(SlotId::of_buyer(line.text("buyer")?)),
-                };
-                Body::Relocate(value, to)
-            }
-            verb => return Err(format!("nobody can {verb:?}")),
-        })
-    }
-
-    /// The order that the line means: by its maker's key.
-    fn order(&self, line: &Line<'_>) -> Result<OrderId, String> {
-        let of = line.get("of").unwrap_or(line.text("buyer")?).to_owned();
-        let key = line.get("order").or(line.get("key")).ok_or("which order?")?.to_owned();
-        self.orders.get(&(of, key)).copied().ok_or_else(|| "there was no such order".to_owned())
-    }
-
-    /// An answer in words: what must be expected, and what may be.
-    fn words(
-        &mut self,
-        line: &Line<'_>,
-        outcome: &Outcome,
-    ) -> Result<(String, Vec<String>), String> {
-        Ok(match (line.verb, outcome) {
-            (_, Outcome::Refused(refusal)) => (code(refusal).to_owned(), Vec::new()),
-            (_, Outcome::Placed(view)) => {
-                if let Some(key) = line.get("key") {
-                    self.orders.insert((name(line)?, key.to_owned()), view.order);
-                }
-                (view.status.as_str().to_owned(), details(view))
-            }
-            (_, Outcome::Repeated(view)) => {
-                let key = (name(line)?, line.text("key")?.to_owned());
-                let same = self.orders.get(&key).is_none_or(|order| *order == view.order);
-                let order = if same { "same order" } else { "another order" };
-                (format!("{} again, {order}", view.status.as_str()), details(view))
-            }
-            (_, Outcome::Order(view)) => (view.status.as_str().to_owned(), details(view)),
-            (_, Outcome::Orders(page)) => {
-                let key = |order: &OrderId| {
-                    let found = self.orders.iter().find(|(_, other)| *other == order);
-                    found.map_or("?", |((_, key), _)| key.as_str())
-                };
-                let keys: Vec<&str> = page.orders.iter().map(|view| key(&view.order)).collect();
-                let more = if page.next.is_some() { " and more" } else { "" };
-                (format!("{}{more}", keys.join(" ")), Vec::new())
-            }
-            ("stock", Outcome::Stock { stock, .. }) => {
-                let now = stock.counters;
-                let (free, held, gone) = (now.available, now.held, now.withdrawn);
-                (format!("available={free} held={held} withdrawn={gone}"), Vec::new())
-            }
-            (verb, Outcome::Stock { created, .. }) => {
-                let done = match verb {
-                    "receive" => "received",
-                    "withdraw" => "withdrawn",
-                    _ => return Ok(("defined".to_owned(), Vec::new())),
-                };
-                let again = if *created { "" } else { " again" };
-                (format!("{done}{again}"), Vec::new())
-            }
-            (_, Outcome::Relocated) => ("moved".to_owned(), Vec::new()),
-            (_, other) => return Err(format!("{other:?} answers nothing here")),
-        })
-    }
-}
-
-fn name(line: &Line<'_>) -> Result<String, String> {
-    line.text("buyer").map(str::to_owned)
-}
-
-/// The pairs `sku= qty=` of a line, in ascending order of SKU.
-fn lines(line: &Line<'_>) -> Result<Vec<PlaceLine>, String> {
-    let of = |word: &'static str| line.words.iter().filter(move |(name, _)| *name == word);
-    let mut lines = of("sku")
-        .zip(of("qty"))
-        .map(|((_, name), (_, units))| {
-            Ok(PlaceLine { sku: sku(name)?, quantity: quantity(units)? })
-        })
-        .collect::<Result<Vec<_>, String>>()?;
-    lines.sort_unstable_by(|a, b| a.sku.cmp(&b.sku));
-    Ok(lines)
-}
-
-fn details(view: &OrderView) -> Vec<String> {
-    let draws = view.lines.iter().flat_map(|line| &line.draws);
-    let lots: Vec<String> = draws.map(|draw| format!("{}:{}", draw.lot, draw.quantity)).collect();
-    let (amount, lots) = (format!("for {}", view.amount), format!("from {}", lots.join(" ")));
-    vec![format!("{amount} {lots}"), amount, lots]
-}
-
-/// The contract's word for a refusal.
-fn code(refusal: &Refusal) -> &'static str {
-    match refusal {
-        Refusal::SkuNotFound => "sku_not_found",
-        Refusal::OrderNotFound => "order_not_found",
-        Refusal::BuyerLimit { .. } => "buyer_limit",
-        Refusal::SoldOut { .. } => "sold_out",
-        Refusal::PriceChanged { .. } => "price_changed",
-        Refusal::OrderState { .. } => "order_state",
-        Refusal::KeyReused => "idempotency_key_reused",
-        Refusal::TooManyKeys => "too_many_keys",
-        Refusal::LotExists => "lot_exists",
-        Refusal::WithdrawalExists => "withdrawal_exists",
-        Refusal::RevisionChanged { .. } => "precondition_failed",
-        Refusal::Capacity { .. } => "capacity",
-        Refusal::CurrenciesDiffer => "currencies_differ",
-        Refusal::CurrencyFixed { .. } => "currency_fixed",
-        Refusal::Overloaded => "overloaded",
-        _ => "refused",
     }
 }

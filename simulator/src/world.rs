@@ -47,10 +47,6 @@ pub struct World {
     pub(crate) frozen: bool,
     /// Which run of the node this is.
     pub(crate) run: u32,
-    /// Whether the run that writes has one shard.
-    pub(crate) alone: bool,
-    /// What was durable when nothing was half-way for the last time.
-    pub(crate) settled: u64,
     /// Engine time when the node started.
     pub(crate) started_at: Timestamp,
     /// Calls that the disk had refused for want of space when the node started.
@@ -59,6 +55,10 @@ pub struct World {
     pub(crate) failed: bool,
     /// Calls to the disk before the step under way.
     calls: u64,
+    /// Whether a step said that another may be taken at once.
+    pub(crate) more: bool,
+    /// Whether an operator was just told that a sale has changed.
+    pub(crate) sale_changed: bool,
     pub(crate) window: bool,
     tick: u64,
     hash: u64,
@@ -87,19 +87,24 @@ impl World {
             seed,
             disk: SimDisk::new(Chance::new(seed, 1)),
             node: None,
-            model: Model { retention_us: profile.retention_us, ..Model::default() },
+            model: Model {
+                retention_us: profile.retention_us,
+                extension_us: profile.payment_extension_us,
+                alone: profile.shards == 1,
+                ..Model::default()
+            },
             requests: Requests::new(profile.limits),
             clients: Clients::new(&profile),
             marks: Marks::default(),
             reading: Reading { boot_us: 5_000_000, wall_us: 1_794_355_200_000_000 },
             frozen: false,
             run: 0,
-            alone: profile.shards == 1,
-            settled: 0,
             started_at: Timestamp::ZERO,
             refusals_before: 0,
             failed: false,
             calls: 0,
+            more: false,
+            sale_changed: false,
             window: false,
             tick: 0,
             hash: 0xcbf2_9ce4_8422_2325,
@@ -171,6 +176,9 @@ impl World {
         if self.failed && chance.one_in(3) {
             return self.crash(Crash::Kill, &mut chance);
         }
+        if std::mem::take(&mut self.sale_changed) {
+            return self.ask_with(&mut chance, Clients::rush);
+        }
         let mut drawn = chance.below(self.profile.weights.iter().sum());
         let mut kind = 0;
         while drawn >= self.profile.weights[kind] {
@@ -178,7 +186,7 @@ impl World {
             kind += 1;
         }
         match kind {
-            0 => self.ask(&mut chance),
+            0 => self.ask_with(&mut chance, Clients::draw),
             1 => {
                 let shard = chance.index(self.shards());
                 self.step(shard)
@@ -260,9 +268,14 @@ impl World {
         })
     }
 
-    fn ask(&mut self, chance: &mut Chance) -> Verdict {
+    fn ask_with(
+        &mut self,
+        chance: &mut Chance,
+        draw: fn(&mut Clients, &mut Chance, Sight<'_>) -> Vec<Question>,
+    ) -> Verdict {
         let mut clients = std::mem::replace(&mut self.clients, Clients::new(&self.profile));
-        let questions = self.sight().map(|sight| clients.draw(chance, sight)).unwrap_or_default();
+        let questions = self.sight().map(|sight| draw(&mut clients, chance, sight));
+        let questions = questions.unwrap_or_default();
         self.clients = clients;
         for question in questions {
             let by_port = chance.one_in(3);
@@ -292,12 +305,13 @@ impl World {
                 self.marks.hit(Mark::MovedWhileSelling);
             }
             let from = self.disk.durable_through();
-            let settled = self.settled.min(from);
+            let settled = self.model.settled.min(from);
+            let told = self.requests.told();
             let words = body.clone();
             let run = self.run;
             self.requests.ask(
                 id,
-                Request { body, from, settled, asked_at: now, shards, run, closed: false },
+                Request { body, from, settled, told, asked_at: now, shards, run, closed: false },
             );
             self.note("ask", &[id as u64], || format!("{id} {words:?}"));
         }
@@ -315,10 +329,11 @@ impl World {
             self.marks.hit(Mark::StepAfterFailure);
         }
         let worked = u64::from(result.as_ref().is_ok_and(|progress| progress.worked));
+        self.more |= result.as_ref().is_ok_and(|progress| progress.more);
         self.note("step", &[shard as u64, worked], || format!("{shard} at {now}: {result:?}"));
         self.after(result.map(|_| ()))?;
         let is_low = was_low && self.node.as_ref().is_some_and(Node::is_low);
-        if is_low && self.alone && self.requests.orders() > orders {
+        if is_low && self.model.alone && self.requests.orders() > orders {
             return Err("RESERVE an order took what is kept for endings".to_owned());
         }
         Ok(())

@@ -262,6 +262,7 @@ fn stock(orders: u64) -> Result<Vec<Event<'static>>> {
         per_buyer_limit: 0,
         hold_seconds: 600,
         standby_pass: false,
+        sale: None,
     })];
     for ordinal in 0..=(orders / u64::from(QUANTITY_MAX)) as u32 {
         events.push(Event::LotReceived(LotReceived {
@@ -296,6 +297,7 @@ fn placed<'a>(
     let line = Line {
         sku: SkuId::new("phone").context("a name")?,
         quantity: Quantity::ONE,
+        sale: None,
         draws: smallvec![draw],
     };
     let drawn_at = commands::BEGIN.plus_micros(number * 10);

@@ -7,6 +7,7 @@ use anyhow::{Result, ensure};
 use clap::Parser;
 use serde_json::json;
 use sluice_benches::history;
+use sluice_benches::quantiles::Quantiles;
 use sluice_benches::rush::{self, Rush};
 use sluice_benches::server::on_a_disk;
 use sluice_core::limits::{DEFAULT, Limits};
@@ -92,7 +93,7 @@ fn main() -> Result<()> {
 
 fn fill(folder: &Path, orders: u64) {
     let (engine, handle) = rush::open(folder, 1, QUIET);
-    rush::stock(&handle, 60);
+    rush::stock(&handle, "sku-0", 60);
     let mut rush = Rush::new(handle, 0);
     let mut placed = 0;
     while placed < orders {
@@ -110,32 +111,4 @@ fn timed<T>(act: impl FnOnce() -> T) -> (Duration, T) {
     let began = Instant::now();
     let done = act();
     (began.elapsed(), done)
-}
-
-/// What latencies add up to, in microseconds.
-struct Quantiles {
-    count: usize,
-    p50: u32,
-    p99: u32,
-    p999: u32,
-    max: u32,
-}
-
-impl Quantiles {
-    fn of(mut micros: Vec<u32>) -> Self {
-        micros.sort_unstable();
-        let at = |share: f64| {
-            let place = (micros.len() as f64 * share) as usize;
-            micros.get(place.min(micros.len().saturating_sub(1))).copied().unwrap_or(0)
-        };
-        let (p50, p99, p999, max) = (at(0.5), at(0.99), at(0.999), at(1.0));
-        Self { count: micros.len(), p50, p99, p999, max }
-    }
-}
-
-impl std::fmt::Display for Quantiles {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { count, p50, p99, p999, max } = self;
-        write!(f, "{count} orders, p50 {p50} µs, p99 {p99} µs, p99.9 {p999} µs, max {max} µs")
-    }
 }

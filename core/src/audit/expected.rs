@@ -1,17 +1,81 @@
-//! The rows that an order's records call for.
+//! The rows that events and notices call for.
 
-use crate::event::{Actor, Event, Meta, OrderPlaced, OrderStatus};
-use crate::id::{OrderId, RequestId};
+use crate::event::{Actor, Event, Meta, NoticeUnmatched, Returned};
+use crate::id::{OrderId, PaymentId, RequestId};
 use crate::sink::table::Value;
-use crate::time::Timestamp;
 
-/// What became of an order last.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Ended {
-    pub(super) status: OrderStatus,
-    pub(super) version: u32,
-    pub(super) time: Timestamp,
+/// A row that the journal calls for.
+pub(super) struct Expected {
+    /// The last record that made it what it is.
     pub(super) sequence: u64,
+    /// All its columns.
+    pub(super) row: Vec<Value>,
+    /// The columns of which a trimmed journal does not tell.
+    pub(super) unknown: Vec<usize>,
+}
+
+/// What an event is called, which payment it is about, and what more there is to say.
+struct Told {
+    kind: &'static str,
+    version: Option<u32>,
+    payment: Option<PaymentId>,
+    detail: Option<String>,
+}
+
+impl Told {
+    const fn plain(kind: &'static str, version: u32) -> Self {
+        Self { kind, version: Some(version), payment: None, detail: None }
+    }
+
+    const fn paying(kind: &'static str, version: u32, payment: PaymentId) -> Self {
+        Self { kind, version: Some(version), payment: Some(payment), detail: None }
+    }
+}
+
+/// What is told of an order's event; `None` if it is about no order.
+fn told(event: &Event<'_>) -> Option<Told> {
+    Some(match event {
+        Event::OrderPlaced(_) => Told::plain("placed", 1),
+        Event::OrderQueued(_) => Told::plain("queued", 1),
+        Event::OrderPromoted(promoted) => Told::plain("promoted", promoted.version),
+        Event::StandbyLeft(left) => {
+            let detail = left.reason.detail().map(str::to_owned);
+            Told { detail, ..Told::plain("cancelled", left.version) }
+        }
+        Event::OrderCancelled(ended) => Told::plain("cancelled", ended.version),
+        Event::OrderExpired(ended) => Told::plain("expired", ended.version),
+        Event::PaymentStarted(it) => Told::paying("payment_started", it.version, it.payment),
+        Event::PaymentFailed(it) => Told::paying("payment_failed", it.version, it.payment),
+        Event::OrderPaid(it) if it.late => Told::paying("paid_late", it.version, it.payment),
+        Event::OrderPaid(it) => Told::paying("paid", it.version, it.payment),
+        Event::RefundRequested(it) => {
+            let units = match it.returned {
+                Returned::Nothing => "",
+                Returned::ToStock => ", units to stock",
+                Returned::Withdrawn => ", units withdrawn",
+            };
+            let detail = Some(it.reason.as_str().to_owned() + units);
+            Told { detail, ..Told::paying("refund_requested", it.version, it.payment) }
+        }
+        Event::RefundSucceeded(it) => Told::paying("refund_succeeded", it.version, it.payment),
+        Event::RefundFailed(it) => Told::paying("refund_failed", it.version, it.payment),
+        Event::OrderShipped(it) => {
+            let detail = Some([it.carrier, it.tracking_number].join(" "));
+            Told { detail, ..Told::plain("shipped", it.version) }
+        }
+        Event::OrderDelivered(delivered) => Told::plain("delivered", delivered.version),
+        Event::OrderRetired(_) => {
+            Told { kind: "retired", version: None, payment: None, detail: None }
+        }
+        Event::Genesis(_)
+        | Event::FormatRaised(_)
+        | Event::SkuDefined(_)
+        | Event::LotReceived(_)
+        | Event::UnitsWithdrawn(_)
+        | Event::NoticeUnmatched(_)
+        | Event::SaleDefined(_)
+        | Event::SaleMoved(_) => return None,
+    })
 }
 
 /// The row of an order's event; `None` if it is about no order.
@@ -21,17 +85,7 @@ pub(super) fn event(
     meta: &Meta,
     event: &Event<'_>,
 ) -> Option<Vec<Value>> {
-    let (order, kind, version) = match event {
-        Event::OrderPlaced(placed) => (placed.order, "placed", Value::Integer(1)),
-        Event::OrderCancelled(ended) => (ended.order, "cancelled", Value::number(ended.version)),
-        Event::OrderExpired(ended) => (ended.order, "expired", Value::number(ended.version)),
-        Event::OrderRetired(retired) => (retired.order, "retired", Value::Null),
-        Event::Genesis(_)
-        | Event::FormatRaised(_)
-        | Event::SkuDefined(_)
-        | Event::LotReceived(_)
-        | Event::UnitsWithdrawn(_) => return None,
-    };
+    let told = told(event)?;
     let actor = match meta.actor {
         Actor::Buyer => "buyer",
         Actor::Operator => "operator",
@@ -42,98 +96,42 @@ pub(super) fn event(
     Some(vec![
         Value::number(cell),
         Value::number(sequence),
-        id(order),
-        Value::text(kind),
-        version,
+        id(event.order()?),
+        Value::text(told.kind),
+        told.version.map_or(Value::Null, Value::number),
         Value::number(meta.time.micros()),
         Value::text(actor),
         if asked { Value::text(&meta.request.to_string()) } else { Value::Null },
+        told.payment.map_or(Value::Null, payment),
+        told.detail.map_or(Value::Null, |detail| Value::text(&detail)),
     ])
 }
 
-/// The row of an order.
-pub(super) fn order(
+/// The row of a notice that fitted no payment.
+pub(super) fn notice(
     cell: u16,
-    meta: &Meta,
-    placed: &OrderPlaced<'_>,
     sequence: u64,
-    ended: Option<&Ended>,
+    meta: &Meta,
+    notice: &NoticeUnmatched<'_>,
 ) -> Vec<Value> {
-    let (status, version) =
-        ended.map_or((OrderStatus::Reserved, 1), |ended| (ended.status, ended.version));
-    let amounts = placed.lines.iter().flat_map(|line| &line.draws);
-    let amount: u64 =
-        amounts.map(|draw| draw.unit_price.minor().saturating_mul(draw.quantity.units())).sum();
     vec![
         Value::number(cell),
-        id(placed.order),
-        Value::text(placed.buyer_name),
-        placed.key.map_or(Value::Null, |(_, key)| Value::text(key)),
-        Value::text(status.as_str()),
-        Value::number(version),
-        Value::number(amount),
-        Value::text(placed.currency.as_str()),
+        Value::number(sequence),
+        Value::text(notice.kind.as_str()),
+        Value::text(notice.payment),
+        Value::text(notice.order),
+        Value::number(notice.amount.minor()),
+        Value::text(notice.currency.as_str()),
         Value::number(meta.time.micros()),
-        Value::number(placed.expires_at.micros()),
-        Value::number(ended.map_or(meta.time, |ended| ended.time).micros()),
-        Value::number(ended.map_or(sequence, |ended| ended.sequence)),
     ]
-}
-
-/// The row of an order of which only the end is known; the other columns are nothing.
-pub(super) fn end_of_order(cell: u16, order: OrderId, ended: &Ended) -> Vec<Value> {
-    let mut row = vec![Value::Null; crate::sink::table::ORDERS.columns.len()];
-    row[0] = Value::number(cell);
-    row[1] = id(order);
-    row[4] = Value::text(ended.status.as_str());
-    row[5] = Value::number(ended.version);
-    row[10] = Value::number(ended.time.micros());
-    row[11] = Value::number(ended.sequence);
-    row
-}
-
-/// The columns that [`end_of_order`] does not know.
-pub(super) const UNKNOWN_BEFORE_END: [usize; 6] = [2, 3, 6, 7, 8, 9];
-
-/// The rows of an order's lines.
-pub(super) fn lines(cell: u16, placed: &OrderPlaced<'_>) -> Vec<Vec<Value>> {
-    let rows = placed.lines.iter().enumerate().map(|(number, line)| {
-        let draws = line.draws.iter();
-        let amount: u64 =
-            draws.map(|draw| draw.unit_price.minor().saturating_mul(draw.quantity.units())).sum();
-        vec![
-            Value::number(cell),
-            id(placed.order),
-            Value::number(number),
-            Value::text(line.sku.as_str()),
-            Value::number(line.quantity.units()),
-            Value::number(amount),
-        ]
-    });
-    rows.collect()
-}
-
-/// The rows of the lots that an order's lines were drawn from.
-pub(super) fn draws(cell: u16, placed: &OrderPlaced<'_>) -> Vec<Vec<Value>> {
-    let mut rows = Vec::new();
-    for (line_number, line) in placed.lines.iter().enumerate() {
-        for (number, draw) in line.draws.iter().enumerate() {
-            rows.push(vec![
-                Value::number(cell),
-                id(placed.order),
-                Value::number(line_number),
-                Value::number(number),
-                Value::text(draw.lot.as_str()),
-                Value::number(draw.ordinal),
-                Value::number(draw.quantity.units()),
-                Value::number(draw.unit_price.minor()),
-            ]);
-        }
-    }
-    rows
 }
 
 /// An order's id as a value.
 pub(super) fn id(order: OrderId) -> Value {
     Value::text(&order.to_string())
+}
+
+/// A payment's id as a value.
+pub(super) fn payment(payment: PaymentId) -> Value {
+    Value::text(&payment.to_string())
 }

@@ -7,6 +7,7 @@ use crate::sink::table::{Table, Value};
 use crate::sink::{SinkError, Snapshot};
 
 use super::difference::{Difference, Differences};
+use super::expected::Expected;
 
 /// What a row is that nothing accounts for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,6 +86,17 @@ impl Merge {
                 }
             }
         }
+    }
+
+    /// The same of a row that says itself what is unknown of it.
+    pub(super) async fn expect_row(
+        &mut self,
+        snapshot: &mut Snapshot,
+        expected: &Expected,
+        differences: &mut Differences,
+    ) -> Result<(), SinkError> {
+        let Expected { sequence, row, unknown } = expected;
+        self.expect(snapshot, row, unknown, *sequence, differences).await
     }
 
     /// The journal says no more.

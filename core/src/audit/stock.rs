@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::event::{Draw, Event, Line, Meta, SkuDefined, UnitsWithdrawn};
+use crate::event::{Draw, Event, Line, Meta, Returned, SkuDefined, UnitsWithdrawn};
 use crate::name::{LotId, SkuId, WithdrawalId};
 use crate::sink::table::{LOTS, SKUS, Table, Value, WITHDRAWAL_DRAWS, WITHDRAWALS};
 
@@ -51,7 +51,7 @@ pub(super) struct Stocks {
 }
 
 /// Rows with the sequence of the last record that made each what it is.
-type Rows = Vec<(u64, Vec<Value>)>;
+pub(super) type Rows = Vec<(u64, Vec<Value>)>;
 
 /// The columns of a table of which a trimmed journal does not tell.
 pub(super) fn untold(table: &'static Table) -> &'static [usize] {
@@ -65,6 +65,7 @@ pub(super) fn untold(table: &'static Table) -> &'static [usize] {
     match table.name {
         "skus" => &SKU,
         "lots" => &LOT,
+        "sales" => &super::sales::UNTOLD,
         _ => &[],
     }
 }
@@ -101,7 +102,34 @@ impl Stocks {
                     lot.available += units;
                 });
             }
-            Event::Genesis(_) | Event::FormatRaised(_) | Event::OrderRetired(_) => {}
+            _ => self.take_later(sequence, event),
+        }
+    }
+
+    /// What moves units of orders after they were placed, but for holds that end.
+    fn take_later(&mut self, sequence: u64, event: &Event<'_>) {
+        match event {
+            Event::OrderPromoted(promoted) => {
+                let line = std::slice::from_ref(&promoted.line);
+                self.each(sequence, line, |lot, units| {
+                    lot.available -= units;
+                    lot.held += units;
+                });
+            }
+            Event::OrderPaid(paid) => self.each(sequence, &paid.lines, |lot, units| {
+                let from = if paid.late { &mut lot.available } else { &mut lot.held };
+                *from -= units;
+                lot.sold += units;
+            }),
+            Event::RefundRequested(requested) if requested.returned != Returned::Nothing => {
+                let to_stock = requested.returned == Returned::ToStock;
+                self.each(sequence, &requested.lines, |lot, units| {
+                    let to = if to_stock { &mut lot.available } else { &mut lot.withdrawn };
+                    *to += units;
+                    lot.sold -= units;
+                });
+            }
+            _ => {}
         }
     }
 
@@ -153,7 +181,7 @@ impl Stocks {
         let lot = self.lots.entry((sku.clone(), draw.lot.clone())).or_default();
         act(lot, i64::from(draw.quantity.get()));
         lot.sequence = sequence;
-        if lot.arrived.is_some() && (lot.available < 0 || lot.held < 0) {
+        if lot.arrived.is_some() && (lot.available < 0 || lot.held < 0 || lot.sold < 0) {
             self.unbalanced.entry(sku.clone()).or_insert(sequence);
         }
     }

@@ -31,7 +31,8 @@ fn a_lot_that_gives_more_than_it_had_is_told_with_the_first_record_that_shows_it
     stocks.take(1, &meta(), &Event::LotReceived(received));
     assert_eq!((stocks.oversold(), stocks.unbalanced().count()), (0, 0));
     let draw = Draw { lot, ordinal: 0, quantity: quantity(2), unit_price: Amount::ZERO };
-    let lines = smallvec![Line { sku: sku.clone(), quantity: quantity(2), draws: smallvec![draw] }];
+    let draws = smallvec![draw];
+    let lines = smallvec![Line { sku: sku.clone(), quantity: quantity(2), sale: None, draws }];
     // Units come back that nobody held.
     let ended = OrderEnded { order: OrderId::from_bits(1), version: 2, lines };
     stocks.take(2, &meta(), &Event::OrderCancelled(ended.clone()));

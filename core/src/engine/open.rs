@@ -3,9 +3,10 @@
 use std::any::Any;
 use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 
 use crate::config::EngineConfig;
-use crate::event::{Actor, Event, FORMAT, Genesis, Meta, record};
+use crate::event::{Actor, Event, FORMAT, FormatRaised, Genesis, Meta, record};
 use crate::id::{HashKey, RequestId};
 use crate::journal::{self, Batch, JournalConfig, Opened, Writer};
 use crate::ledger::Ledger;
@@ -13,7 +14,7 @@ use crate::quantity::Sequence;
 use crate::snapshot;
 use crate::storage::Storage;
 use crate::time::Timestamp;
-use crate::view::{Board, Terms};
+use crate::view::Board;
 
 use super::clock::{EngineClock, Reading};
 use super::fatal::Fatal;
@@ -72,7 +73,12 @@ pub fn recover<S: Storage + Clone>(
     let (ledger, genesis, last_time) = replay.finish();
     let clock = EngineClock::start(last_time.max(opened.recovered.last_time), reading);
     let hash_key = match genesis {
-        Some(genesis) => genesis.hash_key,
+        Some(genesis) => {
+            if genesis.format < FORMAT {
+                raise(&mut opened.writer, clock.at(reading.boot_us))?;
+            }
+            genesis.hash_key
+        }
         None => begin(&mut opened.writer, config, clock.at(reading.boot_us))?,
     };
     Ok(Replayed { opened, ledger, hash_key, clock })
@@ -82,15 +88,11 @@ fn broken(panic: &(dyn Any + Send), sequence: u64) -> Fatal {
     Fatal::Broken { sequence, what: super::threads::panic_text(panic) }
 }
 
-/// Publishes the pages of all SKUs, as a replay left them.
+/// Publishes the pages of all sales and SKUs, as a replay left them.
 pub fn publish(ledger: &Ledger, board: &Board) {
+    ledger.sales().for_each(|sale| board.publish_sale(Arc::clone(sale)));
     for stock in ledger.stocks() {
-        let terms = Terms {
-            title: Box::from(stock.title()),
-            unit_price: stock.next_price(),
-            currency: stock.currency(),
-        };
-        board.publish(stock.sku().clone(), terms, stock.available());
+        board.publish(stock.sku().clone(), stock.terms(), stock.available());
     }
 }
 
@@ -109,6 +111,17 @@ fn begin<S: Storage + Clone>(
     batch.push_with(|out| record::encode(&meta, &Event::Genesis(genesis), out));
     let _durable = writer.commit(&mut std::iter::once(&batch), now)?;
     Ok(hash_key)
+}
+
+/// Says that from here on the journal may hold what older programs do not know.
+fn raise<S: Storage + Clone>(writer: &mut Writer<S>, now: Timestamp) -> Result<(), Fatal> {
+    let meta = Meta { time: now, actor: Actor::Engine, request: RequestId::NONE };
+    let program = concat!("sluice ", env!("CARGO_PKG_VERSION"));
+    let raised = Event::FormatRaised(FormatRaised { format: FORMAT, program });
+    let mut batch = Batch::new();
+    batch.push_with(|out| record::encode(&meta, &raised, out));
+    let _durable = writer.commit(&mut std::iter::once(&batch), now)?;
+    Ok(())
 }
 
 fn seed(config: &EngineConfig, from: usize) -> u64 {

@@ -200,13 +200,17 @@ impl HomesThread {
     }
 }
 
-/// The first record, and no other, is the journal's identity.
+/// The first record, and no other, is the journal's identity; its format may be raised.
 fn begin(genesis: &mut Option<Genesis>, event: &Event<'_>) -> Result<(), &'static str> {
     match event {
         Event::Genesis(first) if genesis.is_none() => *genesis = Some(*first),
         Event::Genesis(_) => return Err("the journal begins twice"),
-        _ if genesis.is_none() => return Err("the journal has no beginning"),
-        _ => {}
+        event => {
+            let genesis = genesis.as_mut().ok_or("the journal has no beginning")?;
+            if let Event::FormatRaised(raised) = event {
+                genesis.format = raised.format;
+            }
+        }
     }
     Ok(())
 }
@@ -249,6 +253,7 @@ mod tests {
 
     fn line() -> Line {
         Line {
+            sale: None,
             sku: SkuId::new("a").expect("a name"),
             quantity: Quantity::ONE,
             draws: smallvec![Draw {
@@ -274,6 +279,7 @@ mod tests {
                 per_buyer_limit: 0,
                 hold_seconds: 60,
                 standby_pass: false,
+                sale: None,
             }),
             Event::LotReceived(LotReceived {
                 sku,

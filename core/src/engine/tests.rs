@@ -79,6 +79,7 @@ fn place(handle: &Handle, buyer: &str, key: &str, name: &str, random: u64) -> Co
     let buyer = Buyer::new(handle.hash_key(), buyer);
     let lines = smallvec![PlaceLine { sku: sku(name), quantity: Quantity::ONE }];
     Command::Place(Box::new(Place {
+        standby: false,
         order: OrderId::new(handle.now(), handle.cell(), buyer.slot, random),
         key: Some(Key::new(handle.hash_key(), &buyer, key)),
         fingerprint: Place::fingerprint_of(&lines, false, None),
@@ -200,7 +201,8 @@ fn values_move_while_selling() {
         for order in placed.split_off(placed.len() / 2) {
             let buyer = (0..20).map(|n| Buyer::new(handle.hash_key(), &format!("buyer-{n}"))).find(
                 |buyer| {
-                    let command = Command::ReadOrder { order: order.order, buyer: buyer.digest };
+                    let command =
+                        Command::ReadOrder { order: order.order, buyer: Some(buyer.digest) };
                     matches!(ask(&handle, command), Outcome::Order(_))
                 },
             );

@@ -96,6 +96,7 @@ pub(super) fn start<S: Storage + Clone>(
         at_rest: (0..config.shards).map(|_| Arc::new(AtomicBool::new(false))).collect(),
         on_fatal: Arc::clone(on_fatal),
         retention: Retention { sql: config.sql.clone(), retention_us: config.retention_us },
+        payment_extension_us: config.payment_extension_us,
     };
     let mut threads = starter.shards_and_journal(ledgers, opened.writer, config);
     threads.push(starter.preparer(opened.preparer));
@@ -116,6 +117,7 @@ struct Starter {
     at_rest: Vec<Arc<AtomicBool>>,
     on_fatal: OnFatal,
     retention: Retention,
+    payment_extension_us: u64,
 }
 
 impl Starter {
@@ -156,6 +158,7 @@ impl Starter {
             board: Arc::clone(&self.shared.board),
             retention: self.retention.clone(),
             space: self.shared.space.clone(),
+            payment_extension_us: self.payment_extension_us,
             metrics: Arc::clone(&self.shared.shard_metrics[number]),
         };
         let inbox = Arc::clone(&self.shared.inboxes[number]);

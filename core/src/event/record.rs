@@ -3,18 +3,21 @@
 //! Decoding trusts nothing: a record of an unknown kind or version, of a wrong length or with a
 //! value out of its range is refused with the reason.
 
-use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
-
 use super::layout::{self, Head};
-use super::{
-    Actor, Draw, Draws, Event, FormatRaised, Genesis, Line, Lines, LotReceived, Meta, OrderEnded,
-    OrderPlaced, OrderRetired, SkuDefined, UnitsWithdrawn,
-};
-use crate::id::{BuyerDigest, HashKey, KeyDigest, OrderId, RequestId};
-use crate::money::{Amount, Currency};
-use crate::name::{LotId, SkuId, WithdrawalId};
-use crate::quantity::Quantity;
+use super::{Event, FormatRaised, Genesis, Meta};
+use crate::id::{HashKey, RequestId};
+use crate::name::{LotId, SkuId};
 use crate::time::Timestamp;
+
+mod fields;
+mod lines;
+mod orders;
+mod payments;
+mod sales;
+mod standby;
+mod stock;
+
+use fields::{Reader, actor_number, actor_of, length, put};
 
 /// Why a record could not be read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -43,64 +46,72 @@ pub enum RecordError {
 
 /// Appends the record of `event` to `out`.
 pub fn encode(meta: &Meta, event: &Event<'_>, out: &mut Vec<u8>) {
-    let kind = match event {
-        Event::Genesis(_) => layout::GENESIS,
-        Event::FormatRaised(_) => layout::FORMAT_RAISED,
-        Event::SkuDefined(_) => layout::SKU_DEFINED,
-        Event::LotReceived(_) => layout::LOT_RECEIVED,
-        Event::UnitsWithdrawn(_) => layout::UNITS_WITHDRAWN,
-        Event::OrderPlaced(_) => layout::ORDER_PLACED,
-        Event::OrderCancelled(_) => layout::ORDER_CANCELLED,
-        Event::OrderExpired(_) => layout::ORDER_EXPIRED,
-        Event::OrderRetired(_) => layout::ORDER_RETIRED,
-    };
+    let (kind, version) = kind_of(event);
     put(
         out,
         &Head {
             kind: kind.into(),
-            version: 1,
+            version,
             actor: actor_number(meta.actor),
             time: meta.time.micros().into(),
             request: meta.request.bits().into(),
         },
     );
     match event {
-        Event::Genesis(genesis) => put(
-            out,
-            &layout::GenesisV1 {
-                cell: genesis.cell.into(),
-                hash_key: genesis.hash_key.bytes(),
-                format: genesis.format.into(),
-            },
-        ),
-        Event::FormatRaised(raised) => {
-            put(
-                out,
-                &layout::FormatRaisedV1 {
-                    format: raised.format.into(),
-                    program_length: length(raised.program.as_bytes()),
-                },
-            );
-            out.extend_from_slice(raised.program.as_bytes());
-        }
-        Event::SkuDefined(defined) => encode_sku_defined(defined, out),
-        Event::LotReceived(received) => encode_lot_received(received, out),
-        Event::UnitsWithdrawn(withdrawn) => encode_units_withdrawn(withdrawn, out),
-        Event::OrderPlaced(placed) => encode_order_placed(placed, out),
+        Event::Genesis(genesis) => encode_genesis(genesis, out),
+        Event::FormatRaised(raised) => encode_format_raised(raised, out),
+        Event::SkuDefined(defined) => stock::encode_sku_defined(defined, out),
+        Event::LotReceived(received) => stock::encode_lot_received(received, out),
+        Event::UnitsWithdrawn(withdrawn) => stock::encode_units_withdrawn(withdrawn, out),
+        Event::OrderPlaced(placed) => orders::encode_order_placed(placed, out),
         Event::OrderCancelled(ended) | Event::OrderExpired(ended) => {
-            put(
-                out,
-                &layout::OrderEndedV1 {
-                    order: ended.order.bits().into(),
-                    order_version: ended.version.into(),
-                    lines: count(ended.lines.len()),
-                },
-            );
-            encode_lines(&ended.lines, out);
+            orders::encode_order_ended(ended, out);
         }
-        Event::OrderRetired(retired) => {
-            put(out, &layout::OrderRetiredV1 { order: retired.order.bits().into() });
+        Event::OrderRetired(retired) => orders::encode_order_retired(retired, out),
+        Event::OrderQueued(queued) => standby::encode_order_queued(queued, out),
+        Event::OrderPromoted(promoted) => standby::encode_order_promoted(promoted, out),
+        Event::StandbyLeft(left) => standby::encode_standby_left(left, out),
+        Event::PaymentStarted(started) => payments::encode_payment_started(started, out),
+        Event::PaymentFailed(failed) => payments::encode_payment_failed(failed, out),
+        Event::OrderPaid(paid) => payments::encode_order_paid(paid, out),
+        Event::RefundRequested(requested) => payments::encode_refund_requested(requested, out),
+        Event::RefundSucceeded(ended) | Event::RefundFailed(ended) => {
+            payments::encode_refund_ended(ended, out);
         }
+        Event::NoticeUnmatched(notice) => payments::encode_notice_unmatched(notice, out),
+        Event::OrderShipped(shipped) => orders::encode_order_shipped(shipped, out),
+        Event::OrderDelivered(delivered) => orders::encode_order_delivered(delivered, out),
+        Event::SaleDefined(defined) => sales::encode_sale_defined(defined, out),
+        Event::SaleMoved(moved) => sales::encode_sale_moved(moved, out),
+    }
+}
+
+/// The number of an event's kind, and the version of the layout that this program writes.
+const fn kind_of(event: &Event<'_>) -> (u16, u8) {
+    match event {
+        Event::Genesis(_) => (layout::GENESIS, 1),
+        Event::FormatRaised(_) => (layout::FORMAT_RAISED, 1),
+        Event::SkuDefined(_) => (layout::SKU_DEFINED, 1),
+        Event::LotReceived(_) => (layout::LOT_RECEIVED, 1),
+        Event::UnitsWithdrawn(_) => (layout::UNITS_WITHDRAWN, 1),
+        Event::OrderPlaced(_) => (layout::ORDER_PLACED, 2),
+        Event::OrderCancelled(_) => (layout::ORDER_CANCELLED, 2),
+        Event::OrderExpired(_) => (layout::ORDER_EXPIRED, 2),
+        Event::OrderRetired(_) => (layout::ORDER_RETIRED, 1),
+        Event::OrderQueued(_) => (layout::ORDER_QUEUED, 1),
+        Event::OrderPromoted(_) => (layout::ORDER_PROMOTED, 1),
+        Event::StandbyLeft(_) => (layout::STANDBY_LEFT, 1),
+        Event::PaymentStarted(_) => (layout::PAYMENT_STARTED, 1),
+        Event::PaymentFailed(_) => (layout::PAYMENT_FAILED, 1),
+        Event::OrderPaid(_) => (layout::ORDER_PAID, 1),
+        Event::RefundRequested(_) => (layout::REFUND_REQUESTED, 1),
+        Event::RefundSucceeded(_) => (layout::REFUND_SUCCEEDED, 1),
+        Event::RefundFailed(_) => (layout::REFUND_FAILED, 1),
+        Event::NoticeUnmatched(_) => (layout::NOTICE_UNMATCHED, 1),
+        Event::OrderShipped(_) => (layout::ORDER_SHIPPED, 1),
+        Event::OrderDelivered(_) => (layout::ORDER_DELIVERED, 1),
+        Event::SaleDefined(_) => (layout::SALE_DEFINED, 1),
+        Event::SaleMoved(_) => (layout::SALE_MOVED, 1),
     }
 }
 
@@ -127,352 +138,102 @@ pub fn decode_next<'a>(
     bytes: &'a [u8],
     names: &mut LastNames,
 ) -> Result<(Meta, Event<'a>), RecordError> {
-    let mut reader = Reader { whole: bytes.len(), rest: bytes, names };
+    let mut reader = Reader::new(bytes, names);
     let head: Head = reader.fixed()?;
     let meta = Meta {
         time: Timestamp::from_micros(head.time.get()),
         actor: actor_of(head.actor)?,
         request: RequestId::from_bits(head.request.get()),
     };
-    let kind = head.kind.get();
-    if head.version != 1 {
-        return Err(RecordError::Unknown { kind, version: head.version });
-    }
-    let event = match kind {
-        layout::GENESIS => {
-            let fixed: layout::GenesisV1 = reader.fixed()?;
-            Event::Genesis(Genesis {
-                cell: fixed.cell.get(),
-                hash_key: HashKey::new(fixed.hash_key),
-                format: fixed.format.get(),
-            })
-        }
-        layout::FORMAT_RAISED => {
-            let fixed: layout::FormatRaisedV1 = reader.fixed()?;
-            let program = reader.text(fixed.program_length, "program")?;
-            Event::FormatRaised(FormatRaised { format: fixed.format.get(), program })
-        }
-        layout::SKU_DEFINED => Event::SkuDefined(decode_sku_defined(&mut reader)?),
-        layout::LOT_RECEIVED => Event::LotReceived(decode_lot_received(&mut reader)?),
-        layout::UNITS_WITHDRAWN => Event::UnitsWithdrawn(decode_units_withdrawn(&mut reader)?),
-        layout::ORDER_PLACED => Event::OrderPlaced(decode_order_placed(&mut reader)?),
-        layout::ORDER_CANCELLED => Event::OrderCancelled(decode_order_ended(&mut reader)?),
-        layout::ORDER_EXPIRED => Event::OrderExpired(decode_order_ended(&mut reader)?),
-        layout::ORDER_RETIRED => {
-            let fixed: layout::OrderRetiredV1 = reader.fixed()?;
-            Event::OrderRetired(OrderRetired { order: OrderId::from_bits(fixed.order.get()) })
-        }
-        _ => return Err(RecordError::Unknown { kind, version: head.version }),
-    };
-    if reader.rest.is_empty() { Ok((meta, event)) } else { Err(reader.wrong_length()) }
+    let event = decode_event(&mut reader, head.kind.get(), head.version)?;
+    if reader.is_at_end() { Ok((meta, event)) } else { Err(reader.wrong_length()) }
 }
 
-fn encode_sku_defined(defined: &SkuDefined<'_>, out: &mut Vec<u8>) {
-    put(
-        out,
-        &layout::SkuDefinedV1 {
-            revision: defined.revision.into(),
-            unit_price: defined.unit_price.minor().into(),
-            currency: defined.currency.bytes(),
-            flags: if defined.standby_pass { layout::FLAG_STANDBY_PASS } else { 0 },
-            per_buyer_limit: defined.per_buyer_limit.into(),
-            hold_seconds: defined.hold_seconds.into(),
-            sku_length: length(defined.sku.as_bytes()),
-            title_length: length(defined.title.as_bytes()),
-        },
-    );
-    out.extend_from_slice(defined.sku.as_bytes());
-    out.extend_from_slice(defined.title.as_bytes());
-}
-
-fn decode_sku_defined<'a>(reader: &mut Reader<'a, '_>) -> Result<SkuDefined<'a>, RecordError> {
-    let fixed: layout::SkuDefinedV1 = reader.fixed()?;
-    Ok(SkuDefined {
-        sku: reader.sku(fixed.sku_length)?,
-        revision: fixed.revision.get(),
-        title: reader.text(fixed.title_length, "title")?,
-        unit_price: amount(fixed.unit_price.get())?,
-        currency: currency(fixed.currency)?,
-        per_buyer_limit: fixed.per_buyer_limit.get(),
-        hold_seconds: fixed.hold_seconds.get(),
-        standby_pass: fixed.flags & layout::FLAG_STANDBY_PASS != 0,
-    })
-}
-
-fn encode_lot_received(received: &LotReceived, out: &mut Vec<u8>) {
-    put(
-        out,
-        &layout::LotReceivedV1 {
-            ordinal: received.ordinal.into(),
-            quantity: received.quantity.get().into(),
-            flags: if received.unit_price.is_some() { layout::FLAG_OWN_PRICE } else { 0 },
-            unit_price: received.unit_price.unwrap_or_default().minor().into(),
-            sku_length: length(received.sku.as_bytes()),
-            lot_length: length(received.lot.as_bytes()),
-        },
-    );
-    out.extend_from_slice(received.sku.as_bytes());
-    out.extend_from_slice(received.lot.as_bytes());
-}
-
-fn decode_lot_received(reader: &mut Reader<'_, '_>) -> Result<LotReceived, RecordError> {
-    let fixed: layout::LotReceivedV1 = reader.fixed()?;
-    let own_price = fixed.flags & layout::FLAG_OWN_PRICE != 0;
-    Ok(LotReceived {
-        sku: reader.sku(fixed.sku_length)?,
-        lot: reader.lot(fixed.lot_length)?,
-        ordinal: fixed.ordinal.get(),
-        quantity: quantity(fixed.quantity.get())?,
-        unit_price: if own_price { Some(amount(fixed.unit_price.get())?) } else { None },
-    })
-}
-
-fn encode_units_withdrawn(withdrawn: &UnitsWithdrawn<'_>, out: &mut Vec<u8>) {
-    put(
-        out,
-        &layout::UnitsWithdrawnV1 {
-            quantity: withdrawn.quantity.get().into(),
-            sku_length: length(withdrawn.sku.as_bytes()),
-            withdrawal_length: length(withdrawn.withdrawal.as_bytes()),
-            reason_length: length(withdrawn.reason.as_bytes()),
-            draws: (withdrawn.draws.len() as u16).into(),
-        },
-    );
-    out.extend_from_slice(withdrawn.sku.as_bytes());
-    out.extend_from_slice(withdrawn.withdrawal.as_bytes());
-    out.extend_from_slice(withdrawn.reason.as_bytes());
-    encode_draws(&withdrawn.draws, out);
-}
-
-fn decode_units_withdrawn<'a>(
+fn decode_event<'a>(
     reader: &mut Reader<'a, '_>,
-) -> Result<UnitsWithdrawn<'a>, RecordError> {
-    let fixed: layout::UnitsWithdrawnV1 = reader.fixed()?;
-    Ok(UnitsWithdrawn {
-        sku: reader.sku(fixed.sku_length)?,
-        withdrawal: WithdrawalId::new(reader.text(fixed.withdrawal_length, "withdrawal")?)
-            .ok_or(RecordError::Field { field: "withdrawal" })?,
-        quantity: quantity(fixed.quantity.get())?,
-        reason: reader.text(fixed.reason_length, "reason")?,
-        draws: decode_draws(reader, fixed.draws.get())?,
+    kind: u16,
+    version: u8,
+) -> Result<Event<'a>, RecordError> {
+    Ok(match (kind, version) {
+        (layout::GENESIS, 1) => Event::Genesis(decode_genesis(reader)?),
+        (layout::FORMAT_RAISED, 1) => Event::FormatRaised(decode_format_raised(reader)?),
+        (layout::SKU_DEFINED, 1) => Event::SkuDefined(stock::decode_sku_defined(reader)?),
+        (layout::LOT_RECEIVED, 1) => Event::LotReceived(stock::decode_lot_received(reader)?),
+        (layout::UNITS_WITHDRAWN, 1) => {
+            Event::UnitsWithdrawn(stock::decode_units_withdrawn(reader)?)
+        }
+        (layout::ORDER_PLACED, 1 | 2) => {
+            Event::OrderPlaced(orders::decode_order_placed(reader, version)?)
+        }
+        (layout::ORDER_CANCELLED, 1 | 2) => {
+            Event::OrderCancelled(orders::decode_order_ended(reader, version)?)
+        }
+        (layout::ORDER_EXPIRED, 1 | 2) => {
+            Event::OrderExpired(orders::decode_order_ended(reader, version)?)
+        }
+        (layout::ORDER_RETIRED, 1) => Event::OrderRetired(orders::decode_order_retired(reader)?),
+        (layout::ORDER_QUEUED, 1) => Event::OrderQueued(standby::decode_order_queued(reader)?),
+        (layout::ORDER_PROMOTED, 1) => {
+            Event::OrderPromoted(standby::decode_order_promoted(reader)?)
+        }
+        (layout::STANDBY_LEFT, 1) => Event::StandbyLeft(standby::decode_standby_left(reader)?),
+        (layout::PAYMENT_STARTED, 1) => {
+            Event::PaymentStarted(payments::decode_payment_started(reader)?)
+        }
+        (layout::PAYMENT_FAILED, 1) => {
+            Event::PaymentFailed(payments::decode_payment_failed(reader)?)
+        }
+        (layout::ORDER_PAID, 1) => Event::OrderPaid(payments::decode_order_paid(reader)?),
+        (layout::REFUND_REQUESTED, 1) => {
+            Event::RefundRequested(payments::decode_refund_requested(reader)?)
+        }
+        (layout::REFUND_SUCCEEDED, 1) => {
+            Event::RefundSucceeded(payments::decode_refund_ended(reader)?)
+        }
+        (layout::REFUND_FAILED, 1) => Event::RefundFailed(payments::decode_refund_ended(reader)?),
+        (layout::NOTICE_UNMATCHED, 1) => {
+            Event::NoticeUnmatched(payments::decode_notice_unmatched(reader)?)
+        }
+        (layout::ORDER_SHIPPED, 1) => Event::OrderShipped(orders::decode_order_shipped(reader)?),
+        (layout::ORDER_DELIVERED, 1) => {
+            Event::OrderDelivered(orders::decode_order_delivered(reader)?)
+        }
+        (layout::SALE_DEFINED, 1) => Event::SaleDefined(sales::decode_sale_defined(reader)?),
+        (layout::SALE_MOVED, 1) => Event::SaleMoved(sales::decode_sale_moved(reader)?),
+        _ => return Err(RecordError::Unknown { kind, version }),
     })
 }
 
-fn encode_order_placed(placed: &OrderPlaced<'_>, out: &mut Vec<u8>) {
-    let (key, key_name) = placed.key.unwrap_or((KeyDigest(0), ""));
+fn encode_genesis(genesis: &Genesis, out: &mut Vec<u8>) {
     put(
         out,
-        &layout::OrderPlacedV1 {
-            order: placed.order.bits().into(),
-            buyer: placed.buyer.0.into(),
-            key: key.0.into(),
-            fingerprint: placed.fingerprint.into(),
-            expires_at: placed.expires_at.micros().into(),
-            currency: placed.currency.bytes(),
-            flags: if placed.key.is_some() { layout::FLAG_KEY } else { 0 },
-            buyer_length: length(placed.buyer_name.as_bytes()),
-            key_length: length(key_name.as_bytes()),
-            lines: count(placed.lines.len()),
+        &layout::GenesisV1 {
+            cell: genesis.cell.into(),
+            hash_key: genesis.hash_key.bytes(),
+            format: genesis.format.into(),
         },
     );
-    out.extend_from_slice(placed.buyer_name.as_bytes());
-    out.extend_from_slice(key_name.as_bytes());
-    encode_lines(&placed.lines, out);
 }
 
-fn decode_order_placed<'a>(reader: &mut Reader<'a, '_>) -> Result<OrderPlaced<'a>, RecordError> {
-    let fixed: layout::OrderPlacedV1 = reader.fixed()?;
-    let buyer_name = reader.text(fixed.buyer_length, "buyer")?;
-    let key_name = reader.text(fixed.key_length, "key")?;
-    let has_key = fixed.flags == layout::FLAG_KEY;
-    if has_key == key_name.is_empty() || fixed.flags > layout::FLAG_KEY {
-        return Err(RecordError::Field { field: "flags" });
-    }
-    Ok(OrderPlaced {
-        order: OrderId::from_bits(fixed.order.get()),
-        buyer: BuyerDigest(fixed.buyer.get()),
-        buyer_name,
-        key: has_key.then_some((KeyDigest(fixed.key.get()), key_name)),
-        fingerprint: fixed.fingerprint.get(),
-        currency: currency(fixed.currency)?,
-        expires_at: Timestamp::from_micros(fixed.expires_at.get()),
-        lines: decode_lines(reader, fixed.lines)?,
+fn decode_genesis(reader: &mut Reader<'_, '_>) -> Result<Genesis, RecordError> {
+    let fixed: layout::GenesisV1 = reader.fixed()?;
+    Ok(Genesis {
+        cell: fixed.cell.get(),
+        hash_key: HashKey::new(fixed.hash_key),
+        format: fixed.format.get(),
     })
 }
 
-fn decode_order_ended(reader: &mut Reader<'_, '_>) -> Result<OrderEnded, RecordError> {
-    let fixed: layout::OrderEndedV1 = reader.fixed()?;
-    Ok(OrderEnded {
-        order: OrderId::from_bits(fixed.order.get()),
-        version: fixed.order_version.get(),
-        lines: decode_lines(reader, fixed.lines)?,
-    })
+fn encode_format_raised(raised: &FormatRaised<'_>, out: &mut Vec<u8>) {
+    let program_length = length(raised.program.as_bytes());
+    put(out, &layout::FormatRaisedV1 { format: raised.format.into(), program_length });
+    out.extend_from_slice(raised.program.as_bytes());
 }
 
-fn encode_lines(lines: &[Line], out: &mut Vec<u8>) {
-    for line in lines {
-        put(
-            out,
-            &layout::LineV1 {
-                quantity: line.quantity.get().into(),
-                draws: (line.draws.len() as u16).into(),
-                sku_length: length(line.sku.as_bytes()),
-            },
-        );
-        out.extend_from_slice(line.sku.as_bytes());
-        encode_draws(&line.draws, out);
-    }
-}
-
-fn decode_lines(reader: &mut Reader<'_, '_>, count: u8) -> Result<Lines, RecordError> {
-    let mut lines = Lines::new();
-    for _ in 0..count {
-        let fixed: layout::LineV1 = reader.fixed()?;
-        let sku = reader.sku(fixed.sku_length)?;
-        let draws = decode_draws(reader, fixed.draws.get())?;
-        let line = Line { sku, quantity: quantity(fixed.quantity.get())?, draws };
-        let drawn: u64 = line.draws.iter().map(|draw| draw.quantity.units()).sum();
-        if drawn != line.quantity.units() {
-            return Err(RecordError::Field { field: "draws" });
-        }
-        lines.push(line);
-    }
-    Ok(lines)
-}
-
-fn encode_draws(draws: &[Draw], out: &mut Vec<u8>) {
-    for draw in draws {
-        put(
-            out,
-            &layout::DrawV1 {
-                ordinal: draw.ordinal.into(),
-                quantity: draw.quantity.get().into(),
-                unit_price: draw.unit_price.minor().into(),
-                lot_length: length(draw.lot.as_bytes()),
-            },
-        );
-        out.extend_from_slice(draw.lot.as_bytes());
-    }
-}
-
-fn decode_draws(reader: &mut Reader<'_, '_>, count: u16) -> Result<Draws, RecordError> {
-    let mut draws = Draws::new();
-    for _ in 0..count {
-        let fixed: layout::DrawV1 = reader.fixed()?;
-        draws.push(Draw {
-            lot: reader.lot(fixed.lot_length)?,
-            ordinal: fixed.ordinal.get(),
-            quantity: quantity(fixed.quantity.get())?,
-            unit_price: amount(fixed.unit_price.get())?,
-        });
-    }
-    Ok(draws)
-}
-
-fn put<T: IntoBytes + Immutable>(out: &mut Vec<u8>, fixed: &T) {
-    out.extend_from_slice(fixed.as_bytes());
-}
-
-/// The length of a text as one byte. Every text that reaches an event was checked at the door
-/// against a ceiling of at most 255 bytes.
-fn length(text: &[u8]) -> u8 {
-    u8::try_from(text.len()).expect("texts in events have at most 255 bytes")
-}
-
-fn count(lines: usize) -> u8 {
-    u8::try_from(lines).expect("orders have at most 255 lines")
-}
-
-fn actor_number(actor: Actor) -> u8 {
-    match actor {
-        Actor::Buyer => 1,
-        Actor::Operator => 2,
-        Actor::Provider => 3,
-        Actor::Engine => 4,
-    }
-}
-
-fn actor_of(number: u8) -> Result<Actor, RecordError> {
-    match number {
-        1 => Ok(Actor::Buyer),
-        2 => Ok(Actor::Operator),
-        3 => Ok(Actor::Provider),
-        4 => Ok(Actor::Engine),
-        _ => Err(RecordError::Field { field: "actor" }),
-    }
-}
-
-fn quantity(units: u32) -> Result<Quantity, RecordError> {
-    Quantity::new(units).ok_or(RecordError::Field { field: "quantity" })
-}
-
-fn amount(minor: u64) -> Result<Amount, RecordError> {
-    Amount::new(minor).ok_or(RecordError::Field { field: "unit_price" })
-}
-
-fn currency(code: [u8; 3]) -> Result<Currency, RecordError> {
-    std::str::from_utf8(&code)
-        .ok()
-        .and_then(Currency::new)
-        .ok_or(RecordError::Field { field: "currency" })
-}
-
-struct Reader<'a, 'n> {
-    whole: usize,
-    rest: &'a [u8],
-    names: &'n mut LastNames,
-}
-
-impl<'a> Reader<'a, '_> {
-    fn fixed<T: FromBytes + KnownLayout + Immutable + Unaligned + Copy>(
-        &mut self,
-    ) -> Result<T, RecordError> {
-        let Ok((fixed, rest)) = T::read_from_prefix(self.rest) else {
-            return Err(self.wrong_length());
-        };
-        self.rest = rest;
-        Ok(fixed)
-    }
-
-    fn bytes(&mut self, length: u8) -> Result<&'a [u8], RecordError> {
-        let Some((bytes, rest)) = self.rest.split_at_checked(usize::from(length)) else {
-            return Err(self.wrong_length());
-        };
-        self.rest = rest;
-        Ok(bytes)
-    }
-
-    fn text(&mut self, length: u8, field: &'static str) -> Result<&'a str, RecordError> {
-        std::str::from_utf8(self.bytes(length)?).map_err(|_| RecordError::Field { field })
-    }
-
-    fn sku(&mut self, length: u8) -> Result<SkuId, RecordError> {
-        let bytes = self.bytes(length)?;
-        match &self.names.sku {
-            Some(last) if last.as_bytes() == bytes => Ok(last.clone()),
-            _ => {
-                let sku = std::str::from_utf8(bytes).ok().and_then(SkuId::new);
-                self.names.sku.clone_from(&sku);
-                sku.ok_or(RecordError::Field { field: "sku" })
-            }
-        }
-    }
-
-    fn lot(&mut self, length: u8) -> Result<LotId, RecordError> {
-        let bytes = self.bytes(length)?;
-        match &self.names.lot {
-            Some(last) if last.as_bytes() == bytes => Ok(last.clone()),
-            _ => {
-                let lot = std::str::from_utf8(bytes).ok().and_then(LotId::new);
-                self.names.lot.clone_from(&lot);
-                lot.ok_or(RecordError::Field { field: "lot" })
-            }
-        }
-    }
-
-    fn wrong_length(&self) -> RecordError {
-        RecordError::Length { length: self.whole }
-    }
+fn decode_format_raised<'a>(reader: &mut Reader<'a, '_>) -> Result<FormatRaised<'a>, RecordError> {
+    let fixed: layout::FormatRaisedV1 = reader.fixed()?;
+    let program = reader.text(fixed.program_length, "program")?;
+    Ok(FormatRaised { format: fixed.format.get(), program })
 }
 
 #[cfg(test)]

@@ -15,14 +15,19 @@ pub(super) struct Buyer {
     /// The newest order, from which a chain leads to the older ones.
     pub(super) newest: u32,
     /// Live idempotency keys.
-    pub(super) keys: u32,
-    units: Units,
+    pub(super) keys: u16,
+    /// Orders that wait for units.
+    pub(super) waiting: u16,
+    /// Units that count against limits, by SKU number.
+    pub(super) skus: Units,
+    /// The same, by sale number.
+    pub(super) sales: Units,
 }
 
-/// Units that count against limits, by SKU number. Nearly always one SKU.
-#[derive(Debug)]
-struct Units {
-    sku: u32,
+/// Units that count against limits, by the number of what they are units of. Nearly always one.
+#[derive(Debug, Default)]
+pub(super) struct Units {
+    what: u32,
     units: u32,
     #[expect(
         clippy::box_collection,
@@ -72,7 +77,9 @@ impl Buyers {
             digest,
             newest: NO_ORDER,
             keys: 0,
-            units: Units { sku: 0, units: 0, more: None },
+            waiting: 0,
+            skus: Units::default(),
+            sales: Units::default(),
         });
         let added = self.index.insert(hash(digest), number, |_| false);
         debug_assert!(added, "it was looked for above");
@@ -98,51 +105,53 @@ impl Buyer {
     pub(super) fn digest(&self) -> BuyerDigest {
         self.digest
     }
+}
 
-    /// Units of a SKU that count against the buyer's limit.
-    pub(super) fn units_of(&self, sku: u32) -> u64 {
-        if self.units.units > 0 && self.units.sku == sku {
-            return u64::from(self.units.units);
+impl Units {
+    /// Units of one SKU or sale.
+    pub(super) fn of(&self, what: u32) -> u64 {
+        if self.units > 0 && self.what == what {
+            return u64::from(self.units);
         }
-        let more = self.units.more.iter().flat_map(|more| more.iter());
-        more.filter(|(other, _)| *other == sku).map(|(_, units)| u64::from(*units)).sum()
+        let more = self.more.iter().flat_map(|more| more.iter());
+        more.filter(|(other, _)| *other == what).map(|(_, units)| u64::from(*units)).sum()
     }
 
-    pub(super) fn add_units(&mut self, sku: u32, units: u32) {
-        if self.units.units == 0 && self.units_of(sku) == 0 {
-            (self.units.sku, self.units.units) = (sku, units);
-        } else if self.units.units > 0 && self.units.sku == sku {
-            self.units.units = added(self.units.units, units);
+    pub(super) fn add(&mut self, what: u32, units: u32) {
+        if self.units == 0 && self.of(what) == 0 {
+            (self.what, self.units) = (what, units);
+        } else if self.units > 0 && self.what == what {
+            self.units = added(self.units, units);
         } else {
-            let more = self.units.more.get_or_insert_default();
-            match more.iter_mut().find(|(other, _)| *other == sku) {
+            let more = self.more.get_or_insert_default();
+            match more.iter_mut().find(|(other, _)| *other == what) {
                 Some((_, count)) => *count = added(*count, units),
-                None => more.push((sku, units)),
+                None => more.push((what, units)),
             }
         }
     }
 
-    pub(super) fn take_units(&mut self, sku: u32, units: u32) {
-        if self.units.units > 0 && self.units.sku == sku {
-            self.units.units = taken(self.units.units, units);
+    pub(super) fn take(&mut self, what: u32, units: u32) {
+        if self.units > 0 && self.what == what {
+            self.units = taken(self.units, units);
             return;
         }
-        let more = self.units.more.as_mut().expect("I1 the buyer has units of the SKU");
-        let place = more.iter().position(|(other, _)| *other == sku);
-        let place = place.expect("I1 the buyer has units of the SKU");
+        let more = self.more.as_mut().expect("I1 the buyer has units of it");
+        let place = more.iter().position(|(other, _)| *other == what);
+        let place = place.expect("I1 the buyer has units of it");
         more[place].1 = taken(more[place].1, units);
         if more[place].1 == 0 {
             more.swap_remove(place);
         }
         if more.is_empty() {
-            self.units.more = None;
+            self.more = None;
         }
     }
 
-    /// What counts against limits: SKU number and units.
-    pub(super) fn units(&self) -> impl Iterator<Item = (u32, u32)> {
-        let one = (self.units.units > 0).then_some((self.units.sku, self.units.units));
-        one.into_iter().chain(self.units.more.iter().flat_map(|more| more.iter().copied()))
+    /// All of them: number and units.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (u32, u32)> {
+        let one = (self.units > 0).then_some((self.what, self.units));
+        one.into_iter().chain(self.more.iter().flat_map(|more| more.iter().copied()))
     }
 }
 
@@ -169,18 +178,18 @@ mod tests {
         let mut buyers = Buyers::default();
         let number = buyers.number(BuyerDigest(7 << 64));
         assert_eq!(buyers.number(BuyerDigest(7 << 64)), number);
-        let buyer = buyers.get_mut(number);
-        assert_eq!(buyer.digest(), BuyerDigest(7 << 64));
+        let units = &mut buyers.get_mut(number).skus;
         for sku in [3, 1, 2, 3] {
-            buyer.add_units(sku, 5);
+            units.add(sku, 5);
         }
-        assert_eq!((buyer.units_of(1), buyer.units_of(3), buyer.units_of(9)), (5, 10, 0));
-        buyer.take_units(3, 10);
-        buyer.add_units(1, 1);
-        buyer.take_units(2, 5);
-        assert_eq!((buyer.units_of(1), buyer.units_of(2), buyer.units_of(3)), (6, 0, 0));
-        buyer.add_units(3, 2);
-        buyer.take_units(1, 6);
-        assert_eq!(buyer.units().collect::<Vec<_>>(), [(3, 2)]);
+        assert_eq!((units.of(1), units.of(3), units.of(9)), (5, 10, 0));
+        units.take(3, 10);
+        units.add(1, 1);
+        units.take(2, 5);
+        assert_eq!((units.of(1), units.of(2), units.of(3)), (6, 0, 0));
+        units.add(3, 2);
+        units.take(1, 6);
+        assert_eq!(units.iter().collect::<Vec<_>>(), [(3, 2)]);
+        assert_eq!(buyers.get(number).digest(), BuyerDigest(7 << 64));
     }
 }

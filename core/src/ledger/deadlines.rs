@@ -29,6 +29,11 @@ impl Deadlines {
         }
     }
 
+    /// Puts a deadline in again that was put off, whatever its row says of the first one.
+    pub(super) fn put_off(&mut self, due: Timestamp, order: u32) {
+        self.others.push(Reverse((due, order)));
+    }
+
     /// The earliest deadline.
     pub(super) fn next_due(&self, due: impl Fn(u32) -> Timestamp) -> Option<Timestamp> {
         let first = self.in_order.front().map(|order| due(*order));

@@ -7,6 +7,9 @@ use siphasher::sip128::{Hasher128, SipHasher13};
 
 use crate::outcome::{Counters, StateDigest};
 
+use super::orders::Holding;
+use super::queue::Stage;
+use super::sales::Register;
 use super::slot::BuyerSlot;
 use super::stock::SkuStock;
 
@@ -33,7 +36,18 @@ pub(super) fn of_stock(stock: &SkuStock) -> StateDigest {
         hasher.write_u32(quantity.get());
         text(&mut hasher, reason.as_bytes());
     }
-    let half_way = stock.parked.len() + usize::from(stock.lots.provisional() > 0);
+    for (ticket, waiter) in stock.queue.iter() {
+        hasher.write_u64(ticket);
+        hasher.write(&waiter.order.bits().to_le_bytes());
+        hasher.write(&waiter.buyer.0.to_le_bytes());
+        hasher.write_u32(waiter.quantity.get());
+    }
+    if let Some(sale) = stock.sale() {
+        text(&mut hasher, sale.sale.as_bytes());
+        hasher.write_u32(sale.revision);
+    }
+    let served = stock.queue.iter().filter(|(_, waiter)| waiter.stage != Stage::Waiting).count();
+    let half_way = served + stock.parked.len() + usize::from(stock.lots.provisional() > 0);
     StateDigest { sum: hasher.finish128().as_u128(), half_way }
 }
 
@@ -59,6 +73,8 @@ pub(super) fn of_slot(slot: &BuyerSlot) -> StateDigest {
         hasher.write(&view.currency.bytes());
         for line in &view.lines {
             text(&mut hasher, line.sku.as_bytes());
+            hasher.write_u32(line.quantity.get());
+            text(&mut hasher, line.sale.as_ref().map_or(&[], |sale| sale.as_bytes()));
             for draw in &line.draws {
                 text(&mut hasher, draw.lot.as_bytes());
                 hasher.write_u32(draw.ordinal);
@@ -66,18 +82,53 @@ pub(super) fn of_slot(slot: &BuyerSlot) -> StateDigest {
                 hasher.write_u64(draw.unit_price.minor());
             }
         }
-        hasher.write_u32(buyer.keys);
-        for (sku, units) in buyer.units() {
-            // Once per order of the buyer, whatever their order: a sum within the sum.
+        hasher.write_u16(order.extended_s);
+        hasher.write_u16(buyer.keys);
+        hasher.write_u16(buyer.waiting);
+        // Once per order of the buyer, whatever their order: sums within the sum.
+        let skus = buyer.skus.iter().map(|(sku, units)| (slot.offers.sku(sku).as_bytes(), units));
+        let sales = buyer.sales.iter().map(|(of, units)| (slot.offers.sale(of).as_bytes(), units));
+        for (kind, (name, units)) in skus.map(|it| (0, it)).chain(sales.map(|it| (1, it))) {
             let mut of_units = SipHasher13::new();
-            text(&mut of_units, slot.offers.sku(sku).as_bytes());
+            of_units.write_u8(kind);
+            text(&mut of_units, name);
             of_units.write_u32(units);
             of_units.write(&buyer.digest().0.to_le_bytes());
             sum = sum.wrapping_add(of_units.finish128().as_u128());
         }
+        let number = slot.orders.find(order.id).expect("it is among them");
+        for (id, payment) in slot.payments.of_order(number) {
+            hasher.write(&id.bits().to_le_bytes());
+            hasher.write_u64(payment.amount.minor());
+            hasher.write_u8(payment.status as u8);
+            hasher.write_u8(u8::from(payment.ends_order));
+            hasher.write_u8(u8::from(payment.refund_failed));
+        }
+        if let Holding::Nothing(wish) = &order.holding {
+            hasher.write_u64(wish.ticket);
+            hasher.write_u64(wish.max_amount.map_or(u64::MAX, |most| most.minor()));
+        }
         sum = sum.wrapping_add(hasher.finish128().as_u128());
     }
     StateDigest { sum, half_way: slot.flights.len() }
+}
+
+/// The digest of all sales.
+pub(super) fn of_register(register: &Register) -> StateDigest {
+    let mut hasher = SipHasher13::new();
+    for sale in register.iter() {
+        text(&mut hasher, sale.sale.as_bytes());
+        text(&mut hasher, sale.title.as_bytes());
+        hasher.write_u32(sale.revision);
+        hasher.write_u64(sale.starts_at.micros());
+        hasher.write_u64(sale.ends_at.micros());
+        hasher.write_u32(sale.per_buyer_limit);
+        hasher.write_u8(u8::from(sale.paused) << 1 | u8::from(sale.ended));
+        for sku in &sale.skus {
+            text(&mut hasher, sku.as_bytes());
+        }
+    }
+    StateDigest { sum: hasher.finish128().as_u128(), half_way: register.half_way() }
 }
 
 fn text(hasher: &mut SipHasher13, bytes: &[u8]) {

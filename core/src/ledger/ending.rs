@@ -1,17 +1,16 @@
 //! How holds end without payment: cancelled by their buyer, or expired.
 
 use crate::command::Cancel;
-use crate::event::{Actor, Draw, Event, Lines, Meta, OrderEnded, OrderStatus};
+use crate::event::{Actor, Event, LeftReason, Lines, Meta, OrderEnded, OrderStatus, StandbyLeft};
 use crate::id::{OrderId, RequestId, SlotId};
 use crate::limits::SLOTS;
-use crate::name::SkuId;
 use crate::outcome::{Outcome, Refusal};
 use crate::planted::{self, Bug};
-use crate::router::Target;
 use crate::time::Timestamp;
 
 use super::agenda::Agenda;
-use super::protocol::Message;
+use super::orders::Holding;
+use super::protocol::Shift;
 use super::turn::Turn;
 use super::{BuyerSlot, Ledger};
 
@@ -32,6 +31,7 @@ impl Ledger {
         };
         match order.status {
             OrderStatus::Reserved => {}
+            OrderStatus::Waiting => return self.cancel_waiting(turn, cancel),
             // A retry of a cancel whose answer was lost.
             OrderStatus::Cancelled => return Outcome::Order(Box::new(home.show(order))),
             status => return Outcome::Refused(Refusal::OrderState { status }),
@@ -43,6 +43,22 @@ impl Ledger {
         self.end_hold(turn, &meta, ended, OrderStatus::Cancelled);
         let order = self.slot(cancel.order.slot()).view(cancel.order, cancel.buyer);
         Outcome::Order(Box::new(order.expect("it was there")))
+    }
+
+    fn cancel_waiting(&mut self, turn: &mut Turn<'_>, cancel: &Cancel) -> Outcome {
+        let home = self.slot(cancel.order.slot());
+        let order = home.order(cancel.order).expect("it was just found");
+        let Holding::Nothing(wish) = &order.holding else { unreachable!("it waits") };
+        let left = StandbyLeft {
+            order: order.id,
+            version: order.version + 1,
+            sku: home.offers.sku(wish.sku).clone(),
+            ticket: wish.ticket,
+            reason: LeftReason::Cancelled,
+        };
+        let meta = Meta { time: turn.now, actor: Actor::Buyer, request: cancel.request };
+        self.leave_queue(turn, &meta, left);
+        self.shown(cancel.order)
     }
 
     /// Ends holds whose time is over: at most `expiries_per_step_max`. Says how many.
@@ -105,19 +121,8 @@ impl Ledger {
 
     fn give_back(&mut self, turn: &mut Turn<'_>, lines: Lines) {
         for line in lines {
-            if turn.is_here(Target::Bucket(line.sku.bucket())) {
-                self.restore_line(turn, &line.sku, &line.draws);
-            } else {
-                turn.effects.send(Message::Restore { sku: line.sku, draws: line.draws });
-            }
+            self.shift(turn, (line.sku, line.draws), Shift::Restore);
         }
-    }
-
-    /// Owner: a hold ended, its units are available again.
-    pub(super) fn restore_line(&mut self, turn: &mut Turn<'_>, sku: &SkuId, draws: &[Draw]) {
-        self.stock_mut(sku).restore(draws);
-        turn.effects.touch(sku);
-        self.retry_parked(turn, sku);
     }
 }
 
@@ -125,13 +130,16 @@ impl BuyerSlot {
     /// Takes the earliest deadline that is over and still concerns a hold.
     fn pop_over(&mut self, now: Timestamp) -> Option<OrderId> {
         let Self { deadlines, orders, .. } = self;
-        while let Some(number) = deadlines.pop_over(now, |order| orders.get(order).expires_at) {
+        while let Some(number) = deadlines.pop_over(now, |order| orders.get(order).first_due()) {
             let order = orders.get(number);
             let again = order.status == OrderStatus::Cancelled;
             if order.status == OrderStatus::Reserved
                 || (again && planted::is(Bug::ExpiresAfterCancel))
             {
-                return Some(order.id);
+                if order.expires_at <= now || planted::is(Bug::ExtensionForgotten) {
+                    return Some(order.id);
+                }
+                deadlines.put_off(order.expires_at, number);
             }
         }
         None

@@ -21,6 +21,8 @@ pub struct Footprint {
     pub deadlines: usize,
     /// Bytes of offers.
     pub offers: usize,
+    /// Bytes of payments.
+    pub payments: usize,
 }
 
 impl Footprint {
@@ -33,6 +35,7 @@ impl Footprint {
             + self.buyer_index
             + self.deadlines
             + self.offers
+            + self.payments
     }
 }
 
@@ -50,6 +53,7 @@ impl Ledger {
             sum.buyer_index += slot.buyers.index_bytes();
             sum.deadlines += slot.deadlines.bytes() + slot.finished.capacity() * size_of::<u32>();
             sum.offers += slot.offers.bytes();
+            sum.payments += slot.payments.bytes();
         }
         sum
     }

@@ -3,23 +3,27 @@
 //! An image holds what replaying events cannot give back in another way. Indexes, limits in use,
 //! deadlines and the like follow from it and are built anew.
 
+use std::sync::Arc;
+
 use smallvec::SmallVec;
 
 use crate::event::{OrderStatus, SkuDefined};
-use crate::id::{BuyerDigest, KeyDigest, OrderId, SlotId};
+use crate::id::{BuyerDigest, KeyDigest, OrderId, PaymentId, SlotId};
 use crate::money::{Amount, Currency};
-use crate::name::{LotId, SkuId, WithdrawalId};
-use crate::outcome::{Counters, LotView, StateDigest};
+use crate::name::{LotId, SaleId, SkuId, WithdrawalId};
+use crate::outcome::{Counters, LotView, PaymentStatus, SaleView, StateDigest};
 use crate::planted::{self, Bug};
 use crate::quantity::Quantity;
 use crate::router::Movable;
 use crate::time::Timestamp;
 
 use super::buyers::NO_ORDER;
-use super::digest::{of_slot, of_stock};
+use super::digest::{of_register, of_slot, of_stock};
 use super::offers::Offer;
-use super::orders::{Holding, NewOrder, Order, Units};
+use super::orders::{Holding, NewOrder, Order, Units, Wish};
+use super::payments::Payment;
 use super::protocol::Value;
+use super::queue::{Stage, Waiter};
 use super::{BuyerSlot, Ledger, SkuStock};
 
 /// One SKU.
@@ -45,6 +49,27 @@ pub struct StockImage {
     pub lots: Vec<LotImage>,
     /// Its withdrawals: name, quantity, reason.
     pub withdrawals: Vec<(WithdrawalId, Quantity, Box<str>)>,
+    /// The sale that it is in, or was in last.
+    pub sale: Option<SaleId>,
+    /// The ticket that the next who waits gets.
+    pub next_ticket: u64,
+    /// Those who wait, by ticket.
+    pub waiters: Vec<WaiterImage>,
+}
+
+/// One order that waits for a SKU.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WaiterImage {
+    /// Its ticket.
+    pub ticket: u64,
+    /// The order.
+    pub order: OrderId,
+    /// Its buyer.
+    pub buyer: BuyerDigest,
+    /// How many units it waits for.
+    pub quantity: Quantity,
+    /// The sale in which it was ordered.
+    pub sale: Option<SaleId>,
 }
 
 /// One lot.
@@ -56,6 +81,15 @@ pub struct LotImage {
     pub unit_price: Option<Amount>,
     /// Where its units are.
     pub counters: Counters,
+}
+
+/// One sale.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SaleImage {
+    /// The sale.
+    pub sale: Arc<SaleView>,
+    /// Those of its SKUs that are still to be made.
+    pub awaited: Vec<SkuId>,
 }
 
 /// One buyer slot.
@@ -82,6 +116,8 @@ pub struct OfferImage {
     pub unit_price: Amount,
     /// In which currency.
     pub currency: Currency,
+    /// In which sale.
+    pub sale: Option<SaleId>,
 }
 
 /// One order.
@@ -105,8 +141,53 @@ pub struct OrderImage {
     pub version: u32,
     /// Its state.
     pub status: OrderStatus,
-    /// What it holds or held: place of the offer and units.
-    pub holding: SmallVec<[(u32, Quantity); 1]>,
+    /// By how much its deadline was put off, in seconds.
+    pub extended_s: u16,
+    /// What it holds or held, or waits for.
+    pub holding: HoldingImage,
+    /// Its payments, oldest first.
+    pub payments: Vec<PaymentImage>,
+}
+
+/// What an order holds or held, or waits for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum HoldingImage {
+    /// Place of the offer and units.
+    Units(SmallVec<[(u32, Quantity); 1]>),
+    /// It waits, or waited in vain.
+    Wish(Box<WishImage>),
+}
+
+/// What an order waits for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WishImage {
+    /// The SKU.
+    pub sku: SkuId,
+    /// The SKU's sale when it was ordered.
+    pub sale: Option<SaleId>,
+    /// How many units.
+    pub quantity: Quantity,
+    /// Its ticket.
+    pub ticket: u64,
+    /// The most that its buyer pays.
+    pub max_amount: Option<Amount>,
+    /// The currency of the SKU's prices.
+    pub currency: Currency,
+}
+
+/// One payment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PaymentImage {
+    /// The payment.
+    pub payment: PaymentId,
+    /// What is to be paid.
+    pub amount: Amount,
+    /// Its state.
+    pub status: PaymentStatus,
+    /// Whether giving it back gives the order back.
+    pub ends_order: bool,
+    /// Whether its provider said that it cannot give it back.
+    pub refund_failed: bool,
 }
 
 impl Ledger {
@@ -122,6 +203,32 @@ impl Ledger {
         self.slot(slot).image(slot)
     }
 
+    /// The images of all sales, in order of name.
+    pub fn sale_images(&self) -> Vec<SaleImage> {
+        let image = |sale: &Arc<SaleView>| SaleImage {
+            sale: Arc::clone(sale),
+            awaited: self
+                .awaited
+                .iter()
+                .filter(|(_, awaits)| awaits.sale == sale.sale)
+                .map(|(sku, _)| sku.clone())
+                .collect(),
+        };
+        self.sales().map(image).collect()
+    }
+
+    /// Puts a sale in. To be done before its SKUs are put in.
+    pub fn install_sale(&mut self, image: &SaleImage) {
+        self.register().install(&image.sale);
+        let awaited = image.awaited.iter();
+        self.awaited.extend(awaited.map(|sku| (sku.clone(), Arc::clone(&image.sale))));
+    }
+
+    /// The digest of all sales.
+    pub fn sales_digest(&self) -> StateDigest {
+        self.register.as_deref().map(of_register).unwrap_or_default()
+    }
+
     /// Puts a stock in.
     ///
     /// # Errors
@@ -130,7 +237,19 @@ impl Ledger {
         if self.stocks.contains_key(&image.sku) {
             return Err("a SKU stands there twice");
         }
-        let stock = SkuStock::from_image(image).ok_or("the counters of a lot do not balance")?;
+        let mut stock =
+            SkuStock::from_image(image).ok_or("the counters of a lot do not balance")?;
+        if let Some(sale) = &image.sale {
+            let sale = self.register().get(sale).ok_or("a SKU names a sale that is not there")?;
+            stock.sale = Some(Arc::clone(sale));
+        }
+        let sales = image.waiters.iter().map(|waiter| &waiter.sale).chain([&image.sale]);
+        for sale in sales.flatten() {
+            if self.register().get(sale).is_some_and(|sale| sale.ended) {
+                stock.dismiss_all_of(sale);
+            }
+        }
+        self.awaited.remove(&image.sku);
         self.stocks.insert(image.sku.clone(), Box::new(stock));
         Ok(())
     }
@@ -175,6 +294,13 @@ impl SkuStock {
             unit_price: lot.unit_price,
             counters: lot.counters,
         };
+        let waiter = |(ticket, waiter): (u64, &Waiter)| WaiterImage {
+            ticket,
+            order: waiter.order,
+            buyer: waiter.buyer,
+            quantity: waiter.quantity,
+            sale: waiter.sale.clone(),
+        };
         let withdrawals = self.withdrawals.iter();
         StockImage {
             sku: view.sku,
@@ -186,6 +312,9 @@ impl SkuStock {
             hold_seconds: view.hold_seconds,
             standby_pass: view.standby_pass,
             lots: view.lots.into_iter().map(lot).collect(),
+            sale: view.sale,
+            next_ticket: self.queue.next_ticket(),
+            waiters: self.queue.iter().map(waiter).collect(),
             withdrawals: withdrawals
                 .map(|(name, (quantity, reason))| (name.clone(), *quantity, reason.clone()))
                 .collect(),
@@ -202,6 +331,7 @@ impl SkuStock {
             per_buyer_limit: image.per_buyer_limit,
             hold_seconds: image.hold_seconds,
             standby_pass: image.standby_pass,
+            sale: None,
         });
         for lot in &image.lots {
             if !lot.counters.balanced() {
@@ -209,6 +339,15 @@ impl SkuStock {
             }
             stock.lots.install(lot.lot.clone(), lot.unit_price, lot.counters);
         }
+        for waiter in image.waiters.iter().filter(|_| !planted::is(Bug::SnapshotWithoutQueue)) {
+            let WaiterImage { ticket, order, buyer, quantity, sale } = waiter.clone();
+            if stock.queue.get(ticket).is_some() {
+                return None;
+            }
+            let waiter = Waiter { order, buyer, quantity, sale, stage: Stage::Waiting };
+            stock.queue.insert(ticket, waiter);
+        }
+        stock.queue.skip_to(image.next_ticket);
         let withdrawals = image.withdrawals.iter();
         stock.withdrawals = withdrawals
             .map(|(name, quantity, reason)| (name.clone(), (*quantity, reason.clone())))
@@ -238,12 +377,15 @@ impl BuyerSlot {
             ordinal: offer.ordinal,
             unit_price: offer.unit_price,
             currency: offer.currency,
+            sale: offer.sale.map(|sale| self.offers.sale(sale).clone()),
         });
         SlotImage { slot, offers: offers.collect(), orders }
     }
 
     fn order_image(&self, order: &Order) -> OrderImage {
-        let units = order.holding.units().iter();
+        let number = self.orders.find(order.id).expect("it is among them");
+        let mut payments: Vec<_> = self.payments.of_order(number).map(payment_image).collect();
+        payments.reverse();
         OrderImage {
             order: order.id,
             buyer: self.buyers.get(order.buyer).digest(),
@@ -254,7 +396,26 @@ impl BuyerSlot {
             final_after_s: order.final_after_s,
             version: order.version,
             status: order.status,
-            holding: units.map(|units| (units.offer, units.quantity)).collect(),
+            extended_s: order.extended_s,
+            holding: self.holding_image(&order.holding),
+            payments,
+        }
+    }
+
+    fn holding_image(&self, holding: &Holding) -> HoldingImage {
+        match holding {
+            Holding::Nothing(wish) => HoldingImage::Wish(Box::new(WishImage {
+                sku: self.offers.sku(wish.sku).clone(),
+                sale: wish.sale.map(|sale| self.offers.sale(sale).clone()),
+                quantity: wish.quantity,
+                ticket: wish.ticket,
+                max_amount: wish.max_amount,
+                currency: wish.currency,
+            })),
+            holding => {
+                let units = holding.units().iter();
+                HoldingImage::Units(units.map(|it| (it.offer, it.quantity)).collect())
+            }
         }
     }
 
@@ -262,20 +423,23 @@ impl BuyerSlot {
         let mut slot = Self::new(image.slot);
         for offer in &image.offers {
             let sku = slot.offers.sku_number(&offer.sku);
+            let sale = offer.sale.as_ref().map(|sale| slot.offers.sale_number(sale));
             slot.offers.install(Offer {
                 sku,
                 lot: offer.lot.clone(),
                 ordinal: offer.ordinal,
                 unit_price: offer.unit_price,
                 currency: offer.currency,
+                sale,
             });
         }
         let (mut reserved, mut finished) = (Vec::new(), Vec::new());
         for order in &image.orders {
             let number = slot.install_order(order)?;
-            match order.status.is_final() {
-                true => finished.push((slot.orders.get(number).final_at(), number)),
-                false => reserved.push((order.expires_at, number)),
+            if order.status.is_final() {
+                finished.push((slot.orders.get(number).final_at(), number));
+            } else if order.status == OrderStatus::Reserved {
+                reserved.push((slot.orders.get(number).first_due(), number));
             }
         }
         reserved.sort_unstable();
@@ -288,27 +452,17 @@ impl BuyerSlot {
     }
 
     fn install_order(&mut self, image: &OrderImage) -> Result<u32, &'static str> {
-        if image.holding.is_empty() || image.version == 0 || image.order.slot() != self.id() {
-            return Err("an order has no units, no version or another slot");
+        if image.version == 0 || image.order.slot() != self.id() {
+            return Err("an order has no version or another slot");
         }
-        if image.holding.iter().any(|(offer, _)| *offer as usize >= self.offers.len()) {
-            return Err("an order names an offer that is not there");
+        let holding = self.holding_of(&image.holding)?;
+        let waits = image.status == OrderStatus::Waiting;
+        if waits && !matches!(holding, Holding::Nothing(_)) {
+            return Err("an order that waits has units");
         }
         let buyer = self.buyers.number(image.buyer);
         let row = self.buyers.get_mut(buyer);
-        for (offer, quantity) in &image.holding {
-            if image.status.counts_against_limits() {
-                row.add_units(self.offers.get(*offer).sku, quantity.get());
-            }
-        }
-        let mut units = image
-            .holding
-            .iter()
-            .map(|(offer, quantity)| Units { offer: *offer, quantity: *quantity });
-        let holding = match image.holding.len() {
-            1 => Holding::One(units.next().expect("there is one")),
-            _ => Holding::Many(units.collect()),
-        };
+        row.waiting += u16::from(waits);
         let previous = row.newest;
         let number = self.orders.insert(
             NewOrder {
@@ -317,6 +471,7 @@ impl BuyerSlot {
                 fingerprint: image.fingerprint,
                 created_at: image.created_at,
                 expires_at: image.expires_at,
+                status: image.status,
                 holding,
                 buyer,
                 previous,
@@ -325,13 +480,63 @@ impl BuyerSlot {
         );
         let row = self.buyers.get_mut(buyer);
         row.newest = number;
-        row.keys += u32::from(image.key.is_some());
+        row.keys += u16::from(image.key.is_some());
         if previous != NO_ORDER {
             self.orders.get_mut(previous).newer = number;
         }
         let order = self.orders.get_mut(number);
-        (order.status, order.version) = (image.status, image.version);
+        (order.version, order.extended_s) = (image.version, image.extended_s);
         order.final_after_s = image.final_after_s;
+        if image.status.counts_against_limits() {
+            self.count_units(number, true);
+        }
+        for image in &image.payments {
+            if self.payments.get(image.payment).is_some() {
+                return Err("a payment stands there twice");
+            }
+            let payment = self.payments.insert(image.payment, number, image.amount);
+            payment.status = image.status;
+            payment.ends_order = image.ends_order;
+            payment.refund_failed = image.refund_failed;
+        }
         Ok(number)
+    }
+
+    fn holding_of(&mut self, image: &HoldingImage) -> Result<Holding, &'static str> {
+        let units = match image {
+            HoldingImage::Units(units) => units,
+            HoldingImage::Wish(wish) => {
+                return Ok(Holding::Nothing(Box::new(Wish {
+                    sku: self.offers.sku_number(&wish.sku),
+                    sale: wish.sale.as_ref().map(|sale| self.offers.sale_number(sale)),
+                    quantity: wish.quantity,
+                    ticket: wish.ticket,
+                    max_amount: wish.max_amount,
+                    currency: wish.currency,
+                })));
+            }
+        };
+        if units.is_empty() {
+            return Err("an order has no units");
+        }
+        if units.iter().any(|(offer, _)| *offer as usize >= self.offers.len()) {
+            return Err("an order names an offer that is not there");
+        }
+        let mut units =
+            units.iter().map(|(offer, quantity)| Units { offer: *offer, quantity: *quantity });
+        Ok(match units.len() {
+            1 => Holding::One(units.next().expect("there is one")),
+            _ => Holding::Many(units.collect()),
+        })
+    }
+}
+
+fn payment_image((id, payment): (PaymentId, &Payment)) -> PaymentImage {
+    PaymentImage {
+        payment: id,
+        amount: payment.amount,
+        status: payment.status,
+        ends_order: payment.ends_order,
+        refund_failed: payment.refund_failed,
     }
 }

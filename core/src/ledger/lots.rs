@@ -119,6 +119,38 @@ impl Lots {
         });
     }
 
+    /// held → sold.
+    pub(super) fn sell(&mut self, draws: &[Draw]) {
+        self.shift(draws, |counters, units| {
+            counters.held = taken(counters.held, units, "held");
+            counters.sold += units;
+        });
+    }
+
+    /// available → sold.
+    pub(super) fn sell_available(&mut self, draws: &[Draw]) {
+        self.shift(draws, |counters, units| {
+            counters.available = taken(counters.available, units, "available");
+            counters.sold += units;
+        });
+    }
+
+    /// sold → available.
+    pub(super) fn take_back(&mut self, draws: &[Draw]) {
+        self.shift(draws, |counters, units| {
+            counters.sold = taken(counters.sold, units, "sold");
+            counters.available += units;
+        });
+    }
+
+    /// sold → withdrawn.
+    pub(super) fn write_off(&mut self, draws: &[Draw]) {
+        self.shift(draws, |counters, units| {
+            counters.sold = taken(counters.sold, units, "sold");
+            counters.withdrawn += units;
+        });
+    }
+
     /// available → withdrawn.
     pub(super) fn withdraw(&mut self, draws: &[Draw]) {
         self.shift(draws, |counters, units| {

@@ -8,7 +8,7 @@ use std::hash::{Hash, Hasher};
 
 use crate::event::Draw;
 use crate::money::{Amount, Currency};
-use crate::name::{LotId, SkuId};
+use crate::name::{LotId, SaleId, SkuId};
 
 use super::rows::Rows;
 
@@ -21,6 +21,8 @@ pub(super) struct Offer {
     pub(super) ordinal: u32,
     pub(super) unit_price: Amount,
     pub(super) currency: Currency,
+    /// The number in this slot of the sale that the SKU was in.
+    pub(super) sale: Option<u32>,
 }
 
 /// All offers of a slot.
@@ -28,6 +30,8 @@ pub(super) struct Offer {
 pub(super) struct Offers {
     skus: Vec<SkuId>,
     sku_index: HashTable<u32>,
+    /// Few: they are looked through.
+    sales: Vec<SaleId>,
     offers: Rows<Offer>,
     offer_index: HashTable<u32>,
     /// The SKU and the offer that were asked for last: in a rush, nearly always the next ones.
@@ -64,6 +68,19 @@ impl Offers {
         &self.skus[number as usize]
     }
 
+    pub(super) fn sale(&self, number: u32) -> &SaleId {
+        &self.sales[number as usize]
+    }
+
+    /// The sale's number in this slot.
+    pub(super) fn sale_number(&mut self, sale: &SaleId) -> u32 {
+        let known = self.sales.iter().rposition(|known| known == sale);
+        known.unwrap_or_else(|| {
+            self.sales.push(sale.clone());
+            self.sales.len() - 1
+        }) as u32
+    }
+
     /// The SKU's number in this slot, if an order ever named it.
     pub(super) fn find_sku(&self, sku: &SkuId) -> Option<u32> {
         if self.skus.get(self.last_sku as usize) == Some(sku) {
@@ -86,7 +103,12 @@ impl Offers {
     }
 
     /// The offer's number in this slot.
-    pub(super) fn number(&mut self, sku: u32, draw: &Draw, currency: Currency) -> u32 {
+    pub(super) fn number(
+        &mut self,
+        (sku, sale): (u32, Option<u32>),
+        draw: &Draw,
+        currency: Currency,
+    ) -> u32 {
         let offers = &self.offers;
         let same = |number: &u32| {
             let offer = offers.get(*number);
@@ -94,6 +116,7 @@ impl Offers {
                 && offer.ordinal == draw.ordinal
                 && offer.unit_price == draw.unit_price
                 && offer.currency == currency
+                && offer.sale == sale
         };
         if offers.len() > 0 && same(&self.last_offer) {
             return self.last_offer;
@@ -110,12 +133,14 @@ impl Offers {
             ordinal: draw.ordinal,
             unit_price: draw.unit_price,
             currency,
+            sale,
         });
         number
     }
 
     pub(super) fn bytes(&self) -> usize {
         self.skus.capacity() * size_of::<SkuId>()
+            + self.sales.capacity() * size_of::<SaleId>()
             + self.offers.bytes()
             + self.sku_index.allocation_size()
             + self.offer_index.allocation_size()

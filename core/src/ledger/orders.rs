@@ -2,6 +2,7 @@
 
 use crate::event::OrderStatus;
 use crate::id::{KeyDigest, OrderId};
+use crate::money::{Amount, Currency};
 use crate::quantity::Quantity;
 use crate::time::Timestamp;
 
@@ -27,6 +28,8 @@ pub(super) struct Order {
     pub(super) final_after_s: u32,
     /// 0 in a row that is vacant.
     pub(super) version: u32,
+    /// By how much its deadline was put off, in seconds.
+    pub(super) extended_s: u16,
     pub(super) status: OrderStatus,
     has_key: bool,
 }
@@ -36,8 +39,21 @@ pub(super) struct Order {
 pub(super) enum Holding {
     /// One line from one lot, as nearly all are.
     One(Units),
-    /// All else.
+    /// Several lines or lots.
     Many(Box<[Units]>),
+    /// Nothing yet, or never: it waits or waited.
+    Nothing(Box<Wish>),
+}
+
+/// What an order waits for, or waited for in vain.
+#[derive(Clone, Debug)]
+pub(super) struct Wish {
+    pub(super) sku: u32,
+    pub(super) sale: Option<u32>,
+    pub(super) quantity: Quantity,
+    pub(super) ticket: u64,
+    pub(super) max_amount: Option<Amount>,
+    pub(super) currency: Currency,
 }
 
 /// Units of one offer.
@@ -52,11 +68,18 @@ impl Holding {
         match self {
             Self::One(units) => std::slice::from_ref(units),
             Self::Many(units) => units,
+            Self::Nothing(_) => &[],
         }
     }
 }
 
 impl Order {
+    /// When its hold was to end before its deadline was put off.
+    pub(super) fn first_due(&self) -> Timestamp {
+        let extended_us = u64::from(self.extended_s) * 1_000_000;
+        Timestamp::from_micros(self.expires_at.micros().saturating_sub(extended_us))
+    }
+
     pub(super) fn key(&self) -> Option<KeyDigest> {
         self.has_key.then_some(self.key)
     }
@@ -80,6 +103,7 @@ pub(super) struct NewOrder {
     pub(super) fingerprint: u64,
     pub(super) created_at: Timestamp,
     pub(super) expires_at: Timestamp,
+    pub(super) status: OrderStatus,
     pub(super) holding: Holding,
     pub(super) buyer: u32,
     pub(super) previous: u32,
@@ -144,7 +168,8 @@ impl Orders {
             newer: NO_ORDER,
             final_after_s: 0,
             version: 1,
-            status: OrderStatus::Reserved,
+            extended_s: 0,
+            status: new.status,
             has_key: key.is_some(),
         });
         let rows = &self.rows;

@@ -8,50 +8,24 @@
 use std::collections::VecDeque;
 
 use crate::command::{Command, Envelope, Place, PlaceLine, ReplyTo};
-use crate::event::{Actor, Draw, Event, Line, Lines, Meta, OrderPlaced, OrderStatus, total};
+use crate::event::{
+    Actor, Draws, Event, Lines, Meta, OrderPlaced, OrderQueued, OrderStatus, total,
+};
 use crate::id::{BuyerDigest, KeyDigest, SlotId};
-use crate::money::{Amount, Currency};
+use crate::money::Amount;
 use crate::name::SkuId;
-use crate::outcome::{OrderView, Outcome, Refusal};
+use crate::outcome::{OrderView, Outcome, Refusal, Waits};
 use crate::planted::{self, Bug};
 use crate::router::Target;
 use crate::time::Timestamp;
 
 use super::Ledger;
-use super::protocol::{Ask, Denial, Grant, HoldReply, HoldRequest, Message};
-use super::stock::Offer;
+use super::attempt::{Aim, Attempt, InFlight};
+use super::protocol::{Ask, Denial, HoldReply, Message, Otherwise, Purpose, Shift};
 use super::turn::Turn;
 
-/// Most units of one SKU that the ledger counts for one buyer.
+/// Most units of one SKU, or of one sale, that the ledger counts for one buyer.
 const BUYER_UNITS_MAX: u64 = u32::MAX as u64;
-
-/// An order whose holds are being gathered.
-#[derive(Debug)]
-pub(super) struct Attempt {
-    place: Box<Place>,
-    reply: ReplyTo,
-    /// The buyer's number in the slot, if they have one: they get it with their first order, and
-    /// have at most one in flight.
-    buyer: Option<u32>,
-    /// Lines that hold their units, provisionally.
-    held: Lines,
-    currency: Option<Currency>,
-    hold_seconds: u32,
-}
-
-/// An attempt that waits for a SKU owner, and what of the same buyer waits behind it.
-#[derive(Debug)]
-pub(super) struct InFlight {
-    attempt: Attempt,
-    pub(super) waiting: VecDeque<Envelope>,
-}
-
-/// How far gathering got.
-enum Gathered {
-    All,
-    Asked,
-    Denied(Denial),
-}
 
 impl Ledger {
     pub(super) fn place(
@@ -76,11 +50,26 @@ impl Ledger {
                 Outcome::Repeated(_) => turn.metrics.repeated.add(1),
                 _ => turn.metrics.refused.add(1),
             }
-            return turn.effects.answer(reply, outcome);
+            return self.answer_ranked(turn, reply, outcome);
         }
-        let (held, currency, hold_seconds) = (Lines::new(), None, u32::MAX);
-        let attempt = Attempt { place, reply, buyer, held, currency, hold_seconds };
+        if !self.lately_placed && self.is_sold_out_for(turn, &place, buyer) {
+            turn.metrics.sold_out.add(1);
+            let sku = place.lines[0].sku.clone();
+            return turn.effects.answer(reply, Outcome::Refused(Refusal::SoldOut { sku }));
+        }
+        let attempt = Attempt::new(Aim::Order(place), reply, buyer);
         self.advance(turn, attempt, VecDeque::new());
+    }
+
+    /// Whether nothing but `sold_out` can come of an order, as far as a glance tells. What a sold-out
+    /// sale is asked a million times takes this shortest way.
+    fn is_sold_out_for(&self, turn: &Turn<'_>, place: &Place, buyer: Option<u32>) -> bool {
+        let [line] = &place.lines[..] else { return false };
+        if place.standby || !turn.is_here(Target::Bucket(line.sku.bucket())) {
+            return false;
+        }
+        let stock = self.stocks.get(&line.sku);
+        stock.is_some_and(|it| it.is_sold_out_for(line.quantity, buyer.is_none(), turn.now))
     }
 
     /// What the home can say before it asks for stock: an earlier order, or a refusal.
@@ -95,137 +84,223 @@ impl Ledger {
                 });
             }
             let keys = buyer.map_or(0, |buyer| slot.buyers.get(buyer).keys);
-            if keys as usize >= self.limits.keys_per_buyer_max {
+            if usize::from(keys) >= self.limits.keys_per_buyer_max {
                 return Some(Outcome::Refused(Refusal::TooManyKeys));
             }
         }
         None
     }
 
-    /// Gathers holds as far as they are at hand, then decides or waits.
-    fn advance(&mut self, turn: &mut Turn<'_>, mut attempt: Attempt, waiting: VecDeque<Envelope>) {
-        let gathered = self.gather(turn, &mut attempt);
-        let verdict = match gathered {
-            Gathered::Asked => {
-                let (slot, buyer) = (attempt.place.buyer.slot, attempt.place.buyer.digest);
-                let in_flight = InFlight { attempt, waiting };
-                self.slot_mut(slot).flights.insert(buyer, in_flight);
-                self.in_flight += 1;
-                return;
-            }
-            Gathered::All => self.judge(turn, &attempt),
-            Gathered::Denied(denial) => Err(denial),
-        };
-        match verdict {
-            Ok(amount) => self.conclude(turn, attempt, amount),
-            Err(denial) => self.give_up(turn, attempt, denial),
+    /// Gathers units as far as they are at hand, then decides or waits.
+    pub(super) fn advance(
+        &mut self,
+        turn: &mut Turn<'_>,
+        mut attempt: Attempt,
+        waiting: VecDeque<Envelope>,
+    ) {
+        if !self.gather(turn, &mut attempt) {
+            let (slot, buyer) = (attempt.order().slot(), attempt.buyer_digest());
+            let in_flight = InFlight { attempt, waiting };
+            self.slot_mut(slot).flights.insert(buyer, in_flight);
+            self.in_flight += 1;
+            return;
+        }
+        match attempt.aim {
+            Aim::Order(_) => self.finish_order(turn, &mut attempt),
+            Aim::LatePayment(_) => self.finish_late_payment(turn, &mut attempt),
         }
         for envelope in waiting {
             self.command(turn, envelope);
         }
     }
 
-    fn gather(&mut self, turn: &mut Turn<'_>, attempt: &mut Attempt) -> Gathered {
+    /// Asks for what is not asked for yet. Says whether all is answered; otherwise the next answer
+    /// is on its way.
+    fn gather(&mut self, turn: &mut Turn<'_>, attempt: &mut Attempt) -> bool {
         while let Some(line) = attempt.next_line() {
+            if matches!(attempt.aim, Aim::LatePayment(_)) && attempt.refused.is_some() {
+                return true;
+            }
             let ask = self.ask(attempt, line);
             if ask.buyer_has + ask.quantity.units() > BUYER_UNITS_MAX {
-                return Gathered::Denied(Denial::Capacity { ceiling: "units of one buyer" });
+                attempt.refuse(Denial::Capacity { ceiling: "units of one buyer" });
+                continue;
             }
-            if !turn.is_here(Target::Bucket(line.sku.bucket())) {
+            let is_here = turn.is_here(Target::Bucket(line.sku.bucket()));
+            if !is_here || !self.ask_here(turn, attempt, &ask) {
                 turn.effects.send(attempt.hold(ask));
-                return Gathered::Asked;
-            }
-            let Some(stock) = self.stocks.get_mut(&line.sku) else {
-                return Gathered::Denied(Denial::SkuNotFound);
-            };
-            match stock.offer_newcomer(&ask) {
-                Offer::Granted(grant) => {
-                    stock.lots.set_aside(&grant.draws);
-                    if let Err(denial) = attempt.take(grant) {
-                        return Gathered::Denied(denial);
-                    }
-                }
-                Offer::Denied(denial) => return Gathered::Denied(denial),
-                Offer::Unsettled => {
-                    turn.effects.send(attempt.hold(ask));
-                    return Gathered::Asked;
-                }
+                return false;
             }
         }
-        Gathered::All
+        true
     }
 
     fn ask(&self, attempt: &Attempt, line: &PlaceLine) -> Ask {
-        let home = self.slot(attempt.place.buyer.slot);
+        let home = self.slot(attempt.order().slot());
+        let mut buyer_has_in = home.units_in_sales(attempt.buyer);
+        for (sale, more) in &attempt.counted {
+            match buyer_has_in.iter_mut().find(|(known, _)| known == sale) {
+                Some((_, units)) => *units += more,
+                None => buyer_has_in.push((sale.clone(), *more)),
+            }
+        }
         Ask {
             quantity: line.quantity,
             buyer_has: home.units_of(attempt.buyer, &line.sku),
+            buyer_has_in,
             draws_max: self.limits.draws_per_order_max.saturating_sub(attempt.draws()),
+            otherwise: self.otherwise(attempt),
+            purpose: match attempt.aim {
+                _ if attempt.refused.is_some() => Purpose::Probe,
+                Aim::Order(_) => Purpose::Order,
+                Aim::LatePayment(_) => Purpose::LatePayment,
+            },
+            of_basket: attempt.lines().len() > 1,
         }
     }
 
-    /// Decides on an attempt that holds all its lines: what it costs, or why not. Changes nothing.
-    fn judge(&self, turn: &Turn<'_>, attempt: &Attempt) -> Result<Amount, Denial> {
-        let Some(amount) = total(&attempt.held) else {
-            return Err(Denial::AmountTooLarge);
+    fn otherwise(&self, attempt: &Attempt) -> Otherwise {
+        let Aim::Order(place) = &attempt.aim else { return Otherwise::Refuse };
+        if !place.standby {
+            return Otherwise::Refuse;
+        }
+        let buyers = &self.slot(place.buyer.slot).buyers;
+        let waiting = attempt.buyer.map_or(0, |buyer| buyers.get(buyer).waiting);
+        match usize::from(waiting) < self.limits.standby_per_buyer_max {
+            true => Otherwise::Wait,
+            false => Otherwise::WaitNoMore,
+        }
+    }
+
+    /// Decides on a new order that all SKU owners have answered.
+    fn finish_order(&mut self, turn: &mut Turn<'_>, attempt: &mut Attempt) {
+        let verdict = match attempt.refused {
+            Some((_, denial)) => Err(denial),
+            None => self.judge(turn, attempt),
         };
-        if attempt.place.max_amount.is_some_and(|most| amount > most) {
-            return Err(Denial::PriceChanged { amount });
+        match verdict {
+            Ok(amount) => self.conclude(turn, attempt, amount),
+            Err(denial) => self.give_up(turn, attempt, denial),
+        }
+    }
+
+    /// Decides on an attempt that got all it asked for: what it costs, if it has a price yet, or
+    /// why not. Changes nothing.
+    fn judge(&self, turn: &Turn<'_>, attempt: &Attempt) -> Result<Option<Amount>, Denial> {
+        let Aim::Order(place) = &attempt.aim else { unreachable!("only new orders are judged") };
+        let mut amount = None;
+        if attempt.place.is_none() {
+            let sum = total(&attempt.held).ok_or(Denial::AmountTooLarge)?;
+            if place.max_amount.is_some_and(|most| sum > most) {
+                return Err(Denial::PriceChanged { amount: sum });
+            }
+            amount = Some(sum);
         }
         if turn.disk_reserve && !planted::is(Bug::ReserveTakenByOrders) {
             return Err(Denial::DiskReserve);
         }
-        let slot = self.slot(attempt.place.buyer.slot);
+        let slot = self.slot(place.buyer.slot);
         if self.live_orders >= self.live_orders_max() {
             return Err(Denial::Capacity { ceiling: "live orders" });
         }
-        if slot.orders.find(attempt.place.order).is_some() {
-            return Err(Denial::OrderIdTaken);
+        if slot.orders.find(place.order).is_some() {
+            return Err(Denial::IdTaken);
         }
         Ok(amount)
     }
 
-    /// Records the order, holds its units for good, and answers.
-    fn conclude(&mut self, turn: &mut Turn<'_>, attempt: Attempt, amount: Amount) {
-        let Attempt { place, reply, buyer, held, currency, hold_seconds } = attempt;
+    /// Records the order, and answers.
+    fn conclude(&mut self, turn: &mut Turn<'_>, attempt: &mut Attempt, amount: Option<Amount>) {
+        let held = std::mem::take(&mut attempt.held);
+        let reply = attempt.take_reply();
+        let Aim::Order(place) = &attempt.aim else { unreachable!("only new orders are judged") };
         let meta = Meta { time: turn.now, actor: Actor::Buyer, request: place.request };
+        let view = match amount {
+            Some(amount) => self.conclude_placed(turn, &meta, (place, held, amount), attempt),
+            None => self.conclude_queued(turn, &meta, place, attempt),
+        };
+        turn.effects.answer(reply, Outcome::Placed(Box::new(view)));
+    }
+
+    /// Records an order that got its units, which are held for good from here on.
+    fn conclude_placed(
+        &mut self,
+        turn: &mut Turn<'_>,
+        meta: &Meta,
+        (place, held, amount): (&Place, Lines, Amount),
+        attempt: &Attempt,
+    ) -> OrderView {
         let event = Event::OrderPlaced(OrderPlaced {
             order: place.order,
             buyer: place.buyer.digest,
             buyer_name: &place.buyer.name,
             key: place.key.as_ref().map(|key| (key.digest, &*key.name)),
             fingerprint: place.fingerprint,
-            currency: currency.expect("a line was held"),
-            expires_at: turn.now.plus_seconds(hold_seconds),
+            currency: attempt.currency.expect("a line was held"),
+            expires_at: turn.now.plus_seconds(attempt.hold_seconds),
             lines: held,
         });
-        turn.recorder.record(&meta, &event);
+        turn.recorder.record(meta, &event);
         let Event::OrderPlaced(placed) = event else { unreachable!("made above") };
-        self.apply_placed(&meta, &placed, buyer);
+        self.apply_placed(meta, &placed, attempt.buyer);
         turn.metrics.placed.add(1);
         for line in &placed.lines {
             if turn.is_here(Target::Bucket(line.sku.bucket())) {
-                self.confirm_line(turn, &line.sku, &line.draws);
+                self.shift_line(turn, &line.sku, &line.draws, Shift::Reserve);
             } else {
-                let (sku, draws) = (line.sku.clone(), line.draws.clone());
-                turn.effects.send(Message::Confirm { sku, draws });
+                let units = (line.sku.clone(), line.draws.clone());
+                self.shift(turn, units, Shift::Reserve);
             }
         }
-        let order = OrderView {
+        OrderView {
             order: placed.order,
             version: 1,
             status: OrderStatus::Reserved,
-            amount,
+            amount: Some(amount),
             currency: placed.currency,
             created_at: meta.time,
             expires_at: placed.expires_at,
             lines: placed.lines,
-        };
-        turn.effects.answer(reply, Outcome::Placed(Box::new(order)));
+            waits: None,
+        }
     }
 
-    /// Answers why, and releases what was held.
-    fn give_up(&mut self, turn: &mut Turn<'_>, attempt: Attempt, denial: Denial) {
+    /// Records an order that waits.
+    fn conclude_queued(
+        &mut self,
+        turn: &mut Turn<'_>,
+        meta: &Meta,
+        place: &Place,
+        attempt: &Attempt,
+    ) -> OrderView {
+        let granted = attempt.place.as_ref().expect("it got a place");
+        let line = &place.lines[0];
+        let queued = OrderQueued {
+            order: place.order,
+            buyer: place.buyer.digest,
+            buyer_name: &place.buyer.name,
+            key: place.key.as_ref().map(|key| (key.digest, &*key.name)),
+            fingerprint: place.fingerprint,
+            currency: granted.currency,
+            sku: line.sku.clone(),
+            quantity: line.quantity,
+            sale: granted.sale.clone(),
+            ticket: granted.ticket,
+            max_amount: place.max_amount,
+        };
+        turn.recorder.record(meta, &Event::OrderQueued(queued.clone()));
+        self.apply_queued(meta, &queued);
+        turn.metrics.queued.add(1);
+        let (sku, ticket) = (line.sku.clone(), granted.ticket);
+        turn.effects.send(Message::Joined { sku, ticket });
+        let waits = Waits { ticket, position: granted.position };
+        let slot = self.slot(place.buyer.slot);
+        let order = slot.orders.find(place.order).expect("it was just placed");
+        OrderView { waits: Some(waits), ..slot.show(slot.orders.get(order)) }
+    }
+
+    /// Answers why, and gives back what was gathered.
+    fn give_up(&mut self, turn: &mut Turn<'_>, attempt: &mut Attempt, denial: Denial) {
         match denial {
             Denial::SoldOut => {
                 self.lately_placed = false;
@@ -234,17 +309,40 @@ impl Ledger {
             Denial::Overloaded => turn.metrics.overloaded.add(1),
             _ => turn.metrics.refused.add(1),
         }
-        let refusal = denial.about(attempt.next_line().map(|line| &line.sku));
-        turn.effects.answer(attempt.reply, Outcome::Refused(refusal));
-        for line in attempt.held {
-            if planted::is(Bug::ProvisionalLeaked) {
-                continue;
+        let lines = attempt.lines();
+        let about = attempt.refused.map_or(lines.len() - 1, |(line, _)| line);
+        let refusal = denial.about(lines.get(about).map(|line| &line.sku));
+        self.let_go_of(turn, attempt);
+        turn.effects.answer(attempt.take_reply(), Outcome::Refused(refusal));
+    }
+
+    /// Gives back what an attempt gathered.
+    pub(super) fn let_go_of(&mut self, turn: &mut Turn<'_>, attempt: &Attempt) {
+        if let Some(place) = &attempt.place
+            && !planted::is(Bug::ReleasedTicketStays)
+        {
+            let sku = attempt.lines()[0].sku.clone();
+            turn.effects.send(Message::Left { sku, ticket: place.ticket });
+        }
+        for line in &attempt.held {
+            if !planted::is(Bug::ProvisionalLeaked) {
+                let units = (line.sku.clone(), line.draws.clone());
+                self.shift(turn, units, Shift::Release);
             }
-            if turn.is_here(Target::Bucket(line.sku.bucket())) {
-                self.release_line(turn, &line.sku, &line.draws);
-            } else {
-                turn.effects.send(Message::Release { sku: line.sku, draws: line.draws });
-            }
+        }
+    }
+
+    /// Moves units, wherever their owner is.
+    pub(super) fn shift(
+        &mut self,
+        turn: &mut Turn<'_>,
+        (sku, draws): (SkuId, Draws),
+        shift: Shift,
+    ) {
+        if turn.is_here(Target::Bucket(sku.bucket())) {
+            self.shift_line(turn, &sku, &draws, shift);
+        } else {
+            turn.effects.send(Message::Shift { sku, draws, shift });
         }
     }
 
@@ -261,6 +359,12 @@ impl Ledger {
         self.slot_mut(placed.order.slot()).place(meta, placed, buyer);
     }
 
+    /// Applies the home's part of an order that waits.
+    pub(super) fn apply_queued(&mut self, meta: &Meta, queued: &OrderQueued<'_>) {
+        self.live_orders += 1;
+        self.slot_mut(queued.order.slot()).queue(meta, queued);
+    }
+
     /// Home: the owner answered.
     pub(super) fn held(&mut self, turn: &mut Turn<'_>, reply: HoldReply) {
         let slot = self.slot_mut(reply.order.slot());
@@ -270,76 +374,10 @@ impl Ledger {
         let buyer = slot.buyers.find(reply.buyer);
         self.in_flight -= 1;
         let InFlight { mut attempt, waiting } = in_flight;
-        assert!(attempt.place.order == reply.order, "an answer has its order in flight");
-
+        assert!(attempt.order() == reply.order, "an answer has its order in flight");
         attempt.buyer = buyer;
-        let taken = reply.result.and_then(|grant| attempt.take(grant));
-        match taken {
-            Ok(()) => self.advance(turn, attempt, waiting),
-            Err(denial) => {
-                self.give_up(turn, attempt, denial);
-                for envelope in waiting {
-                    self.command(turn, envelope);
-                }
-            }
-        }
-    }
-
-    /// Owner: sets units aside, waits, or refuses.
-    pub(super) fn hold(&mut self, turn: &mut Turn<'_>, request: HoldRequest) {
-        let Some(stock) = self.stocks.get_mut(&request.sku) else {
-            return turn.effects.send(held(&request, Err(Denial::SkuNotFound)));
-        };
-        let result = match stock.offer_newcomer(&request.ask) {
-            Offer::Granted(grant) => {
-                stock.lots.set_aside(&grant.draws);
-                turn.effects.touch(&request.sku);
-                Ok(grant)
-            }
-            Offer::Denied(denial) => Err(denial),
-            Offer::Unsettled if stock.parked.len() < self.limits.parked_per_sku_max => {
-                return stock.parked.push_back(request);
-            }
-            Offer::Unsettled => Err(Denial::Overloaded),
-        };
-        turn.effects.send(held(&request, result));
-    }
-
-    /// Owner: what was set aside is held for good.
-    pub(super) fn confirm_line(&mut self, turn: &mut Turn<'_>, sku: &SkuId, draws: &[Draw]) {
-        let stock = self.stock_mut(sku);
-        if !planted::is(Bug::ConfirmKeepsProvisional) {
-            stock.lots.settle(draws);
-        }
-        stock.reserve(draws);
-        turn.effects.touch(sku);
-        if !stock.parked.is_empty() {
-            self.retry_parked(turn, sku);
-        }
-    }
-
-    /// Owner: what was set aside is free again.
-    pub(super) fn release_line(&mut self, turn: &mut Turn<'_>, sku: &SkuId, draws: &[Draw]) {
-        self.stock_mut(sku).lots.settle(draws);
-        turn.effects.touch(sku);
-        self.retry_parked(turn, sku);
-    }
-
-    /// Owner: holds that waited are decided, in order of arrival, as far as they can be.
-    pub(super) fn retry_parked(&mut self, turn: &mut Turn<'_>, sku: &SkuId) {
-        let Some(stock) = self.stocks.get_mut(sku) else { return };
-        while let Some(request) = stock.parked.front() {
-            let result = match stock.offer(&request.ask) {
-                Offer::Unsettled => return,
-                Offer::Denied(denial) => Err(denial),
-                Offer::Granted(grant) => {
-                    stock.lots.set_aside(&grant.draws);
-                    Ok(grant)
-                }
-            };
-            let request = stock.parked.pop_front().expect("there was one");
-            turn.effects.send(held(&request, result));
-        }
+        attempt.take(reply.result);
+        self.advance(turn, attempt, waiting);
     }
 
     /// Shows the order that a key made; waits for one in flight.
@@ -359,10 +397,10 @@ impl Ledger {
             Some(order) => Outcome::Order(Box::new(home.show(order))),
             None => Outcome::Refused(Refusal::OrderNotFound),
         };
-        turn.effects.answer(reply, outcome);
+        self.answer_ranked(turn, reply, outcome);
     }
 
-    fn wait_behind(
+    pub(super) fn wait_behind(
         &mut self,
         turn: &mut Turn<'_>,
         slot: SlotId,
@@ -378,47 +416,4 @@ impl Ledger {
             turn.effects.answer(envelope.reply, Outcome::Refused(Refusal::Overloaded));
         }
     }
-}
-
-impl Attempt {
-    /// Lots that its held lines draw from: the order has one ceiling over all of them.
-    fn draws(&self) -> usize {
-        self.held.iter().map(|line| line.draws.len()).sum()
-    }
-
-    /// The first line that holds nothing yet.
-    fn next_line(&self) -> Option<&PlaceLine> {
-        self.place.lines.get(self.held.len())
-    }
-
-    /// Asks the owner of the next line's SKU.
-    fn hold(&self, ask: Ask) -> Message {
-        let line = self.next_line().expect("a line is asked for");
-        Message::Hold(Box::new(HoldRequest {
-            order: self.place.order,
-            buyer: self.place.buyer.digest,
-            sku: line.sku.clone(),
-            ask,
-        }))
-    }
-
-    /// Takes what the owner of the next line's SKU granted.
-    fn take(&mut self, grant: Grant) -> Result<(), Denial> {
-        let line = self.next_line().expect("a line was asked for");
-        let (sku, quantity) = (line.sku.clone(), line.quantity);
-        self.held.push(Line { sku, quantity, draws: grant.draws });
-        self.hold_seconds = self.hold_seconds.min(grant.hold_seconds);
-        match self.currency {
-            Some(currency) if currency != grant.currency => Err(Denial::CurrenciesDiffer),
-            _ => {
-                self.currency = Some(grant.currency);
-                Ok(())
-            }
-        }
-    }
-}
-
-fn held(request: &HoldRequest, result: Result<Grant, Denial>) -> Message {
-    let reply = HoldReply { order: request.order, buyer: request.buyer, result };
-    Message::Held(Box::new(reply))
 }

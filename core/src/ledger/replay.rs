@@ -2,8 +2,17 @@
 //!
 //! The two halves share nothing but the events, so that they can be rebuilt at the same time.
 
-use crate::event::{Event, FORMAT, Line, Meta, OrderEnded, OrderPlaced, OrderStatus};
+use crate::command::Notice;
+use crate::event::{
+    Event, FORMAT, Line, Meta, OrderEnded, OrderPaid, OrderPlaced, OrderPromoted, OrderQueued,
+    OrderStatus, PaymentFailed, PaymentStarted, RefundEnded, RefundRequested, Returned,
+    StandbyLeft,
+};
 use crate::id::{OrderId, SlotId};
+
+use super::paying::fingerprint_of;
+use super::protocol::Shift;
+use super::queue::{Stage, Waiter};
 
 use super::{Glimpse, Ledger};
 
@@ -12,8 +21,28 @@ use super::{Glimpse, Ledger};
 pub enum HomeEvent {
     /// An order holds its units.
     Placed(OrderPlaced<'static>),
+    /// An order waits.
+    Queued(OrderQueued<'static>),
+    /// A waiting order got its units.
+    Promoted(OrderPromoted),
+    /// A waiting order ended.
+    Left(StandbyLeft),
     /// A hold ended, and how.
     Ended(OrderEnded, OrderStatus),
+    /// A payment was begun.
+    PaymentStarted(PaymentStarted),
+    /// A payment failed.
+    PaymentFailed(PaymentFailed),
+    /// An order is paid.
+    Paid(OrderPaid),
+    /// A payment is to be given back.
+    RefundRequested(RefundRequested),
+    /// Something was heard of a refund: whether it succeeded.
+    RefundEnded(RefundEnded, bool),
+    /// An order moved on: its version and its state then.
+    Moved(OrderId, u32, OrderStatus),
+    /// A notice fitted no payment: where it was looked into, and its fingerprint.
+    Unmatched(SlotId, u64),
     /// An order left.
     Retired(OrderId),
 }
@@ -21,22 +50,44 @@ pub enum HomeEvent {
 impl HomeEvent {
     /// Of an event; `None` if it is about no order. Raw names stay behind: a home knows digests.
     pub fn of(event: Event<'_>) -> Option<Self> {
-        match event {
-            Event::OrderPlaced(placed) => Some(Self::Placed(placed.without_names())),
-            Event::OrderCancelled(ended) => Some(Self::Ended(ended, OrderStatus::Cancelled)),
-            Event::OrderExpired(ended) => Some(Self::Ended(ended, OrderStatus::Expired)),
-            Event::OrderRetired(retired) => Some(Self::Retired(retired.order)),
-            _ => None,
-        }
+        Some(match event {
+            Event::OrderPlaced(placed) => Self::Placed(placed.without_names()),
+            Event::OrderQueued(queued) => Self::Queued(queued.without_names()),
+            Event::OrderPromoted(promoted) => Self::Promoted(promoted),
+            Event::StandbyLeft(left) => Self::Left(left),
+            Event::OrderCancelled(ended) => Self::Ended(ended, OrderStatus::Cancelled),
+            Event::OrderExpired(ended) => Self::Ended(ended, OrderStatus::Expired),
+            Event::PaymentStarted(started) => Self::PaymentStarted(started),
+            Event::PaymentFailed(failed) => Self::PaymentFailed(failed),
+            Event::OrderPaid(paid) => Self::Paid(paid),
+            Event::RefundRequested(requested) => Self::RefundRequested(requested),
+            Event::RefundSucceeded(ended) => Self::RefundEnded(ended, true),
+            Event::RefundFailed(ended) => Self::RefundEnded(ended, false),
+            Event::OrderShipped(shipped) => {
+                Self::Moved(shipped.order, shipped.version, OrderStatus::Shipped)
+            }
+            Event::OrderDelivered(delivered) => {
+                Self::Moved(delivered.order, delivered.version, OrderStatus::Delivered)
+            }
+            Event::NoticeUnmatched(notice) => {
+                Self::Unmatched(Notice::slot_of(notice.payment), fingerprint_of(&notice))
+            }
+            Event::OrderRetired(retired) => Self::Retired(retired.order),
+            Event::Genesis(_)
+            | Event::FormatRaised(_)
+            | Event::SkuDefined(_)
+            | Event::LotReceived(_)
+            | Event::UnitsWithdrawn(_)
+            | Event::SaleDefined(_)
+            | Event::SaleMoved(_) => return None,
+        })
     }
 
     /// The slot of the order that an event is about; `None` if it is about none.
     pub fn slot_of(event: &Event<'_>) -> Option<SlotId> {
         match event {
-            Event::OrderPlaced(placed) => Some(placed.order.slot()),
-            Event::OrderCancelled(ended) | Event::OrderExpired(ended) => Some(ended.order.slot()),
-            Event::OrderRetired(retired) => Some(retired.order.slot()),
-            _ => None,
+            Event::NoticeUnmatched(notice) => Some(Notice::slot_of(notice.payment)),
+            event => event.order().map(OrderId::slot),
         }
     }
 
@@ -46,7 +97,7 @@ impl HomeEvent {
             Self::Placed(placed) => {
                 Some((placed.order, placed.buyer, placed.key.map(|(digest, _)| digest)))
             }
-            Self::Ended(..) | Self::Retired(_) => None,
+            _ => None,
         }
     }
 }
@@ -88,16 +139,55 @@ impl Ledger {
             Event::SkuDefined(defined) => self.apply_sku_defined(defined),
             Event::LotReceived(received) => self.stock_mut(&received.sku).receive(received),
             Event::UnitsWithdrawn(withdrawn) => self.stock_mut(&withdrawn.sku).withdraw(withdrawn),
-            Event::OrderPlaced(placed) => {
-                for line in &placed.lines {
-                    self.stock_mut(&line.sku).reserve(&line.draws);
-                }
-            }
+            Event::OrderPlaced(placed) => self.shift_all(&placed.lines, Shift::Reserve),
             Event::OrderCancelled(ended) | Event::OrderExpired(ended) => {
-                self.restore_lines(&ended.lines);
+                self.shift_all(&ended.lines, Shift::Restore);
             }
-            // What it held went back or was sold before.
-            Event::OrderRetired(_) => {}
+            Event::OrderQueued(queued) => {
+                let waiter = Waiter {
+                    order: queued.order,
+                    buyer: queued.buyer,
+                    quantity: queued.quantity,
+                    sale: queued.sale.clone(),
+                    stage: Stage::Waiting,
+                };
+                self.stock_mut(&queued.sku).queue.insert(queued.ticket, waiter);
+            }
+            Event::OrderPromoted(promoted) => {
+                let line = std::slice::from_ref(&promoted.line);
+                self.shift_all(line, Shift::Promote(promoted.ticket));
+            }
+            Event::StandbyLeft(left) => {
+                let waiter = self.stock_mut(&left.sku).queue.remove(left.ticket);
+                let (ticket, sku) = (left.ticket, &left.sku);
+                assert!(waiter.is_some(), "I11 nobody has ticket {ticket} of {sku}");
+            }
+            Event::OrderPaid(paid) => {
+                let shift = if paid.late { Shift::SellAtOnce } else { Shift::Sell };
+                self.shift_all(&paid.lines, shift);
+            }
+            Event::RefundRequested(requested) => match requested.returned {
+                Returned::Nothing => {}
+                Returned::ToStock => self.shift_all(&requested.lines, Shift::TakeBack),
+                Returned::Withdrawn => self.shift_all(&requested.lines, Shift::WriteOff),
+            },
+            Event::SaleDefined(defined) => {
+                let change = self.register().defined(defined);
+                self.apply_sale(&change);
+            }
+            Event::SaleMoved(moved) => {
+                let change = self.register().moved(moved);
+                self.apply_sale(&change);
+            }
+            // These move no units. What a retired order held went back or was sold before.
+            Event::PaymentStarted(_)
+            | Event::PaymentFailed(_)
+            | Event::RefundSucceeded(_)
+            | Event::RefundFailed(_)
+            | Event::NoticeUnmatched(_)
+            | Event::OrderShipped(_)
+            | Event::OrderDelivered(_)
+            | Event::OrderRetired(_) => {}
         }
         Ok(())
     }
@@ -109,16 +199,38 @@ impl Ledger {
     pub fn replay_home(&mut self, meta: &Meta, event: &HomeEvent) {
         match event {
             HomeEvent::Placed(placed) => self.apply_placed(meta, placed, None),
+            HomeEvent::Queued(queued) => self.apply_queued(meta, queued),
+            HomeEvent::Promoted(promoted) => self.apply_promoted(meta, promoted),
+            HomeEvent::Left(left) => self.slot_mut(left.order.slot()).leave_queue(meta, left),
             HomeEvent::Ended(ended, status) => {
                 self.slot_mut(ended.order.slot()).end(meta, ended, *status);
+            }
+            HomeEvent::PaymentStarted(started) => {
+                self.slot_mut(started.order.slot()).start_payment(meta, started);
+            }
+            HomeEvent::PaymentFailed(failed) => {
+                self.slot_mut(failed.order.slot()).fail_payment(meta, failed);
+            }
+            HomeEvent::Paid(paid) => self.slot_mut(paid.order.slot()).pay(meta, paid),
+            HomeEvent::RefundRequested(requested) => {
+                self.slot_mut(requested.order.slot()).request_refund(meta, requested);
+            }
+            HomeEvent::RefundEnded(ended, succeeded) => {
+                self.slot_mut(ended.order.slot()).end_refund(meta, ended, *succeeded);
+            }
+            HomeEvent::Moved(order, version, status) => {
+                self.slot_mut(order.slot()).move_on(meta, *order, *version, *status);
+            }
+            HomeEvent::Unmatched(slot, fingerprint) => {
+                self.slot_mut(*slot).remember_unmatched(*fingerprint);
             }
             HomeEvent::Retired(order) => self.apply_retired(*order),
         }
     }
 
-    fn restore_lines(&mut self, lines: &[Line]) {
+    fn shift_all(&mut self, lines: &[Line], shift: Shift) {
         for line in lines {
-            self.stock_mut(&line.sku).restore(&line.draws);
+            self.stock_mut(&line.sku).shift(&line.draws, shift);
         }
     }
 }

@@ -2,20 +2,22 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
+use smallvec::SmallVec;
+
 use crate::command::ListOrders;
-use crate::event::{Draw, Line, Lines, Meta, OrderEnded, OrderPlaced, OrderStatus, total};
+use crate::event::{Draw, Draws, Line, Lines, OrderStatus, total};
 use crate::id::{BuyerDigest, KeyDigest, OrderId, SlotId};
-use crate::name::SkuId;
-use crate::outcome::{OrderPage, OrderView};
-use crate::planted::{self, Bug};
+use crate::name::{SaleId, SkuId};
+use crate::outcome::{OrderPage, OrderView, Waits};
 use crate::quantity::Quantity;
 use crate::time::Timestamp;
 
+use super::attempt::InFlight;
 use super::buyers::{Buyers, NO_ORDER};
 use super::deadlines::Deadlines;
 use super::offers::Offers;
-use super::orders::{Holding, NewOrder, Order, Orders, Units};
-use super::placing::InFlight;
+use super::orders::{Holding, Order, Orders};
+use super::payments::Payments;
 
 /// Orders that one page of a listing looks at, matching or not; the next page goes on from there.
 const LOOKED_AT_MAX: usize = 1_000;
@@ -28,6 +30,9 @@ pub struct BuyerSlot {
     pub(super) buyers: Buyers,
     pub(super) offers: Offers,
     pub(super) deadlines: Deadlines,
+    pub(super) payments: Payments,
+    /// Fingerprints of the latest notices that fitted no payment, so that one is taken down once.
+    pub(super) unmatched: VecDeque<u64>,
     /// Orders of which nothing more will become, in the order in which that was so.
     pub(super) finished: VecDeque<u32>,
     /// Orders that wait for other shards: at most one a buyer.
@@ -42,6 +47,8 @@ impl BuyerSlot {
             buyers: Buyers::default(),
             offers: Offers::default(),
             deadlines: Deadlines::default(),
+            payments: Payments::default(),
+            unmatched: VecDeque::new(),
             finished: VecDeque::new(),
             flights: BTreeMap::new(),
         }
@@ -57,14 +64,26 @@ impl BuyerSlot {
     }
 
     pub(super) fn next_due(&self) -> Option<Timestamp> {
-        self.deadlines.next_due(|order| self.orders.get(order).expires_at)
+        self.deadlines.next_due(|order| self.orders.get(order).first_due())
     }
 
     /// Units of a SKU that count against the limit of a buyer, if there is one with this number.
     pub(super) fn units_of(&self, buyer: Option<u32>, sku: &SkuId) -> u64 {
         let Some(buyer) = buyer else { return 0 };
         let sku = self.offers.find_sku(sku);
-        sku.map_or(0, |sku| self.buyers.get(buyer).units_of(sku))
+        sku.map_or(0, |sku| self.buyers.get(buyer).skus.of(sku))
+    }
+
+    /// The same by sale, for all sales.
+    pub(super) fn units_in_sales(&self, buyer: Option<u32>) -> SmallVec<[(SaleId, u64); 1]> {
+        let Some(buyer) = buyer else { return SmallVec::new() };
+        let sales = self.buyers.get(buyer).sales.iter();
+        sales.map(|(sale, units)| (self.offers.sale(sale).clone(), u64::from(units))).collect()
+    }
+
+    /// The order, whoever's it is.
+    pub(super) fn order(&self, order: OrderId) -> Option<&Order> {
+        self.orders.find(order).map(|number| self.orders.get(number))
     }
 
     /// The order, if it is this buyer's.
@@ -115,21 +134,38 @@ impl BuyerSlot {
 
     pub(super) fn show(&self, order: &Order) -> OrderView {
         let lines = self.lines(order);
-        let first = order.holding.units()[0].offer;
+        let (currency, amount, waits) = match &order.holding {
+            Holding::Nothing(wish) => {
+                let waits = Waits { ticket: wish.ticket, position: 0 };
+                let waits = (order.status == OrderStatus::Waiting).then_some(waits);
+                (wish.currency, None, waits)
+            }
+            holding => {
+                let currency = self.offers.get(holding.units()[0].offer).currency;
+                (currency, Some(total(&lines).expect("checked when it got its units")), None)
+            }
+        };
         OrderView {
             order: order.id,
             version: order.version,
             status: order.status,
-            amount: total(&lines).expect("checked when the order was placed"),
-            currency: self.offers.get(first).currency,
+            amount,
+            currency,
             created_at: order.created_at,
             expires_at: order.expires_at,
             lines,
+            waits,
         }
     }
 
-    /// What an order holds or held, spelled out.
+    /// What an order holds or held, or waits for, spelled out.
     pub(super) fn lines(&self, order: &Order) -> Lines {
+        if let Holding::Nothing(wish) = &order.holding {
+            let sku = self.offers.sku(wish.sku).clone();
+            let sale = wish.sale.map(|sale| self.offers.sale(sale).clone());
+            let line = Line { sku, quantity: wish.quantity, sale, draws: Draws::new() };
+            return std::iter::once(line).collect();
+        }
         let mut lines = Lines::new();
         let mut last = None;
         for units in order.holding.units() {
@@ -144,84 +180,15 @@ impl BuyerSlot {
                 let line: &mut Line = lines.last_mut().expect("there was one");
                 line.draws.push(draw);
                 let sum = line.quantity.get() + units.quantity.get();
-                line.quantity = Quantity::new(sum).expect("checked when the order was placed");
+                line.quantity = Quantity::new(sum).expect("checked when it got its units");
             } else {
                 let sku = self.offers.sku(offer.sku).clone();
+                let sale = offer.sale.map(|sale| self.offers.sale(sale).clone());
                 let draws = std::iter::once(draw).collect();
-                lines.push(Line { sku, quantity: units.quantity, draws });
+                lines.push(Line { sku, quantity: units.quantity, sale, draws });
             }
             last = Some(offer.sku);
         }
         lines
-    }
-
-    /// Applies the home's part of a placed order. Whoever knows the buyer's number gives it.
-    pub(super) fn place(&mut self, meta: &Meta, placed: &OrderPlaced<'_>, buyer: Option<u32>) {
-        let buyer = buyer.unwrap_or_else(|| self.buyers.number(placed.buyer));
-        debug_assert!(self.buyers.get(buyer).digest() == placed.buyer, "the number is the buyer's");
-        let holding = self.take_down(placed, buyer);
-        let claim_key = !planted::is(Bug::KeyForgotten);
-        let row = self.buyers.get_mut(buyer);
-        let number = self.orders.insert(
-            NewOrder {
-                id: placed.order,
-                key: placed.key.map(|(digest, _)| digest),
-                fingerprint: placed.fingerprint,
-                created_at: meta.time,
-                expires_at: placed.expires_at,
-                holding,
-                buyer,
-                previous: row.newest,
-            },
-            claim_key,
-        );
-        let previous = std::mem::replace(&mut row.newest, number);
-        row.keys += u32::from(placed.key.is_some());
-        if previous != NO_ORDER {
-            self.orders.get_mut(previous).newer = number;
-        }
-        self.deadlines.push(placed.expires_at, number);
-    }
-
-    /// Applies the home's part of an order that ended.
-    ///
-    /// # Panics
-    /// If the order is not reserved: a hold ends once (I10).
-    pub(super) fn end(&mut self, meta: &Meta, ended: &OrderEnded, status: OrderStatus) {
-        let number = self.orders.find(ended.order);
-        let number = number.unwrap_or_else(|| panic!("I10 order {} does not exist", ended.order));
-        let order = self.orders.get_mut(number);
-        assert!(
-            order.status == OrderStatus::Reserved && order.version + 1 == ended.version,
-            "I10 order {} is {:?} at version {}",
-            order.id,
-            order.status,
-            order.version
-        );
-        (order.status, order.version) = (status, ended.version);
-        order.finish(meta.time);
-        self.finished.push_back(number);
-        let buyer = order.buyer;
-        for line in &ended.lines {
-            let sku = self.offers.sku_number(&line.sku);
-            self.buyers.get_mut(buyer).take_units(sku, line.quantity.get());
-        }
-    }
-
-    /// Takes down what an order holds, and counts it against its buyer's limits.
-    fn take_down(&mut self, placed: &OrderPlaced<'_>, buyer: u32) -> Holding {
-        let mut all = smallvec::SmallVec::<[Units; 1]>::new();
-        for line in &placed.lines {
-            let sku = self.offers.sku_number(&line.sku);
-            self.buyers.get_mut(buyer).add_units(sku, line.quantity.get());
-            for draw in &line.draws {
-                let offer = self.offers.number(sku, draw, placed.currency);
-                all.push(Units { offer, quantity: draw.quantity });
-            }
-        }
-        match all[..] {
-            [one] => Holding::One(one),
-            _ => Holding::Many(all.into_vec().into_boxed_slice()),
-        }
     }
 }

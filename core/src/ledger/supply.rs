@@ -1,10 +1,12 @@
 //! What operators do to a SKU: its terms, lots and withdrawals.
 
+use std::sync::Arc;
+
 use crate::command::{DefineSku, ReceiveLot, Withdraw};
 use crate::event::{Actor, Event, LotReceived, Meta, SkuDefined, UnitsWithdrawn};
 use crate::id::RequestId;
 use crate::name::SkuId;
-use crate::outcome::{Outcome, Refusal, StockView};
+use crate::outcome::{Outcome, Refusal, SaleView, StockView};
 
 use super::stock::Withdrawable;
 use super::turn::Turn;
@@ -18,9 +20,7 @@ impl Ledger {
             return Outcome::Refused(Refusal::RevisionChanged { revision });
         }
         match known {
-            Some(stock)
-                if !stock.lots.as_slice().is_empty() && stock.currency() != define.currency =>
-            {
+            Some(stock) if stock.is_priced() && stock.currency() != define.currency => {
                 let currency = stock.currency();
                 return Outcome::Refused(Refusal::CurrencyFixed { currency });
             }
@@ -38,9 +38,12 @@ impl Ledger {
             per_buyer_limit: define.per_buyer_limit,
             hold_seconds: define.hold_seconds,
             standby_pass: define.standby_pass,
+            sale: self.awaited.get(&define.sku).map(|sale| sale.sale.clone()),
         };
         turn.recorder.record(&operator(turn, define.request), &Event::SkuDefined(defined.clone()));
         self.apply_sku_defined(&defined);
+        // Those who wait may pass each other now, or no more.
+        self.stir(turn, &define.sku);
         self.stock_outcome(turn, &define.sku, revision == 0)
     }
 
@@ -70,7 +73,7 @@ impl Ledger {
         turn.recorder
             .record(&operator(turn, receive.request), &Event::LotReceived(received.clone()));
         stock.receive(&received);
-        self.retry_parked(turn, &receive.sku);
+        self.stir(turn, &receive.sku);
         self.stock_outcome(turn, &receive.sku, true)
     }
 
@@ -131,7 +134,17 @@ impl Ledger {
         match self.stocks.get_mut(&defined.sku) {
             Some(stock) => stock.redefine(defined),
             None => {
-                self.stocks.insert(defined.sku.clone(), Box::new(SkuStock::new(defined)));
+                let mut stock = SkuStock::new(defined);
+                stock.sale = self.awaited.remove(&defined.sku);
+                // Its owner may have heard of the sale's end a moment later.
+                if let (None, Some(sale), Some(register)) =
+                    (&stock.sale, &defined.sale, &self.register)
+                {
+                    let sale = register.get(sale);
+                    let names = |sale: &&Arc<SaleView>| sale.skus.contains(&defined.sku);
+                    stock.sale = sale.filter(names).map(Arc::clone);
+                }
+                self.stocks.insert(defined.sku.clone(), Box::new(stock));
             }
         }
     }

@@ -1,10 +1,12 @@
 //! One turn of a ledger: what it is told and what comes of it.
 
+use std::sync::Arc;
+
 use crate::command::ReplyTo;
 use crate::event::{Event, Meta};
 use crate::metrics::ShardMetrics;
 use crate::name::SkuId;
-use crate::outcome::Outcome;
+use crate::outcome::{Outcome, SaleView};
 use crate::router::{Movable, Router, Target};
 use crate::time::Timestamp;
 
@@ -30,6 +32,8 @@ pub struct Turn<'a> {
     pub retires: Option<Timestamp>,
     /// Whether the disk has room for endings only.
     pub disk_reserve: bool,
+    /// How long a hold lasts at least from the first start of its payment, in microseconds.
+    pub payment_extension_us: u64,
     /// What the shard counts.
     pub metrics: &'a ShardMetrics,
     /// Where events go.
@@ -69,6 +73,8 @@ pub struct Effects {
     pub messages: Vec<Message>,
     /// SKUs whose published page may have changed.
     pub touched: Vec<SkuId>,
+    /// Sales that changed.
+    pub sales: Vec<Arc<SaleView>>,
 }
 
 impl Effects {

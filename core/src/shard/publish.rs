@@ -6,15 +6,18 @@ use rustc_hash::FxBuildHasher;
 
 use crate::ledger::Ledger;
 use crate::money::Amount;
-use crate::name::SkuId;
+use crate::name::{SaleId, SkuId};
 use crate::view::{Board, SkuPage, Terms};
 
 /// The pages that a shard has published, and what it said of the terms last.
 #[derive(Default)]
 pub(super) struct Pages {
-    said: hashbrown::HashMap<SkuId, (u32, Amount), FxBuildHasher>,
+    said: hashbrown::HashMap<SkuId, Said, FxBuildHasher>,
     handles: hashbrown::HashMap<SkuId, Arc<SkuPage>, FxBuildHasher>,
 }
+
+/// What a page's terms follow from: the SKU's revision, the price, the sale and its revision.
+type Said = (u32, Amount, Option<(SaleId, u32)>);
 
 /// One SKU's page, to be published once it is durable.
 pub(super) struct Publication {
@@ -53,12 +56,12 @@ impl Pages {
                 self.handles.insert(sku.clone(), Arc::clone(page));
             }),
         };
-        let said = (stock.revision(), stock.next_price());
-        let news = page.is_none() || self.said.insert(sku.clone(), said) != Some(said);
-        let terms = news.then(|| Terms {
-            title: Box::from(stock.title()),
-            unit_price: said.1,
-            currency: stock.currency(),
+        let sale = stock.sale().map(|sale| (sale.sale.clone(), sale.revision));
+        let said = (stock.revision(), stock.next_price(), sale);
+        let news = page.is_none() || self.said.get(&sku) != Some(&said);
+        let terms = news.then(|| {
+            self.said.insert(sku.clone(), said);
+            stock.terms()
         });
         Some(Publication { sku, page, terms, available: stock.available() })
     }

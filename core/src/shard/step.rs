@@ -18,7 +18,7 @@ use crate::journal::{Batch, Fatal, Log, Space, Ticket};
 use crate::ledger::{Effects, Ledger, Message, Recorder, Turn};
 use crate::limits::Limits;
 use crate::metrics::ShardMetrics;
-use crate::outcome::Outcome;
+use crate::outcome::{Outcome, SaleView};
 use crate::planted::{self, Bug};
 use crate::router::{Movable, Router};
 use crate::time::Timestamp;
@@ -50,6 +50,8 @@ pub struct Surroundings {
     pub retention: Retention,
     /// Whether the disk has room for more than endings.
     pub space: Space,
+    /// How long a hold lasts at least from the first start of its payment, in microseconds.
+    pub payment_extension_us: u64,
     /// What this shard counts.
     pub metrics: Arc<ShardMetrics>,
 }
@@ -79,6 +81,7 @@ pub struct Shard<L: Log> {
 struct Unanswered {
     ticket: Ticket,
     publications: Vec<Publication>,
+    sales: Vec<Arc<SaleView>>,
     answers: Vec<(ReplyTo, Outcome)>,
 }
 
@@ -108,7 +111,9 @@ impl Recorder for Scribe<'_> {
 
 impl<L: Log> Shard<L> {
     /// The shard with this number, its values and its log.
-    pub fn new(number: usize, ledger: Ledger, log: L, around: Surroundings) -> Self {
+    pub fn new(number: usize, mut ledger: Ledger, log: L, around: Surroundings) -> Self {
+        // Recovery ends by serving whoever is due.
+        ledger.resume();
         let shards = around.inboxes.len();
         let ports = around.ports.len();
         Self {
@@ -219,7 +224,10 @@ impl<L: Log> Shard<L> {
                 }
             }
         }
-        taken += self.turn(|ledger, turn| ledger.expire(turn) + ledger.retire(turn));
+        taken += self.turn(|ledger, turn| {
+            let ended = ledger.end_sales(turn) + ledger.expire(turn);
+            ended + ledger.serve_due(turn) + ledger.retire(turn)
+        });
         let most = self.around.limits.batch_commands_max;
         let mut commands = 0;
         for envelope in std::iter::from_fn(|| inbox.pop_vital()).take(most) {
@@ -300,6 +308,7 @@ impl<L: Log> Shard<L> {
             router: &around.router,
             away,
             disk_reserve: around.space.is_low(),
+            payment_extension_us: around.payment_extension_us,
             retires: around.retention.retires(stored, self.now),
             metrics: &around.metrics,
             recorder: &mut scribe,
@@ -333,7 +342,8 @@ impl<L: Log> Shard<L> {
     fn settle(&mut self) -> Result<(), Fatal> {
         let anything = !self.records.is_empty()
             || !self.effects.answers.is_empty()
-            || !self.effects.touched.is_empty();
+            || !self.effects.touched.is_empty()
+            || !self.effects.sales.is_empty();
         if !anything {
             return Ok(());
         }
@@ -346,6 +356,7 @@ impl<L: Log> Shard<L> {
                 &self.ledger,
                 &self.around.board,
             ),
+            sales: std::mem::take(&mut self.effects.sales),
             answers: std::mem::take(&mut self.effects.answers),
         };
         if planted::is(Bug::ViewBeforeSync) {
@@ -389,6 +400,9 @@ impl<L: Log> Shard<L> {
     fn give(&mut self, unanswered: Unanswered) {
         for publication in unanswered.publications {
             publication.publish(&self.around.board);
+        }
+        for sale in unanswered.sales {
+            self.around.board.publish_sale(sale);
         }
         for (reply, outcome) in unanswered.answers {
             match reply {

@@ -9,21 +9,33 @@ use std::sync::Arc;
 use hashbrown::HashMap;
 use rustc_hash::FxBuildHasher;
 
-use crate::event::{
-    Actor, Draw, Event, LotReceived, Meta, OrderEnded, OrderPlaced, OrderStatus, SkuDefined,
-    UnitsWithdrawn, total,
-};
-use crate::id::{OrderId, RequestId};
-use crate::name::{LotId, SkuId};
+use crate::event::{Actor, Event, Meta, OrderStatus};
+use crate::id::{OrderId, PaymentId, RequestId};
+use crate::name::{LotId, SaleId, SkuId};
+use crate::outcome::PaymentStatus;
 use crate::time::Timestamp;
 
 use super::table::{
-    LOTS, ORDER_DRAWS, ORDER_EVENTS, ORDER_LINES, ORDERS, SKUS, Table, Value, WITHDRAWAL_DRAWS,
-    WITHDRAWALS,
+    LOTS, ORDER_DRAWS, ORDER_EVENTS, ORDER_LINES, ORDERS, PAYMENTS, SALES, SHIPMENTS, SKUS,
+    STANDBY, Table, UNMATCHED_NOTICES, Value, WITHDRAWAL_DRAWS, WITHDRAWALS,
 };
 use super::words::Words;
 
+mod orders;
+mod payments;
+mod sales;
+mod stock;
+
+use orders::OrderRows;
+pub(super) use orders::{HoldChange, OrderChange};
+pub(super) use payments::PaymentChange;
+pub(super) use sales::SaleChange;
+pub(super) use stock::Moved;
+
 type Map<K, V> = HashMap<K, V, FxBuildHasher>;
+
+/// Rows that take the place of all that a table has of an order or a sale.
+pub(super) type Replaced<K> = BTreeMap<K, Vec<Value>>;
 
 /// Rows of one table, one behind the other.
 #[derive(Debug)]
@@ -45,30 +57,6 @@ impl Rows {
         let width = self.table.columns.len();
         &mut self.values[row * width..][..width]
     }
-
-    fn clear(&mut self) {
-        self.values.clear();
-    }
-}
-
-/// What became of an order that an earlier transaction stored.
-#[derive(Clone, Debug)]
-pub(super) struct OrderChange {
-    pub(super) order: Arc<str>,
-    pub(super) status: Arc<str>,
-    pub(super) version: u32,
-    pub(super) updated_at: Timestamp,
-    pub(super) sequence: u64,
-}
-
-/// How many units of a lot went where.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Moved {
-    pub(super) available: i64,
-    pub(super) held: i64,
-    pub(super) sold: i64,
-    pub(super) withdrawn: i64,
-    pub(super) sequence: u64,
 }
 
 /// The rows that follow from a run of records, without a gap.
@@ -84,18 +72,34 @@ pub(super) struct Batch {
     pub(super) last_time: Timestamp,
     /// Encoded bytes of its records.
     pub(super) bytes: usize,
-    pub(super) skus: Rows,
-    pub(super) lots: Rows,
-    pub(super) withdrawals: Rows,
-    pub(super) withdrawal_draws: Rows,
-    pub(super) orders: Rows,
-    pub(super) order_lines: Rows,
-    pub(super) order_draws: Rows,
-    pub(super) order_events: Rows,
+    skus: Rows,
+    lots: Rows,
+    withdrawals: Rows,
+    withdrawal_draws: Rows,
+    sales: Rows,
+    orders: Rows,
+    order_lines: Rows,
+    order_draws: Rows,
+    standby: Rows,
+    shipments: Rows,
+    payments: Rows,
+    order_events: Rows,
+    unmatched_notices: Rows,
+    /// What became of orders that earlier transactions stored.
     pub(super) order_changes: BTreeMap<OrderId, OrderChange>,
+    pub(super) hold_changes: BTreeMap<OrderId, HoldChange>,
+    /// The amounts of their lines, by number.
+    pub(super) line_changes: BTreeMap<(OrderId, usize), Value>,
+    /// Lots that orders were drawn from anew. After all other rows.
+    pub(super) redrawn: Replaced<OrderId>,
+    pub(super) payment_changes: BTreeMap<PaymentId, PaymentChange>,
+    pub(super) sale_changes: BTreeMap<SaleId, SaleChange>,
+    pub(super) sale_skus: Replaced<SaleId>,
     pub(super) moved: BTreeMap<(SkuId, LotId), Moved>,
     sku_rows: Map<SkuId, usize>,
-    order_rows: Map<OrderId, usize>,
+    sale_rows: Map<SaleId, usize>,
+    order_rows: Map<OrderId, OrderRows>,
+    payment_rows: Map<PaymentId, usize>,
 }
 
 /// A record whose event no row can hold.
@@ -103,6 +107,16 @@ pub(super) struct Batch {
 #[error("the amount of order {order} is beyond what an amount can be")]
 pub(super) struct Unstorable {
     order: OrderId,
+}
+
+/// What happened to an order.
+struct Happened {
+    order: Arc<str>,
+    kind: &'static str,
+    /// The order's version after it.
+    version: Option<u32>,
+    payment: Option<Arc<str>>,
+    detail: Value,
 }
 
 impl Batch {
@@ -119,14 +133,27 @@ impl Batch {
             lots: Rows::new(&LOTS),
             withdrawals: Rows::new(&WITHDRAWALS),
             withdrawal_draws: Rows::new(&WITHDRAWAL_DRAWS),
+            sales: Rows::new(&SALES),
             orders: Rows::new(&ORDERS),
             order_lines: Rows::new(&ORDER_LINES),
             order_draws: Rows::new(&ORDER_DRAWS),
+            standby: Rows::new(&STANDBY),
+            shipments: Rows::new(&SHIPMENTS),
+            payments: Rows::new(&PAYMENTS),
             order_events: Rows::new(&ORDER_EVENTS),
+            unmatched_notices: Rows::new(&UNMATCHED_NOTICES),
             order_changes: BTreeMap::new(),
+            hold_changes: BTreeMap::new(),
+            line_changes: BTreeMap::new(),
+            redrawn: Replaced::new(),
+            payment_changes: BTreeMap::new(),
+            sale_changes: BTreeMap::new(),
+            sale_skus: Replaced::new(),
             moved: BTreeMap::new(),
             sku_rows: Map::default(),
+            sale_rows: Map::default(),
             order_rows: Map::default(),
+            payment_rows: Map::default(),
         }
     }
 
@@ -138,17 +165,30 @@ impl Batch {
             &mut self.lots,
             &mut self.withdrawals,
             &mut self.withdrawal_draws,
+            &mut self.sales,
             &mut self.orders,
             &mut self.order_lines,
             &mut self.order_draws,
+            &mut self.standby,
+            &mut self.shipments,
+            &mut self.payments,
             &mut self.order_events,
+            &mut self.unmatched_notices,
         ] {
-            rows.clear();
+            rows.values.clear();
         }
         self.order_changes.clear();
+        self.hold_changes.clear();
+        self.line_changes.clear();
+        self.redrawn.clear();
+        self.payment_changes.clear();
+        self.sale_changes.clear();
+        self.sale_skus.clear();
         self.moved.clear();
         self.sku_rows.clear();
+        self.sale_rows.clear();
         self.order_rows.clear();
+        self.payment_rows.clear();
     }
 
     /// How many records it covers.
@@ -157,23 +197,34 @@ impl Batch {
     }
 
     /// The rows that it adds, by table.
-    pub(super) fn tables(&self) -> [&Rows; 8] {
+    pub(super) fn tables(&self) -> [&Rows; 13] {
         [
             &self.skus,
             &self.lots,
             &self.withdrawals,
             &self.withdrawal_draws,
+            &self.sales,
             &self.orders,
             &self.order_lines,
             &self.order_draws,
+            &self.standby,
+            &self.shipments,
+            &self.payments,
             &self.order_events,
+            &self.unmatched_notices,
         ]
     }
 
     /// How many rows it adds or changes, the watermark's not counted.
     pub(super) fn rows(&self) -> u64 {
         let added: usize = self.tables().map(Rows::len).iter().sum();
-        (added + self.order_changes.len() + self.moved.len()) as u64
+        let changed = self.order_changes.len()
+            + self.line_changes.len()
+            + self.payment_changes.len()
+            + self.sale_changes.len()
+            + self.moved.len();
+        let replaced = self.redrawn.len() + self.sale_skus.len();
+        (added + changed + replaced) as u64
     }
 
     /// Takes the event of the next record, which has `bytes` bytes.
@@ -191,20 +242,30 @@ impl Batch {
         bytes: usize,
     ) -> Result<(), Unstorable> {
         assert_eq!(sequence, self.through + 1, "I8 no record is left out");
+        let at = &At { sequence, meta };
         match event {
             Event::Genesis(_) | Event::FormatRaised(_) => {}
-            Event::SkuDefined(defined) => self.sku(sequence, meta, defined),
-            Event::LotReceived(received) => self.lot(sequence, meta, received),
-            Event::UnitsWithdrawn(withdrawn) => self.withdrawal(sequence, meta, withdrawn),
-            Event::OrderPlaced(placed) => self.placed(sequence, meta, placed)?,
-            Event::OrderCancelled(ended) => {
-                self.ended(sequence, meta, ended, OrderStatus::Cancelled);
-            }
-            Event::OrderExpired(ended) => self.ended(sequence, meta, ended, OrderStatus::Expired),
-            // Its rows stay: from here on they are all that is left of it.
-            Event::OrderRetired(retired) => {
-                self.event(sequence, meta, id_text(retired.order), "retired", None);
-            }
+            Event::SkuDefined(defined) => self.sku(at, defined),
+            Event::LotReceived(received) => self.lot(at, received),
+            Event::UnitsWithdrawn(withdrawn) => self.withdrawal(at, withdrawn),
+            Event::OrderPlaced(placed) => self.placed(at, placed)?,
+            Event::OrderCancelled(ended) => self.ended(at, ended, OrderStatus::Cancelled),
+            Event::OrderExpired(ended) => self.ended(at, ended, OrderStatus::Expired),
+            Event::OrderRetired(retired) => self.retired(at, retired.order),
+            Event::OrderQueued(queued) => self.queued(at, queued),
+            Event::OrderPromoted(promoted) => self.promoted(at, promoted)?,
+            Event::StandbyLeft(left) => self.left(at, left),
+            Event::PaymentStarted(started) => self.payment_started(at, started),
+            Event::PaymentFailed(failed) => self.payment_failed(at, failed),
+            Event::OrderPaid(paid) => self.paid(at, paid)?,
+            Event::RefundRequested(requested) => self.refund_requested(at, requested),
+            Event::RefundSucceeded(ended) => self.refund_ended(at, ended, PaymentStatus::Refunded),
+            Event::RefundFailed(ended) => self.refund_ended(at, ended, PaymentStatus::Refunding),
+            Event::NoticeUnmatched(notice) => self.unmatched(at, notice),
+            Event::OrderShipped(shipped) => self.shipped(at, shipped),
+            Event::OrderDelivered(delivered) => self.delivered(at, delivered),
+            Event::SaleDefined(defined) => self.sale(at, defined),
+            Event::SaleMoved(moved) => self.sale_moved(at, moved),
         }
         self.through = sequence;
         self.last_time = meta.time;
@@ -212,213 +273,40 @@ impl Batch {
         Ok(())
     }
 
-    fn sku(&mut self, sequence: u64, meta: &Meta, defined: &SkuDefined<'_>) {
-        const CREATED_AT: usize = SKUS.column("created_at");
-        let mut row = [
-            self.cell.clone(),
-            Value::Text(self.words.sku(&defined.sku)),
-            Value::number(defined.revision),
-            Value::text(defined.title),
-            Value::number(defined.unit_price.minor()),
-            Value::Text(self.words.currency(defined.currency)),
-            Value::number(defined.per_buyer_limit),
-            Value::number(defined.hold_seconds),
-            Value::number(u8::from(defined.standby_pass)),
-            Value::number(meta.time.micros()),
-            Value::number(meta.time.micros()),
-            Value::number(sequence),
-        ];
-        match self.sku_rows.get(&defined.sku) {
-            Some(number) => {
-                let earlier = self.skus.row_mut(*number);
-                row[CREATED_AT] = earlier[CREATED_AT].clone();
-                earlier.clone_from_slice(&row);
-            }
-            None => {
-                self.sku_rows.insert(defined.sku.clone(), self.skus.len());
-                self.skus.values.extend(row);
-            }
-        }
-    }
-
-    fn lot(&mut self, sequence: u64, meta: &Meta, received: &LotReceived) {
-        let quantity = Value::number(received.quantity.units());
-        self.lots.values.extend([
-            self.cell.clone(),
-            Value::Text(self.words.sku(&received.sku)),
-            Value::Text(self.words.lot(&received.lot)),
-            Value::number(received.ordinal),
-            quantity.clone(),
-            received.unit_price.map_or(Value::Null, |price| Value::number(price.minor())),
-            quantity,
-            Value::Integer(0),
-            Value::Integer(0),
-            Value::Integer(0),
-            Value::number(meta.time.micros()),
-            Value::number(sequence),
-        ]);
-    }
-
-    fn withdrawal(&mut self, sequence: u64, meta: &Meta, withdrawn: &UnitsWithdrawn<'_>) {
-        let sku = self.words.sku(&withdrawn.sku);
-        let withdrawal = Value::text(withdrawn.withdrawal.as_str());
-        self.withdrawals.values.extend([
-            self.cell.clone(),
-            Value::Text(Arc::clone(&sku)),
-            withdrawal.clone(),
-            Value::number(withdrawn.quantity.units()),
-            Value::text(withdrawn.reason),
-            Value::number(meta.time.micros()),
-            Value::number(sequence),
-        ]);
-        for (number, draw) in withdrawn.draws.iter().enumerate() {
-            self.withdrawal_draws.values.extend([
-                self.cell.clone(),
-                Value::Text(Arc::clone(&sku)),
-                withdrawal.clone(),
-                Value::number(number),
-                Value::Text(self.words.lot(&draw.lot)),
-                Value::number(draw.ordinal),
-                Value::number(draw.quantity.units()),
-            ]);
-            self.move_units(&withdrawn.sku, draw, sequence, |moved, units| {
-                moved.available -= units;
-                moved.withdrawn += units;
-            });
-        }
-    }
-
-    fn placed(
-        &mut self,
-        sequence: u64,
-        meta: &Meta,
-        placed: &OrderPlaced<'_>,
-    ) -> Result<(), Unstorable> {
-        // What the sum can hold, each line can.
-        let amount = total(&placed.lines).ok_or(Unstorable { order: placed.order })?;
-        let id = id_text(placed.order);
-        let time = Value::number(meta.time.micros());
-        self.order_rows.insert(placed.order, self.orders.len());
-        self.orders.values.extend([
-            self.cell.clone(),
-            Value::Text(Arc::clone(&id)),
-            Value::text(placed.buyer_name),
-            placed.key.map_or(Value::Null, |(_, key)| Value::text(key)),
-            Value::Text(self.words.status(OrderStatus::Reserved)),
-            Value::Integer(1),
-            Value::number(amount.minor()),
-            Value::Text(self.words.currency(placed.currency)),
-            time.clone(),
-            Value::number(placed.expires_at.micros()),
-            time,
-            Value::number(sequence),
-        ]);
-        for (number, line) in placed.lines.iter().enumerate() {
-            let amount = line.amount().map_or(0, |amount| amount.minor());
-            self.order_lines.values.extend([
-                self.cell.clone(),
-                Value::Text(Arc::clone(&id)),
-                Value::number(number),
-                Value::Text(self.words.sku(&line.sku)),
-                Value::number(line.quantity.units()),
-                Value::number(amount),
-            ]);
-            for (draw_number, draw) in line.draws.iter().enumerate() {
-                self.order_draws.values.extend([
-                    self.cell.clone(),
-                    Value::Text(Arc::clone(&id)),
-                    Value::number(number),
-                    Value::number(draw_number),
-                    Value::Text(self.words.lot(&draw.lot)),
-                    Value::number(draw.ordinal),
-                    Value::number(draw.quantity.units()),
-                    Value::number(draw.unit_price.minor()),
-                ]);
-                self.move_units(&line.sku, draw, sequence, |moved, units| {
-                    moved.available -= units;
-                    moved.held += units;
-                });
-            }
-        }
-        self.event(sequence, meta, id, "placed", Some(1));
-        Ok(())
-    }
-
-    fn ended(&mut self, sequence: u64, meta: &Meta, ended: &OrderEnded, status: OrderStatus) {
-        for line in &ended.lines {
-            for draw in &line.draws {
-                self.move_units(&line.sku, draw, sequence, |moved, units| {
-                    moved.held -= units;
-                    moved.available += units;
-                });
-            }
-        }
-        let id = id_text(ended.order);
-        let change = OrderChange {
-            order: Arc::clone(&id),
-            status: self.words.status(status),
-            version: ended.version,
-            updated_at: meta.time,
-            sequence,
-        };
-        self.change(ended.order, change);
-        self.event(sequence, meta, id, status.as_str(), Some(ended.version));
-    }
-
-    /// Changes the order's row, in this batch or in the store.
-    fn change(&mut self, order: OrderId, change: OrderChange) {
-        const STATUS: usize = ORDERS.column("status");
-        const VERSION: usize = ORDERS.column("version");
-        const UPDATED_AT: usize = ORDERS.column("updated_at");
-        const SEQUENCE: usize = ORDERS.column("sequence");
-        match self.order_rows.get(&order) {
-            Some(number) => {
-                let row = self.orders.row_mut(*number);
-                row[STATUS] = Value::Text(change.status);
-                row[VERSION] = Value::number(change.version);
-                row[UPDATED_AT] = Value::number(change.updated_at.micros());
-                row[SEQUENCE] = Value::number(change.sequence);
-            }
-            None => {
-                self.order_changes.insert(order, change);
-            }
-        }
-    }
-
-    fn event(
-        &mut self,
-        sequence: u64,
-        meta: &Meta,
-        order: Arc<str>,
-        kind: &'static str,
-        version: Option<u32>,
-    ) {
-        let request = match meta.request {
+    /// The row of an order's event.
+    fn event(&mut self, at: &At<'_>, happened: Happened) {
+        let request = match at.meta.request {
             RequestId::NONE => Value::Null,
             request => Value::text(ascii(&request.ascii())),
         };
         self.order_events.values.extend([
             self.cell.clone(),
-            Value::number(sequence),
-            Value::Text(order),
-            Value::Text(self.words.word(kind)),
-            version.map_or(Value::Null, Value::number),
-            Value::number(meta.time.micros()),
-            Value::Text(self.words.word(actor(meta.actor))),
+            Value::number(at.sequence),
+            Value::Text(happened.order),
+            Value::Text(self.words.word(happened.kind)),
+            happened.version.map_or(Value::Null, Value::number),
+            at.time(),
+            Value::Text(self.words.word(actor(at.meta.actor))),
             request,
+            happened.payment.map_or(Value::Null, Value::Text),
+            happened.detail,
         ]);
     }
+}
 
-    fn move_units(
-        &mut self,
-        sku: &SkuId,
-        draw: &Draw,
-        sequence: u64,
-        act: impl FnOnce(&mut Moved, i64),
-    ) {
-        let moved = self.moved.entry((sku.clone(), draw.lot.clone())).or_default();
-        act(moved, i64::from(draw.quantity.get()));
-        moved.sequence = sequence;
+/// The record that is being taken.
+struct At<'a> {
+    sequence: u64,
+    meta: &'a Meta,
+}
+
+impl At<'_> {
+    fn time(&self) -> Value {
+        Value::number(self.meta.time.micros())
+    }
+
+    fn sequence(&self) -> Value {
+        Value::number(self.sequence)
     }
 }
 
@@ -432,8 +320,12 @@ pub(super) fn actor(actor: Actor) -> &'static str {
     }
 }
 
-fn id_text(order: OrderId) -> Arc<str> {
+fn order_text(order: OrderId) -> Arc<str> {
     Arc::from(ascii(&order.ascii()))
+}
+
+fn payment_text(payment: PaymentId) -> Arc<str> {
+    Arc::from(ascii(&payment.ascii()))
 }
 
 fn ascii(text: &[u8]) -> &str {

@@ -35,9 +35,12 @@ impl Dialect {
 pub(super) const BEGIN: &str =
     "CREATE TABLE IF NOT EXISTS migrations (number BIGINT NOT NULL PRIMARY KEY)";
 
-/// The migrations. The number of each is its place, counted from 1. New ones are appended; none is
-/// ever changed.
-pub(super) const MIGRATIONS: [&str; 10] = [
+/// The number of the first migration. Those before it were of no release; a database that has them
+/// is refused.
+pub(super) const FIRST: i64 = 11;
+
+/// The migrations, numbered from [`FIRST`] on. New ones are appended; none is ever changed.
+pub(super) const MIGRATIONS: [&str; 20] = [
     "CREATE TABLE IF NOT EXISTS watermarks (
         cell BIGINT NOT NULL,
         sequence BIGINT NOT NULL,
@@ -97,10 +100,10 @@ pub(super) const MIGRATIONS: [&str; 10] = [
         idempotency_key {text},
         status {text} NOT NULL,
         version BIGINT NOT NULL,
-        amount BIGINT NOT NULL,
+        amount BIGINT,
         currency {text} NOT NULL,
         created_at BIGINT NOT NULL,
-        expires_at BIGINT NOT NULL,
+        expires_at BIGINT,
         updated_at BIGINT NOT NULL,
         sequence BIGINT NOT NULL,
         PRIMARY KEY (cell, order_id)) {end}",
@@ -109,8 +112,9 @@ pub(super) const MIGRATIONS: [&str; 10] = [
         order_id {text} NOT NULL,
         line BIGINT NOT NULL,
         sku {text} NOT NULL,
+        sale {text},
         quantity BIGINT NOT NULL,
-        amount BIGINT NOT NULL,
+        amount BIGINT,
         PRIMARY KEY (cell, order_id, line)) {end}",
     "CREATE TABLE IF NOT EXISTS order_draws (
         cell BIGINT NOT NULL,
@@ -131,8 +135,75 @@ pub(super) const MIGRATIONS: [&str; 10] = [
         occurred_at BIGINT NOT NULL,
         actor {text} NOT NULL,
         request_id {text},
+        payment_id {text},
+        detail {text},
         PRIMARY KEY (cell, sequence)) {end}",
     "CREATE INDEX IF NOT EXISTS order_events_of_order ON order_events (cell, order_id)",
+    "CREATE TABLE IF NOT EXISTS standby (
+        cell BIGINT NOT NULL,
+        order_id {text} NOT NULL,
+        sku {text} NOT NULL,
+        ticket BIGINT NOT NULL,
+        max_amount BIGINT,
+        sequence BIGINT NOT NULL,
+        PRIMARY KEY (cell, order_id)) {end}",
+    "CREATE TABLE IF NOT EXISTS shipments (
+        cell BIGINT NOT NULL,
+        order_id {text} NOT NULL,
+        carrier {text} NOT NULL,
+        tracking_number {text} NOT NULL,
+        shipped_at BIGINT NOT NULL,
+        sequence BIGINT NOT NULL,
+        PRIMARY KEY (cell, order_id)) {end}",
+    "CREATE TABLE IF NOT EXISTS payments (
+        cell BIGINT NOT NULL,
+        payment_id {text} NOT NULL,
+        order_id {text} NOT NULL,
+        amount BIGINT NOT NULL,
+        currency {text} NOT NULL,
+        status {text} NOT NULL,
+        refund_reason {text},
+        refund_failed BIGINT NOT NULL,
+        created_at BIGINT NOT NULL,
+        updated_at BIGINT NOT NULL,
+        sequence BIGINT NOT NULL,
+        PRIMARY KEY (cell, payment_id)) {end}",
+    "CREATE TABLE IF NOT EXISTS unmatched_notices (
+        cell BIGINT NOT NULL,
+        sequence BIGINT NOT NULL,
+        kind {text} NOT NULL,
+        payment_id {text} NOT NULL,
+        order_id {text} NOT NULL,
+        amount BIGINT NOT NULL,
+        currency {text} NOT NULL,
+        received_at BIGINT NOT NULL,
+        PRIMARY KEY (cell, sequence)) {end}",
+    "CREATE TABLE IF NOT EXISTS sales (
+        cell BIGINT NOT NULL,
+        sale {text} NOT NULL,
+        revision BIGINT NOT NULL,
+        name {text} NOT NULL,
+        starts_at BIGINT NOT NULL,
+        ends_at BIGINT NOT NULL,
+        per_buyer_limit BIGINT NOT NULL,
+        paused BIGINT NOT NULL,
+        ended BIGINT NOT NULL,
+        created_at BIGINT NOT NULL,
+        updated_at BIGINT NOT NULL,
+        sequence BIGINT NOT NULL,
+        PRIMARY KEY (cell, sale)) {end}",
+    "CREATE TABLE IF NOT EXISTS sale_skus (
+        cell BIGINT NOT NULL,
+        sale {text} NOT NULL,
+        sku {text} NOT NULL,
+        sequence BIGINT NOT NULL,
+        PRIMARY KEY (cell, sale, sku)) {end}",
+    "CREATE INDEX IF NOT EXISTS orders_by_time ON orders (cell, created_at, order_id, buyer)",
+    "CREATE INDEX IF NOT EXISTS orders_to_look_after ON orders (cell, status, created_at, order_id)
+        WHERE status = 'waiting' OR status = 'refunding'",
+    "CREATE INDEX IF NOT EXISTS payments_of_order ON payments (cell, order_id)",
+    "CREATE INDEX IF NOT EXISTS payments_to_give_back ON payments (cell, status, payment_id)
+        WHERE status = 'refunding'",
 ];
 
 #[cfg(test)]

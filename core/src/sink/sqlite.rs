@@ -31,10 +31,12 @@ use crate::id::JournalId;
 use crate::storage::{DatabaseFile, FileIdentity};
 use crate::time::Timestamp;
 
-use super::batch::{Batch, Rows};
+use super::batch::Batch;
 use super::error::{SinkError, Trouble};
-use super::schema::{BEGIN, Dialect, MIGRATIONS};
-use super::table::{SKUS, Table, Value};
+use super::schema::{BEGIN, Dialect, FIRST, MIGRATIONS};
+use super::table::{Table, Value};
+
+mod changes;
 
 /// How long SQLite itself waits for a lock. Whoever waits longer comes again after a while.
 const BUSY_PATIENCE: Duration = Duration::from_millis(250);
@@ -73,7 +75,7 @@ pub(super) struct Store {
     identity: FileIdentity,
     cell: u16,
     journal: String,
-    statements: BTreeMap<(&'static str, usize), Arc<str>>,
+    statements: BTreeMap<StatementName, Arc<str>>,
 }
 
 /// How every connection is opened.
@@ -146,8 +148,7 @@ impl Store {
             return Ok(Stored::Elsewhere);
         }
         self.insert(batch).await?;
-        self.change_orders(batch).await?;
-        self.move_units(batch).await?;
+        self.change(batch).await?;
         let advance = "INSERT INTO watermarks (cell, sequence, recorded_at, journal) \
                        VALUES (?, ?, ?, ?) ON CONFLICT (cell) DO UPDATE SET \
                        sequence = excluded.sequence, recorded_at = excluded.recorded_at";
@@ -184,13 +185,17 @@ impl Store {
         Ok(self.connection.close().await?)
     }
 
-    /// Inserts all rows of a batch. While the database works on one statement, the values of the
-    /// next are made ready.
+    /// Inserts all rows of a batch.
     async fn insert(&mut self, batch: &Batch) -> Result<(), SinkError> {
         let mut parts = Vec::new();
         for rows in batch.tables() {
-            self.part(rows, &mut parts);
+            self.part(rows.table, &rows.values, &mut parts);
         }
+        self.run(parts).await
+    }
+
+    /// Runs statements. While the database works on one, the values of the next are made ready.
+    async fn run(&mut self, parts: Vec<Part<'_>>) -> Result<(), SinkError> {
         let mut parts = parts.into_iter();
         let mut ready = parts.next().map(arguments).transpose()?;
         while let Some((statement, arguments_now)) = ready {
@@ -204,101 +209,27 @@ impl Store {
     }
 
     /// Parts rows of one table into statements.
-    fn part<'b>(&mut self, rows: &'b Rows, parts: &mut Vec<Part<'b>>) {
-        let width = rows.table.columns.len();
-        let mut values = rows.values.as_slice();
+    fn part<'b>(&mut self, table: &'static Table, rows: &'b [Value], parts: &mut Vec<Part<'b>>) {
+        let width = table.columns.len();
+        let mut values = rows;
         for chunk in CHUNKS {
             while values.len() >= chunk * width {
                 let (now, rest) = values.split_at(chunk * width);
                 values = rest;
-                let spell = || insertion(rows.table, chunk);
-                parts.push((self.statement(rows.table.name, chunk, spell), now));
+                let spell = || insertion(table, chunk);
+                parts.push((self.statement((table.name, "insert", chunk), spell), now));
             }
         }
     }
 
-    async fn change_orders(&mut self, batch: &Batch) -> Result<(), SinkError> {
-        let values = batch.order_changes.values().flat_map(|change| {
-            [
-                Value::Text(Arc::clone(&change.order)),
-                Value::Text(Arc::clone(&change.status)),
-                Value::number(change.version),
-                Value::number(change.updated_at.micros()),
-                Value::number(change.sequence),
-            ]
-        });
-        let set = "UPDATE orders SET status = change.column2, version = change.column3, \
-                   updated_at = change.column4, sequence = change.column5";
-        let of = "orders.order_id = change.column1";
-        self.update("orders", set, of, 5, values.collect()).await
-    }
-
-    async fn move_units(&mut self, batch: &Batch) -> Result<(), SinkError> {
-        let values = batch.moved.iter().flat_map(|((sku, lot), moved)| {
-            [
-                Value::text(sku.as_str()),
-                Value::text(lot.as_str()),
-                Value::Integer(moved.available),
-                Value::Integer(moved.held),
-                Value::Integer(moved.sold),
-                Value::Integer(moved.withdrawn),
-                Value::number(moved.sequence),
-            ]
-        });
-        let set = "UPDATE lots SET available = available + change.column3, \
-                   held = held + change.column4, sold = sold + change.column5, \
-                   withdrawn = withdrawn + change.column6, sequence = change.column7";
-        let of = "lots.sku = change.column1 AND lots.lot = change.column2";
-        self.update("lots", set, of, 7, values.collect()).await
-    }
-
-    /// Changes rows that the store must have.
-    async fn update(
-        &mut self,
-        table: &'static str,
-        set: &str,
-        of: &str,
-        width: usize,
-        values: Vec<Value>,
-    ) -> Result<(), SinkError> {
-        let cell = self.cell;
-        let mut values = values.as_slice();
-        for chunk in CHUNKS {
-            while values.len() >= chunk * width {
-                let (now, rest) = values.split_at(chunk * width);
-                values = rest;
-                // A number of columns that no insertion into the table has.
-                let statement = self.statement(table, chunk + 1_000 * width, || {
-                    let rows = placeholders(width, chunk);
-                    format!(
-                        "{set} FROM (VALUES {rows}) AS change WHERE {table}.cell = {cell} AND {of}"
-                    )
-                });
-                let (statement, arguments) = arguments((statement, now))?;
-                let query = sqlx::query_with(AssertSqlSafe(statement), arguments);
-                let changed = query.execute(&mut self.connection).await?.rows_affected();
-                if changed != chunk as u64 {
-                    let what = format!(
-                        "the table {table} lacks {} of {chunk} rows that earlier records made",
-                        chunk as u64 - changed
-                    );
-                    return Err(SinkError::new(Trouble::Contradiction, what));
-                }
-            }
-        }
-        Ok(())
-    }
-
-    fn statement(
-        &mut self,
-        table: &'static str,
-        number: usize,
-        spell: impl FnOnce() -> String,
-    ) -> Arc<str> {
-        let statement = self.statements.entry((table, number));
-        Arc::clone(statement.or_insert_with(|| spell().into()))
+    /// A statement of so many rows, spelled once.
+    fn statement(&mut self, name: StatementName, spell: impl FnOnce() -> String) -> Arc<str> {
+        Arc::clone(self.statements.entry(name).or_insert_with(|| spell().into()))
     }
 }
+
+/// A table, what is done to it, and to how many rows.
+type StatementName = (&'static str, &'static str, usize);
 
 /// A statement and the values of its rows.
 type Part<'b> = (Arc<str>, &'b [Value]);
@@ -340,32 +271,41 @@ async fn remove_strange_log(file: &DatabaseFile, cell: u16) -> Result<(), SinkEr
 /// Runs the migrations that the database lacks.
 async fn migrate(connection: &mut SqliteConnection) -> Result<(), SinkError> {
     connection.execute(BEGIN).await?;
-    let row = connection.fetch_one("SELECT COALESCE(MAX(number), 0) FROM migrations").await?;
-    let done = row.try_get::<i64, _>(0)?;
-    let known = MIGRATIONS.len() as i64;
+    let row = connection.fetch_one("SELECT MIN(number), MAX(number) FROM migrations").await?;
+    let (first, last): (Option<i64>, Option<i64>) = (row.try_get(0)?, row.try_get(1)?);
+    if first.is_some_and(|first| first < FIRST) {
+        let what = "the database was made before the first release, by a schema that is no more: \
+                    take it away, with what lies beside it, and it is built anew from the journal";
+        return Err(SinkError::new(Trouble::Unusable, what));
+    }
+    let (done, known) = (last.unwrap_or(FIRST - 1), FIRST - 1 + MIGRATIONS.len() as i64);
     if done > known {
         let what = format!("the database has schema {done}, this program knows {known}");
         return Err(SinkError::new(Trouble::Unusable, what));
     }
-    for (migration, number) in MIGRATIONS.iter().zip(1..).skip(done as usize) {
+    for (number, migration) in (FIRST..).zip(MIGRATIONS).filter(|(number, _)| *number > done) {
         connection.execute(AssertSqlSafe(Dialect::Sqlite.spell(migration))).await?;
-        let record = sqlx::query("INSERT INTO migrations (number) VALUES (?)").bind(number as i64);
+        let record = sqlx::query("INSERT INTO migrations (number) VALUES (?)").bind(number);
         record.execute(&mut *connection).await?;
     }
     Ok(())
 }
 
-/// A statement that inserts so many rows into a table. A SKU that is there takes on new terms.
+/// A statement that inserts so many rows into a table. A SKU or a sale that is there takes on new
+/// terms.
 fn insertion(table: &Table, rows: usize) -> String {
     let columns = table.columns.join(", ");
     let values = placeholders(table.columns.len(), rows);
     let mut statement = format!("INSERT INTO {} ({columns}) VALUES {values}", table.name);
-    if table == &SKUS {
-        let terms = table.columns[table.key..].iter().filter(|column| **column != "created_at");
-        let terms: Vec<_> = terms.map(|column| format!("{column} = excluded.{column}")).collect();
-        statement.push_str(" ON CONFLICT (cell, sku) DO UPDATE SET ");
-        statement.push_str(&terms.join(", "));
-    }
+    let kept: &[&str] = match table.name {
+        "skus" => &["created_at"],
+        "sales" => &["created_at", "paused", "ended"],
+        _ => return statement,
+    };
+    let terms = table.columns[table.key..].iter().filter(|column| !kept.contains(column));
+    let terms: Vec<_> = terms.map(|column| format!("{column} = excluded.{column}")).collect();
+    let key = table.columns[..table.key].join(", ");
+    statement.push_str(&format!(" ON CONFLICT ({key}) DO UPDATE SET {}", terms.join(", ")));
     statement
 }
 

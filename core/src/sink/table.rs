@@ -157,7 +157,7 @@ pub const ORDERS: Table = Table {
 /// The lines of orders.
 pub const ORDER_LINES: Table = Table {
     name: "order_lines",
-    columns: &["cell", "order_id", "line", "sku", "quantity", "amount"],
+    columns: &["cell", "order_id", "line", "sku", "sale", "quantity", "amount"],
     key: 3,
 };
 
@@ -180,24 +180,105 @@ pub const ORDER_EVENTS: Table = Table {
         "occurred_at",
         "actor",
         "request_id",
+        "payment_id",
+        "detail",
     ],
     key: 2,
 };
+
+/// What orders asked for that wait or waited.
+pub const STANDBY: Table = Table {
+    name: "standby",
+    columns: &["cell", "order_id", "sku", "ticket", "max_amount", "sequence"],
+    key: 2,
+};
+
+/// How orders were shipped.
+pub const SHIPMENTS: Table = Table {
+    name: "shipments",
+    columns: &["cell", "order_id", "carrier", "tracking_number", "shipped_at", "sequence"],
+    key: 2,
+};
+
+/// Payments as they are.
+pub const PAYMENTS: Table = Table {
+    name: "payments",
+    columns: &[
+        "cell",
+        "payment_id",
+        "order_id",
+        "amount",
+        "currency",
+        "status",
+        "refund_reason",
+        "refund_failed",
+        "created_at",
+        "updated_at",
+        "sequence",
+    ],
+    key: 2,
+};
+
+/// What providers said and fits no payment.
+pub const UNMATCHED_NOTICES: Table = Table {
+    name: "unmatched_notices",
+    columns: &[
+        "cell",
+        "sequence",
+        "kind",
+        "payment_id",
+        "order_id",
+        "amount",
+        "currency",
+        "received_at",
+    ],
+    key: 2,
+};
+
+/// Sales as they are.
+pub const SALES: Table = Table {
+    name: "sales",
+    columns: &[
+        "cell",
+        "sale",
+        "revision",
+        "name",
+        "starts_at",
+        "ends_at",
+        "per_buyer_limit",
+        "paused",
+        "ended",
+        "created_at",
+        "updated_at",
+        "sequence",
+    ],
+    key: 2,
+};
+
+/// The SKUs of sales.
+pub const SALE_SKUS: Table =
+    Table { name: "sale_skus", columns: &["cell", "sale", "sku", "sequence"], key: 3 };
 
 /// How far the copy has come.
 pub const WATERMARKS: Table =
     Table { name: "watermarks", columns: &["cell", "sequence", "recorded_at", "journal"], key: 1 };
 
 /// All tables that a cell's rows are in.
-pub const TABLES: [&Table; 9] = [
+pub const TABLES: [&Table; 15] = [
     &SKUS,
     &LOTS,
     &WITHDRAWALS,
     &WITHDRAWAL_DRAWS,
+    &SALES,
+    &SALE_SKUS,
     &ORDERS,
     &ORDER_LINES,
     &ORDER_DRAWS,
+    &STANDBY,
+    &SHIPMENTS,
+    &PAYMENTS,
     &ORDER_EVENTS,
+    &UNMATCHED_NOTICES,
     &WATERMARKS,
 ];
 

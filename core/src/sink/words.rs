@@ -7,7 +7,7 @@ use rustc_hash::FxBuildHasher;
 
 use crate::event::OrderStatus;
 use crate::money::Currency;
-use crate::name::{LotId, SkuId};
+use crate::name::{LotId, SaleId, SkuId};
 
 type Map<K> = HashMap<K, Arc<str>, FxBuildHasher>;
 
@@ -16,6 +16,7 @@ type Map<K> = HashMap<K, Arc<str>, FxBuildHasher>;
 pub(super) struct Words {
     skus: Map<SkuId>,
     lots: Map<LotId>,
+    sales: Map<SaleId>,
     currencies: Map<Currency>,
     /// Names of the program's own: states, kinds, actors.
     fixed: Map<&'static str>,
@@ -27,6 +28,7 @@ impl Words {
         Self {
             skus: Map::default(),
             lots: Map::default(),
+            sales: Map::default(),
             currencies: Map::default(),
             fixed: Map::default(),
             names_max,
@@ -39,6 +41,10 @@ impl Words {
 
     pub(super) fn lot(&mut self, lot: &LotId) -> Arc<str> {
         shared(&mut self.lots, lot, lot.as_str(), self.names_max)
+    }
+
+    pub(super) fn sale(&mut self, sale: &SaleId) -> Arc<str> {
+        shared(&mut self.sales, sale, sale.as_str(), self.names_max)
     }
 
     pub(super) fn currency(&mut self, currency: Currency) -> Arc<str> {

@@ -194,12 +194,16 @@ impl<S: Storage + Clone> Snapshotter<S> {
         if segments < self.limits.snapshot_segments.max(half) {
             return Ok(Snapshotting::Idle);
         }
-        let mut ledger = Ledger::bare(self.limits);
+        let mut ledger = Ledger::without_homes(self.limits);
         let mut previous = Previous { reader: None, next: None };
         if let Some(made) = last {
             let mut reader = SnapshotReader::open(&self.storage, &made.name)?;
             previous.next = loop {
                 match reader.next()? {
+                    Section::Sale(sale) => {
+                        ledger.install_sale(&sale);
+                        Ok(())
+                    }
                     Section::Stock(stock) => ledger.install_stock(&stock),
                     Section::Slot(slot) => break Some(slot),
                     Section::End(_) => break None,
@@ -262,6 +266,11 @@ impl<S: Storage + Clone> Snapshotter<S> {
         self.temporary = Some(writer.temporary().to_owned());
         let mut totals = Totals::default();
         let mut written = 0;
+        for sale in ledger.sale_images() {
+            written += writer.sale(&sale)?;
+            totals.sales += 1;
+        }
+        totals.digest = totals.digest.plus(ledger.sales_digest());
         for stock in ledger.stock_images() {
             written += writer.stock(&stock)?;
             totals.stocks += 1;
@@ -291,7 +300,7 @@ impl<S: Storage + Clone> Snapshotter<S> {
         let Write { mut writer, title, totals, .. } = write;
         let written = writer.end(&totals)?;
         let reader = SnapshotReader::open(&self.storage, writer.temporary())?;
-        let (found, ledger) = (Totals::default(), Ledger::bare(self.limits));
+        let (found, ledger) = (Totals::default(), Ledger::without_homes(self.limits));
         self.build = Some(Build::Check(Check { reader, title, totals, found, ledger }));
         Ok(Snapshotting::More { written })
     }
@@ -300,6 +309,11 @@ impl<S: Storage + Clone> Snapshotter<S> {
     fn check(&mut self, mut check: Check<S>) -> Result<Snapshotting, Error> {
         let Check { reader, title, totals, found, ledger } = &mut check;
         let installed = match reader.next()? {
+            Section::Sale(sale) => {
+                found.sales += 1;
+                ledger.install_sale(&sale);
+                Ok(())
+            }
             Section::Stock(stock) => {
                 found.stocks += 1;
                 let installed = ledger.install_stock(&stock);
@@ -315,7 +329,7 @@ impl<S: Storage + Clone> Snapshotter<S> {
                     ledger.let_go(image.slot);
                 })
             }
-            Section::End(said) if said == *totals && *found == *totals => {
+            Section::End(said) if said == *totals && found.with(ledger) == *totals => {
                 let (title, bytes) = (*title, reader.length());
                 return self.publish(title, bytes);
             }
@@ -368,6 +382,13 @@ pub fn hash_key<S: Storage>(storage: &S) -> Result<Option<HashKey>, Error> {
 /// has rotted: all before it may go. 1 if none may.
 pub(super) fn covered(made: &[Made]) -> u64 {
     made.get(KEPT - 1).map_or(1, |made| made.title.base.segment)
+}
+
+impl Totals {
+    /// With the digest of all sales, which is known once the last of them is there.
+    fn with(&self, ledger: &Ledger) -> Self {
+        Self { digest: self.digest.plus(ledger.sales_digest()), ..*self }
+    }
 }
 
 impl<F: StorageFile> Previous<F> {

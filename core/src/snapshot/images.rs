@@ -1,14 +1,19 @@
 //! Images of stocks and slots to bytes and back. Decoding trusts nothing.
 
+use std::sync::Arc;
+
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
 use super::layout;
 use crate::event::OrderStatus;
-use crate::id::{BuyerDigest, KeyDigest, OrderId, SlotId};
-use crate::ledger::{LotImage, OfferImage, OrderImage, SlotImage, StockImage};
+use crate::id::{BuyerDigest, KeyDigest, OrderId, PaymentId, SlotId};
+use crate::ledger::{
+    HoldingImage, LotImage, OfferImage, OrderImage, PaymentImage, SaleImage, SlotImage, StockImage,
+    WaiterImage, WishImage,
+};
 use crate::money::{Amount, Currency};
-use crate::name::{LotId, SkuId, WithdrawalId};
-use crate::outcome::Counters;
+use crate::name::{LotId, SaleId, SkuId, WithdrawalId};
+use crate::outcome::{Counters, PaymentStatus, SaleView};
 use crate::quantity::Quantity;
 use crate::time::Timestamp;
 
@@ -24,11 +29,14 @@ pub(super) fn encode_stock(stock: &StockImage, out: &mut Vec<u8>) {
             hold_seconds: stock.hold_seconds.into(),
             lots: (stock.lots.len() as u32).into(),
             withdrawals: (stock.withdrawals.len() as u32).into(),
+            next_ticket: stock.next_ticket.into(),
+            waiters: (stock.waiters.len() as u32).into(),
             sku_length: length(stock.sku.as_str()),
             title_length: length(&stock.title),
+            sale_length: length(named(&stock.sale)),
         },
     );
-    text(out, &[stock.sku.as_str(), &stock.title]);
+    text(out, &[stock.sku.as_str(), &stock.title, named(&stock.sale)]);
     for lot in &stock.lots {
         let Counters { received, available, held, sold, withdrawn } = lot.counters;
         put(
@@ -57,6 +65,19 @@ pub(super) fn encode_stock(stock: &StockImage, out: &mut Vec<u8>) {
         );
         text(out, &[name.as_str(), reason]);
     }
+    for waiter in &stock.waiters {
+        put(
+            out,
+            &layout::Waiter {
+                ticket: waiter.ticket.into(),
+                order: waiter.order.bits().into(),
+                buyer: waiter.buyer.0.into(),
+                quantity: waiter.quantity.get().into(),
+                sale_length: length(named(&waiter.sale)),
+            },
+        );
+        text(out, &[named(&waiter.sale)]);
+    }
 }
 
 pub(super) fn decode_stock(bytes: &[u8]) -> Result<StockImage, &'static str> {
@@ -66,6 +87,7 @@ pub(super) fn decode_stock(bytes: &[u8]) -> Result<StockImage, &'static str> {
         sku: SkuId::new(reader.text(fixed.sku_length)?).ok_or("a SKU's name")?,
         revision: fixed.revision.get(),
         title: reader.text(fixed.title_length)?.into(),
+        sale: sale(reader.text(fixed.sale_length)?)?,
         list_price: amount(fixed.list_price.get())?,
         currency: currency(fixed.currency)?,
         per_buyer_limit: fixed.per_buyer_limit.get(),
@@ -73,6 +95,8 @@ pub(super) fn decode_stock(bytes: &[u8]) -> Result<StockImage, &'static str> {
         standby_pass: flag(fixed.standby_pass)?,
         lots: Vec::new(),
         withdrawals: Vec::new(),
+        next_ticket: fixed.next_ticket.get(),
+        waiters: Vec::new(),
     };
     for _ in 0..fixed.lots.get() {
         let fixed: layout::Lot = reader.fixed()?;
@@ -96,6 +120,16 @@ pub(super) fn decode_stock(bytes: &[u8]) -> Result<StockImage, &'static str> {
         let name = name.ok_or("a withdrawal's name")?;
         stock.withdrawals.push((name, quantity(fixed.quantity.get())?, reason));
     }
+    for _ in 0..fixed.waiters.get() {
+        let fixed: layout::Waiter = reader.fixed()?;
+        stock.waiters.push(WaiterImage {
+            ticket: fixed.ticket.get(),
+            order: OrderId::from_bits(fixed.order.get()),
+            buyer: BuyerDigest(fixed.buyer.get()),
+            quantity: quantity(fixed.quantity.get())?,
+            sale: sale(reader.text(fixed.sale_length)?)?,
+        });
+    }
     reader.end()?;
     Ok(stock)
 }
@@ -118,32 +152,72 @@ pub(super) fn encode_slot(slot: &SlotImage, out: &mut Vec<u8>) {
                 currency: offer.currency.bytes(),
                 sku_length: length(offer.sku.as_str()),
                 lot_length: length(offer.lot.as_str()),
+                sale_length: length(named(&offer.sale)),
             },
         );
-        text(out, &[offer.sku.as_str(), offer.lot.as_str()]);
+        text(out, &[offer.sku.as_str(), offer.lot.as_str(), named(&offer.sale)]);
     }
-    for order in &slot.orders {
+    slot.orders.iter().for_each(|order| encode_order(order, out));
+}
+
+fn encode_order(order: &OrderImage, out: &mut Vec<u8>) {
+    let units: &[_] = match &order.holding {
+        HoldingImage::Units(units) => units,
+        HoldingImage::Wish(_) => &[],
+    };
+    put(
+        out,
+        &layout::Order {
+            order: order.order.bits().into(),
+            buyer: order.buyer.0.into(),
+            has_key: u8::from(order.key.is_some()),
+            key: order.key.map_or(0, |key| key.0).into(),
+            fingerprint: order.fingerprint.into(),
+            created_at: order.created_at.micros().into(),
+            expires_at: order.expires_at.micros().into(),
+            final_after_s: order.final_after_s.into(),
+            version: order.version.into(),
+            status: order.status as u8,
+            extended_s: order.extended_s.into(),
+            holdings: (units.len() as u16).into(),
+            payments: (order.payments.len() as u16).into(),
+        },
+    );
+    for (offer, quantity) in units {
+        let (offer, quantity) = ((*offer).into(), quantity.get().into());
+        put(out, &layout::Holding { offer, quantity });
+    }
+    if let HoldingImage::Wish(wish) = &order.holding {
+        encode_wish(wish, out);
+    }
+    for payment in &order.payments {
         put(
             out,
-            &layout::Order {
-                order: order.order.bits().into(),
-                buyer: order.buyer.0.into(),
-                has_key: u8::from(order.key.is_some()),
-                key: order.key.map_or(0, |key| key.0).into(),
-                fingerprint: order.fingerprint.into(),
-                created_at: order.created_at.micros().into(),
-                expires_at: order.expires_at.micros().into(),
-                final_after_s: order.final_after_s.into(),
-                version: order.version.into(),
-                status: order.status as u8,
-                holdings: (order.holding.len() as u16).into(),
+            &layout::Payment {
+                payment: payment.payment.bits().into(),
+                amount: payment.amount.minor().into(),
+                status: payment.status as u8,
+                ends_order: u8::from(payment.ends_order),
+                refund_failed: u8::from(payment.refund_failed),
             },
         );
-        for (offer, quantity) in &order.holding {
-            let (offer, quantity) = ((*offer).into(), quantity.get().into());
-            put(out, &layout::Holding { offer, quantity });
-        }
     }
+}
+
+fn encode_wish(wish: &WishImage, out: &mut Vec<u8>) {
+    put(
+        out,
+        &layout::Wish {
+            quantity: wish.quantity.get().into(),
+            ticket: wish.ticket.into(),
+            has_max_amount: u8::from(wish.max_amount.is_some()),
+            max_amount: wish.max_amount.map_or(0, Amount::minor).into(),
+            currency: wish.currency.bytes(),
+            sku_length: length(wish.sku.as_str()),
+            sale_length: length(named(&wish.sale)),
+        },
+    );
+    text(out, &[wish.sku.as_str(), named(&wish.sale)]);
 }
 
 pub(super) fn decode_slot(bytes: &[u8]) -> Result<SlotImage, &'static str> {
@@ -159,30 +233,125 @@ pub(super) fn decode_slot(bytes: &[u8]) -> Result<SlotImage, &'static str> {
             ordinal: fixed.ordinal.get(),
             unit_price: amount(fixed.unit_price.get())?,
             currency: currency(fixed.currency)?,
+            sale: sale(reader.text(fixed.sale_length)?)?,
         });
     }
     for _ in 0..fixed.orders.get() {
-        let fixed: layout::Order = reader.fixed()?;
-        let mut order = OrderImage {
-            order: OrderId::from_bits(fixed.order.get()),
-            buyer: BuyerDigest(fixed.buyer.get()),
-            key: flag(fixed.has_key)?.then_some(KeyDigest(fixed.key.get())),
-            fingerprint: fixed.fingerprint.get(),
-            created_at: Timestamp::from_micros(fixed.created_at.get()),
-            expires_at: Timestamp::from_micros(fixed.expires_at.get()),
-            final_after_s: fixed.final_after_s.get(),
-            version: fixed.version.get(),
-            status: OrderStatus::from_number(fixed.status).ok_or("an order's state")?,
-            holding: smallvec::SmallVec::new(),
-        };
-        for _ in 0..fixed.holdings.get() {
-            let fixed: layout::Holding = reader.fixed()?;
-            order.holding.push((fixed.offer.get(), quantity(fixed.quantity.get())?));
-        }
-        image.orders.push(order);
+        image.orders.push(decode_order(&mut reader)?);
     }
     reader.end()?;
     Ok(image)
+}
+
+fn decode_order(reader: &mut Reader<'_>) -> Result<OrderImage, &'static str> {
+    let fixed: layout::Order = reader.fixed()?;
+    let mut units = smallvec::SmallVec::new();
+    for _ in 0..fixed.holdings.get() {
+        let fixed: layout::Holding = reader.fixed()?;
+        units.push((fixed.offer.get(), quantity(fixed.quantity.get())?));
+    }
+    let holding = match units.is_empty() {
+        true => HoldingImage::Wish(Box::new(decode_wish(reader)?)),
+        false => HoldingImage::Units(units),
+    };
+    let mut order = OrderImage {
+        order: OrderId::from_bits(fixed.order.get()),
+        buyer: BuyerDigest(fixed.buyer.get()),
+        key: flag(fixed.has_key)?.then_some(KeyDigest(fixed.key.get())),
+        fingerprint: fixed.fingerprint.get(),
+        created_at: Timestamp::from_micros(fixed.created_at.get()),
+        expires_at: Timestamp::from_micros(fixed.expires_at.get()),
+        final_after_s: fixed.final_after_s.get(),
+        version: fixed.version.get(),
+        status: OrderStatus::from_number(fixed.status).ok_or("an order's state")?,
+        extended_s: fixed.extended_s.get(),
+        holding,
+        payments: Vec::new(),
+    };
+    for _ in 0..fixed.payments.get() {
+        let fixed: layout::Payment = reader.fixed()?;
+        order.payments.push(PaymentImage {
+            payment: PaymentId::from_bits(fixed.payment.get()),
+            amount: amount(fixed.amount.get())?,
+            status: PaymentStatus::from_number(fixed.status).ok_or("a payment's state")?,
+            ends_order: flag(fixed.ends_order)?,
+            refund_failed: flag(fixed.refund_failed)?,
+        });
+    }
+    Ok(order)
+}
+
+fn decode_wish(reader: &mut Reader<'_>) -> Result<WishImage, &'static str> {
+    let fixed: layout::Wish = reader.fixed()?;
+    let most = amount(fixed.max_amount.get())?;
+    Ok(WishImage {
+        sku: SkuId::new(reader.text(fixed.sku_length)?).ok_or("a SKU's name")?,
+        sale: sale(reader.text(fixed.sale_length)?)?,
+        quantity: quantity(fixed.quantity.get())?,
+        ticket: fixed.ticket.get(),
+        max_amount: flag(fixed.has_max_amount)?.then_some(most),
+        currency: currency(fixed.currency)?,
+    })
+}
+
+pub(super) fn encode_sale(image: &SaleImage, out: &mut Vec<u8>) {
+    let SaleImage { sale, awaited } = image;
+    put(
+        out,
+        &layout::Sale {
+            revision: sale.revision.into(),
+            starts_at: sale.starts_at.micros().into(),
+            ends_at: sale.ends_at.micros().into(),
+            per_buyer_limit: sale.per_buyer_limit.into(),
+            paused: u8::from(sale.paused),
+            ended: u8::from(sale.ended),
+            skus: (sale.skus.len() as u16).into(),
+            awaited: (awaited.len() as u16).into(),
+            sale_length: length(sale.sale.as_str()),
+            title_length: length(&sale.title),
+        },
+    );
+    text(out, &[sale.sale.as_str(), &sale.title]);
+    for sku in sale.skus.iter().chain(awaited) {
+        out.push(length(sku.as_str()));
+        text(out, &[sku.as_str()]);
+    }
+}
+
+pub(super) fn decode_sale(bytes: &[u8]) -> Result<SaleImage, &'static str> {
+    let mut reader = Reader(bytes);
+    let fixed: layout::Sale = reader.fixed()?;
+    let mut view = SaleView {
+        sale: sale(reader.text(fixed.sale_length)?)?.ok_or("a sale's name")?,
+        revision: fixed.revision.get(),
+        title: reader.text(fixed.title_length)?.into(),
+        starts_at: Timestamp::from_micros(fixed.starts_at.get()),
+        ends_at: Timestamp::from_micros(fixed.ends_at.get()),
+        per_buyer_limit: fixed.per_buyer_limit.get(),
+        skus: Vec::new(),
+        paused: flag(fixed.paused)?,
+        ended: flag(fixed.ended)?,
+    };
+    let mut sku = || {
+        let length: u8 = reader.fixed()?;
+        SkuId::new(reader.text(length)?).ok_or("a SKU's name")
+    };
+    view.skus = (0..fixed.skus.get()).map(|_| sku()).collect::<Result<_, _>>()?;
+    let awaited = (0..fixed.awaited.get()).map(|_| sku()).collect::<Result<_, _>>()?;
+    reader.end()?;
+    Ok(SaleImage { sale: Arc::new(view), awaited })
+}
+
+/// A sale's name, or nothing for none.
+fn named(sale: &Option<SaleId>) -> &str {
+    sale.as_ref().map_or("", SaleId::as_str)
+}
+
+fn sale(name: &str) -> Result<Option<SaleId>, &'static str> {
+    match name {
+        "" => Ok(None),
+        name => SaleId::new(name).map(Some).ok_or("a sale's name"),
+    }
 }
 
 fn put<T: IntoBytes + Immutable>(out: &mut Vec<u8>, fixed: &T) {
@@ -241,117 +410,4 @@ impl<'a> Reader<'a> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::{decode_slot, decode_stock, encode_slot, encode_stock};
-    use crate::event::OrderStatus;
-    use crate::id::{BuyerDigest, KeyDigest, OrderId, SlotId};
-    use crate::ledger::{LotImage, OfferImage, OrderImage, SlotImage, StockImage};
-    use crate::money::{Amount, Currency};
-    use crate::name::{LotId, SkuId, WithdrawalId};
-    use crate::outcome::Counters;
-    use crate::quantity::Quantity;
-    use crate::time::Timestamp;
-    use smallvec::smallvec;
-
-    fn stock() -> StockImage {
-        StockImage {
-            sku: SkuId::new("tv").expect("a name"),
-            revision: 4,
-            title: "Téle".into(),
-            list_price: Amount::new(9).expect("in range"),
-            currency: Currency::new("EUR").expect("a code"),
-            per_buyer_limit: 6,
-            hold_seconds: 7,
-            standby_pass: true,
-            lots: vec![LotImage {
-                lot: LotId::new("L").expect("a name"),
-                unit_price: Some(Amount::new(8).expect("in range")),
-                counters: Counters { received: 5, available: 2, held: 1, sold: 1, withdrawn: 1 },
-            }],
-            withdrawals: vec![(
-                WithdrawalId::new("w").expect("a name"),
-                Quantity::ONE,
-                "rot".into(),
-            )],
-        }
-    }
-
-    fn slot() -> SlotImage {
-        SlotImage {
-            slot: SlotId::new(3).expect("in range"),
-            offers: vec![OfferImage {
-                sku: SkuId::new("tv").expect("a name"),
-                lot: LotId::new("L").expect("a name"),
-                ordinal: 1,
-                unit_price: Amount::new(9).expect("in range"),
-                currency: Currency::new("EUR").expect("a code"),
-            }],
-            orders: vec![OrderImage {
-                order: OrderId::from_bits(0x0B),
-                buyer: BuyerDigest(0x0C),
-                key: Some(KeyDigest(0x0D)),
-                fingerprint: 0x0E,
-                created_at: Timestamp::from_micros(0x0F),
-                expires_at: Timestamp::from_micros(0x10),
-                final_after_s: 0x11,
-                version: 2,
-                status: OrderStatus::Expired,
-                holding: smallvec![(0, Quantity::ONE)],
-            }],
-        }
-    }
-
-    fn hex(bytes: &[u8]) -> String {
-        bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-    }
-
-    fn digits(text: &str) -> String {
-        text.split_whitespace().collect()
-    }
-
-    #[test]
-    fn images_have_their_golden_bytes() {
-        let mut bytes = Vec::new();
-        encode_stock(&stock(), &mut bytes);
-        let golden = "04000000 0900000000000000 455552 01 06000000 07000000 01000000 01000000 02 05 \
-            7476 54c3a96c65 01 0800000000000000 0500000000000000 0200000000000000 \
-            0100000000000000 0100000000000000 0100000000000000 01 4c 01000000 01 03 77 726f74";
-        assert_eq!(hex(&bytes), digits(golden));
-        assert_eq!(decode_stock(&bytes), Ok(stock()));
-
-        let mut bytes = Vec::new();
-        encode_slot(&slot(), &mut bytes);
-        let golden = "0300 01000000 01000000 01000000 0900000000000000 455552 02 01 7476 4c \
-            0b000000000000000000000000000000 0c000000000000000000000000000000 01 \
-            0d000000000000000000000000000000 0e00000000000000 0f00000000000000 1000000000000000 \
-            11000000 02000000 05 0100 00000000 01000000";
-        assert_eq!(hex(&bytes), digits(golden));
-        assert_eq!(decode_slot(&bytes), Ok(slot()));
-    }
-
-    #[test]
-    fn every_cut_and_every_changed_byte_is_refused_or_read_without_a_panic() {
-        let (mut of_stock, mut of_slot) = (Vec::new(), Vec::new());
-        encode_stock(&stock(), &mut of_stock);
-        encode_slot(&slot(), &mut of_slot);
-        for length in 0..of_stock.len() {
-            assert!(decode_stock(&of_stock[..length]).is_err());
-        }
-        for length in 0..of_slot.len() {
-            assert!(decode_slot(&of_slot[..length]).is_err());
-        }
-        for value in [0, 1, 0x7F, 0xFF] {
-            for place in 0..of_stock.len().max(of_slot.len()) {
-                let change = |bytes: &[u8]| {
-                    let mut changed = bytes.to_vec();
-                    if let Some(byte) = changed.get_mut(place) {
-                        *byte = value;
-                    }
-                    changed
-                };
-                let _ = decode_stock(&change(&of_stock));
-                let _ = decode_slot(&change(&of_slot));
-            }
-        }
-    }
-}
+mod tests;

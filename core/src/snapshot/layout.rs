@@ -1,6 +1,6 @@
 //! The bytes of snapshots. Little-endian, no padding; a changed layout is a new version.
 //!
-//! A header, then sections: the stocks, one each, sorted by SKU; the buyer slots that have orders,
+//! A header, then sections: the sales, one each, sorted by name; the stocks, sorted by SKU; the buyer slots that have orders,
 //! in order; the end. Each section has a checksum (CRC32C), and the end says how many there were.
 
 use zerocopy::little_endian::{U16, U32, U64, U128};
@@ -9,7 +9,7 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 pub(super) const MAGIC: [u8; 8] = *b"SLUICES1";
 
 /// The version of all layouts here.
-pub(super) const VERSION: u16 = 1;
+pub(super) const VERSION: u16 = 2;
 
 /// Kind of a section: one stock.
 pub(super) const STOCK: u8 = 1;
@@ -17,6 +17,8 @@ pub(super) const STOCK: u8 = 1;
 pub(super) const SLOT: u8 = 2;
 /// Kind of a section: the last one.
 pub(super) const END: u8 = 3;
+/// Kind of a section: one sale.
+pub(super) const SALE: u8 = 4;
 
 macro_rules! layout {
     ($(#[$doc:meta])* struct $name:ident { $($(#[$of:meta])* $field:ident: $type:ty,)* }) => {
@@ -64,6 +66,7 @@ layout! {
 layout! {
     /// The last section.
     struct End {
+        sales: U32,
         stocks: U32,
         slots: U32,
         orders: U64,
@@ -73,7 +76,24 @@ layout! {
 }
 
 layout! {
-    /// A stock; then SKU and title, the lots, the withdrawals.
+    /// A sale; then its name, its title, its SKUs, and those that are still to be made, each behind
+    /// its length.
+    struct Sale {
+        revision: U32,
+        starts_at: U64,
+        ends_at: U64,
+        per_buyer_limit: U32,
+        paused: u8,
+        ended: u8,
+        skus: U16,
+        awaited: U16,
+        sale_length: u8,
+        title_length: u8,
+    }
+}
+
+layout! {
+    /// A stock; then SKU, title and sale, the lots, the withdrawals, those who wait.
     struct Stock {
         revision: U32,
         list_price: U64,
@@ -83,8 +103,11 @@ layout! {
         hold_seconds: U32,
         lots: U32,
         withdrawals: U32,
+        next_ticket: U64,
+        waiters: U32,
         sku_length: u8,
         title_length: u8,
+        sale_length: u8,
     }
 }
 
@@ -112,6 +135,17 @@ layout! {
 }
 
 layout! {
+    /// An order that waits; then its sale.
+    struct Waiter {
+        ticket: U64,
+        order: U128,
+        buyer: U128,
+        quantity: U32,
+        sale_length: u8,
+    }
+}
+
+layout! {
     /// A buyer slot; then its offers and its orders.
     struct Slot {
         slot: U16,
@@ -121,18 +155,19 @@ layout! {
 }
 
 layout! {
-    /// An offer; then SKU and lot.
+    /// An offer; then SKU, lot and sale.
     struct Offer {
         ordinal: U32,
         unit_price: U64,
         currency: [u8; 3],
         sku_length: u8,
         lot_length: u8,
+        sale_length: u8,
     }
 }
 
 layout! {
-    /// An order; then what it holds.
+    /// An order; then what it holds, or what it wishes if that is nothing; then its payments.
     struct Order {
         order: U128,
         buyer: U128,
@@ -144,7 +179,33 @@ layout! {
         final_after_s: U32,
         version: U32,
         status: u8,
+        extended_s: U16,
         holdings: U16,
+        payments: U16,
+    }
+}
+
+layout! {
+    /// What an order waits for; then SKU and sale.
+    struct Wish {
+        quantity: U32,
+        ticket: U64,
+        has_max_amount: u8,
+        max_amount: U64,
+        currency: [u8; 3],
+        sku_length: u8,
+        sale_length: u8,
+    }
+}
+
+layout! {
+    /// A payment.
+    struct Payment {
+        payment: U128,
+        amount: U64,
+        status: u8,
+        ends_order: u8,
+        refund_failed: u8,
     }
 }
 

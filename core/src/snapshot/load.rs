@@ -86,10 +86,16 @@ fn fill<F: StorageFile>(
     reader: &mut SnapshotReader<F>,
     ledger: &mut Ledger,
 ) -> Result<Totals, Error> {
-    let (mut stocks, mut slots) = (0, 0);
+    let (mut sales, mut stocks, mut slots) = (0, 0, 0);
     let mut last_slot = None;
     loop {
         let installed = match reader.next()? {
+            Section::Sale(_) if stocks > 0 || slots > 0 => Err("a sale behind the stocks"),
+            Section::Sale(sale) => {
+                sales += 1;
+                ledger.install_sale(&sale);
+                Ok(())
+            }
             Section::Stock(_) if slots > 0 => Err("a stock behind the slots"),
             Section::Stock(stock) => {
                 stocks += 1;
@@ -103,7 +109,9 @@ fn fill<F: StorageFile>(
                 last_slot = Some(slot.slot.index());
                 ledger.install_slot(&slot)
             }
-            Section::End(totals) if (totals.stocks, totals.slots) == (stocks, slots) => {
+            Section::End(totals)
+                if (totals.sales, totals.stocks, totals.slots) == (sales, stocks, slots) =>
+            {
                 return Ok(totals);
             }
             Section::End(_) => Err("the number of sections"),

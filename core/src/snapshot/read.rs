@@ -3,12 +3,12 @@
 use zerocopy::{FromBytes, IntoBytes};
 
 use super::error::Error;
-use super::images::{decode_slot, decode_stock};
+use super::images::{decode_sale, decode_slot, decode_stock};
 use super::layout::{self, section_checksum};
 use crate::event::Genesis;
 use crate::id::HashKey;
 use crate::journal::Base;
-use crate::ledger::{SlotImage, StockImage};
+use crate::ledger::{SaleImage, SlotImage, StockImage};
 use crate::outcome::StateDigest;
 use crate::planted::{self, Bug};
 use crate::storage::{Storage, StorageFile};
@@ -27,6 +27,7 @@ pub(super) struct Title {
 /// What the sections add up to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Totals {
+    pub(super) sales: u32,
     pub(super) stocks: u32,
     pub(super) slots: u32,
     pub(super) orders: u64,
@@ -35,6 +36,7 @@ pub(super) struct Totals {
 
 /// One section.
 pub(super) enum Section {
+    Sale(SaleImage),
     Stock(StockImage),
     Slot(SlotImage),
     End(Totals),
@@ -73,6 +75,7 @@ impl<F: StorageFile> SnapshotReader<F> {
         let begin = self.offset;
         let kind = self.read_section()?;
         let section = match kind {
+            layout::SALE => decode_sale(&self.payload).map(Section::Sale),
             layout::STOCK => decode_stock(&self.payload).map(Section::Stock),
             layout::SLOT => decode_slot(&self.payload).map(Section::Slot),
             layout::END if self.offset == self.length => read_end(&self.payload),
@@ -117,8 +120,10 @@ fn read_title(bytes: &[u8]) -> Result<Title, &'static str> {
     if header.magic != layout::MAGIC {
         return Err("this is no snapshot");
     }
-    if header.version.get() != layout::VERSION {
-        return Err("a newer program wrote it");
+    match header.version.get() {
+        layout::VERSION => {}
+        older if older < layout::VERSION => return Err("an older program wrote it"),
+        _ => return Err("a newer program wrote it"),
     }
     if header.checksum.get() != header.computed_checksum() {
         return Err("the checksum of the header is wrong");
@@ -146,6 +151,7 @@ fn read_title(bytes: &[u8]) -> Result<Title, &'static str> {
 fn read_end(payload: &[u8]) -> Result<Section, &'static str> {
     let end = layout::End::read_from_bytes(payload).map_err(|_| "the length")?;
     Ok(Section::End(Totals {
+        sales: end.sales.get(),
         stocks: end.stocks.get(),
         slots: end.slots.get(),
         orders: end.orders.get(),

@@ -3,11 +3,11 @@
 use zerocopy::IntoBytes;
 
 use super::error::Error;
-use super::images::{encode_slot, encode_stock};
+use super::images::{encode_sale, encode_slot, encode_stock};
 use super::layout::{self, section_checksum};
 use super::name;
 use super::read::{Title, Totals};
-use crate::ledger::{SlotImage, StockImage};
+use crate::ledger::{SaleImage, SlotImage, StockImage};
 use crate::planted::{self, Bug};
 use crate::storage::{Storage, StorageFile};
 
@@ -37,6 +37,10 @@ impl<F: StorageFile> SnapshotWriter<F> {
         Ok(Self { temporary, file, offset: 0, buffer, chunk_bytes })
     }
 
+    pub(super) fn sale(&mut self, sale: &SaleImage) -> Result<u64, Error> {
+        self.section(layout::SALE, |out| encode_sale(sale, out))
+    }
+
     pub(super) fn stock(&mut self, stock: &StockImage) -> Result<u64, Error> {
         self.section(layout::STOCK, |out| encode_stock(stock, out))
     }
@@ -48,6 +52,7 @@ impl<F: StorageFile> SnapshotWriter<F> {
     /// Writes the last section and syncs. Says how many bytes it wrote.
     pub(super) fn end(&mut self, totals: &Totals) -> Result<u64, Error> {
         let end = layout::End {
+            sales: totals.sales.into(),
             stocks: totals.stocks.into(),
             slots: totals.slots.into(),
             orders: totals.orders.into(),

@@ -1,24 +1,42 @@
 //! Orders, as the contract shows them.
 
 use sluice_core::event::{Line, OrderStatus};
+use sluice_core::money::Amount;
 use sluice_core::outcome::OrderView;
 
 use super::write::Writer;
 
-/// Writes one order of `buyer`.
-pub(crate) fn order(json: &mut Writer, view: &OrderView, buyer: &str) {
+/// Writes one order of `buyer`, if that is known.
+pub(crate) fn order(json: &mut Writer, view: &OrderView, buyer: Option<&str>) {
+    open_order(json, view, buyer);
+    json.raw("}");
+}
+
+/// The same without the last brace.
+pub(super) fn open_order(json: &mut Writer, view: &OrderView, buyer: Option<&str>) {
     json.raw("{\"order_id\":\"").id(view.order.ascii());
     json.raw("\",\"version\":").number(u64::from(view.version));
     json.raw(",\"status\":\"").raw(view.status.as_str());
-    json.raw("\",\"buyer\":").string(buyer);
+    json.raw("\",\"buyer\":").optional_string(buyer);
     json.raw(",\"items\":").list(&view.lines, line);
-    json.raw(",\"amount\":").number(view.amount.minor());
+    json.raw(",\"amount\":");
+    amount(json, view.amount);
     json.raw(",\"currency\":\"").raw(view.currency.as_str());
     json.raw("\",\"created_at\":").time(view.created_at);
+    if let Some(waits) = view.waits.filter(|_| view.status == OrderStatus::Waiting) {
+        json.raw(",\"position\":").number(waits.position);
+    }
     if view.status == OrderStatus::Reserved {
         json.raw(",\"expires_at\":").time(view.expires_at);
     }
-    json.raw("}");
+}
+
+/// Writes an amount; what never got units has none.
+fn amount(json: &mut Writer, amount: Option<Amount>) {
+    match amount {
+        Some(amount) => json.number(amount.minor()),
+        None => json.raw("null"),
+    };
 }
 
 fn line(json: &mut Writer, line: &Line) {
@@ -30,8 +48,9 @@ fn line(json: &mut Writer, line: &Line) {
     {
         json.raw(",\"unit_price\":").number(price.minor());
     }
-    let amount = line.amount().expect("the order's amount was checked when it was placed");
-    json.raw(",\"amount\":").number(amount.minor());
+    json.raw(",\"amount\":");
+    // The order's amount was checked when it got its units.
+    amount(json, line.amount().filter(|_| !line.draws.is_empty()));
     json.raw(",\"lots\":").list(&line.draws, |json, draw| {
         json.raw("{\"lot\":\"").raw(draw.lot.as_str());
         json.raw("\",\"quantity\":").number(draw.quantity.units());
@@ -47,7 +66,7 @@ mod tests {
     use sluice_core::id::OrderId;
     use sluice_core::money::{Amount, Currency};
     use sluice_core::name::{LotId, SkuId};
-    use sluice_core::outcome::OrderView;
+    use sluice_core::outcome::{OrderView, Waits};
     use sluice_core::quantity::Quantity;
     use sluice_core::time::Timestamp;
 
@@ -65,23 +84,25 @@ mod tests {
         let line = Line {
             sku: SkuId::new("iphone").expect("a name"),
             quantity: Quantity::new(units).expect("in range"),
+            sale: None,
             draws: draws.iter().cloned().collect(),
         };
         OrderView {
             order: OrderId::from_bits(0),
             version: 1,
             status,
-            amount: line.amount().expect("in range"),
+            amount: line.amount(),
             lines: [line].into_iter().collect(),
             currency: Currency::new("CNY").expect("a code"),
             created_at: Timestamp::from_micros(1_794_355_200_012_345),
             expires_at: Timestamp::from_micros(1_794_355_800_012_345),
+            waits: None,
         }
     }
 
     fn written(view: &OrderView) -> String {
         let mut json = Writer::default();
-        order(&mut json, view, "alice");
+        order(&mut json, view, Some("alice"));
         String::from_utf8(json.into_bytes()).expect("UTF-8")
     }
 
@@ -96,6 +117,21 @@ mod tests {
              \"amount\":599900,\"currency\":\"CNY\",\"created_at\":\"2026-11-11T00:00:00.012Z\",\
              \"expires_at\":\"2026-11-11T00:10:00.012Z\"}"
         );
+    }
+
+    #[test]
+    fn an_order_that_waits_has_a_place_and_no_price() {
+        let mut view = view(&[draw("L1", 2, 7)], OrderStatus::Waiting);
+        view.lines[0].draws.clear();
+        view.amount = None;
+        view.waits = Some(Waits { ticket: 9, position: 3 });
+        let text = written(&view);
+        let items = "\"items\":[{\"sku\":\"iphone\",\"quantity\":2,\"amount\":null,\"lots\":[]}]";
+        assert!(text.contains(items), "{text}");
+        assert!(text.contains(",\"amount\":null,\"currency\""), "{text}");
+        assert!(text.ends_with(",\"position\":3}"), "{text}");
+        view.status = OrderStatus::Cancelled;
+        assert!(!written(&view).contains("position"));
     }
 
     #[test]

@@ -1,6 +1,8 @@
 //! Stocks, as operators see them, and SKU pages, as anybody does.
 
-use sluice_core::outcome::{Counters, StockView};
+use sluice_core::name::SaleId;
+use sluice_core::outcome::{Counters, SaleState, SaleView, StockView};
+use sluice_core::time::Timestamp;
 use sluice_core::view::SkuPage;
 
 use super::write::Writer;
@@ -14,10 +16,12 @@ pub(crate) fn stock(json: &mut Writer, view: &StockView) {
     json.raw(",\"currency\":\"").raw(view.currency.as_str());
     json.raw("\",\"per_buyer_limit\":").number(u64::from(view.per_buyer_limit));
     json.raw(",\"hold_seconds\":").number(u64::from(view.hold_seconds));
-    json.raw(",\"standby_pass\":").raw(if view.standby_pass { "true" } else { "false" });
+    json.raw(",\"standby_pass\":").bool(view.standby_pass);
     json.raw(",");
     counters(json, &view.counters);
-    json.raw(",\"standby\":0,\"lots\":").list(&view.lots, |json, lot| {
+    json.raw(",\"standby\":").number(view.standby);
+    json.raw(",\"sale\":").name(view.sale.as_ref().map(SaleId::as_str));
+    json.raw(",\"lots\":").list(&view.lots, |json, lot| {
         json.raw("{\"lot\":\"").raw(lot.lot.as_str()).raw("\",\"unit_price\":");
         match lot.unit_price {
             Some(price) => json.number(price.minor()),
@@ -40,8 +44,8 @@ pub(crate) fn counters(json: &mut Writer, counters: &Counters) {
     json.raw(",\"withdrawn\":").number(withdrawn);
 }
 
-/// Writes what anybody may know of a SKU.
-pub(crate) fn page(json: &mut Writer, page: &SkuPage) {
+/// Writes what anybody may know of a SKU at `now`, in engine time.
+pub(crate) fn page(json: &mut Writer, page: &SkuPage, now: Timestamp) {
     let terms = page.terms();
     let available = page.available();
     json.raw("{\"sku\":\"").raw(page.sku().as_str());
@@ -49,5 +53,16 @@ pub(crate) fn page(json: &mut Writer, page: &SkuPage) {
     json.raw(",\"unit_price\":").number(terms.unit_price.minor());
     json.raw(",\"currency\":\"").raw(terms.currency.as_str());
     json.raw("\",\"available\":").number(available);
-    json.raw(",\"status\":\"").raw(if available > 0 { "on_sale" } else { "sold_out" }).raw("\"}");
+    json.raw(",\"status\":\"").raw(status(terms.sale.as_deref(), available, now)).raw("\"}");
+}
+
+/// Whether a newcomer can order a SKU, and if not, why not: its sale goes before its units.
+pub(crate) fn status(sale: Option<&SaleView>, available: u64, now: Timestamp) -> &'static str {
+    match sale.map(|sale| sale.state(now)) {
+        Some(SaleState::Scheduled) => "not_open",
+        Some(SaleState::Paused) => "paused",
+        Some(SaleState::Ended) => "ended",
+        Some(SaleState::Open) | None if available > 0 => "on_sale",
+        Some(SaleState::Open) | None => "sold_out",
+    }
 }

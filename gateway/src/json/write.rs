@@ -67,6 +67,27 @@ impl Writer {
         }
     }
 
+    /// A name in quotes, which needs no escape, or null.
+    pub(crate) fn name(&mut self, name: Option<&str>) -> &mut Self {
+        match name {
+            Some(name) => self.raw("\"").raw(name).raw("\""),
+            None => self.raw("null"),
+        }
+    }
+
+    /// True or false.
+    pub(crate) fn bool(&mut self, value: bool) -> &mut Self {
+        self.raw(if value { "true" } else { "false" })
+    }
+
+    /// A string, or null.
+    pub(crate) fn optional_string(&mut self, text: Option<&str>) -> &mut Self {
+        match text {
+            Some(text) => self.string(text),
+            None => self.raw("null"),
+        }
+    }
+
     /// A moment in quotes: RFC 3339 in UTC with milliseconds.
     pub(crate) fn time(&mut self, time: Timestamp) -> &mut Self {
         self.0.push(b'"');

@@ -8,9 +8,10 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 
 use sluice_core::id::OrderId;
-use sluice_core::sink::{FoundOrders, Reading, SinkError, SinkStatus};
-use sluice_core::storage::DatabaseFile;
+use sluice_core::sink::{FoundOrders, SinkError, SinkStatus};
 use sluice_core::time::Timestamp;
+
+use crate::copy::CopyConnection;
 
 use super::memory::Memory;
 use super::{Answer, Ask, ReadMetrics};
@@ -21,8 +22,7 @@ const QUERY_EVERY: Duration = Duration::from_millis(50);
 
 /// What the thread has.
 pub(super) struct Loader {
-    pub(super) database: DatabaseFile,
-    pub(super) reading: Option<Reading>,
+    pub(super) connection: CopyConnection,
     pub(super) status: Arc<SinkStatus>,
     /// A copy that has fewer records than this is an older one.
     pub(super) needed: u64,
@@ -85,7 +85,7 @@ impl Loader {
         let found = match self.query(&wanted).await {
             Ok(found) => found,
             Err(error) => {
-                self.reading = None;
+                self.connection.close();
                 tracing::debug!("retired orders cannot be read: {error}");
                 return answers;
             }
@@ -110,14 +110,7 @@ impl Loader {
     }
 
     async fn query(&mut self, wanted: &[OrderId]) -> Result<FoundOrders, SinkError> {
-        let is_replaced = match &self.reading {
-            Some(reading) => reading.is_replaced()?,
-            None => true,
-        };
-        if is_replaced {
-            self.reading = Some(Reading::open(self.database.clone()).await?);
-        }
-        let reading = self.reading.as_mut().expect("it was opened");
+        let reading = self.connection.open().await?;
         self.metrics.queries.add(1);
         self.metrics.ids.add(wanted.len() as u64);
         reading.orders(self.cell, wanted).await

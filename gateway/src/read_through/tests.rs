@@ -122,6 +122,7 @@ async fn sell(handle: &Handle, buyer: &Buyer) -> OrderView {
         fingerprint: Place::fingerprint_of(&lines, false, None),
         buyer: buyer.clone(),
         lines,
+        standby: false,
         max_amount: None,
         request: RequestId::NONE,
     };

@@ -18,10 +18,12 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
+use sluice_core::command::Notice;
+
 use crate::clock;
 use crate::ids::Ids;
 use crate::problem::{Code, Problem};
-use crate::webhook::notice::Notice;
+use crate::webhook::notice;
 use crate::webhook::signature::{Signer, WEBHOOK_ID, WEBHOOK_SIGNATURE, WEBHOOK_TIMESTAMP};
 
 /// Most calls that may be to be made.
@@ -183,7 +185,7 @@ impl Line {
         sleep(delivery.delay).await;
         for _ in 0..delivery.times {
             for (notice, id) in delivery.notices.iter().zip(&ids) {
-                self.call_until_answered(id, &Bytes::from(notice.body())).await;
+                self.call_until_answered(id, &Bytes::from(notice::body(notice))).await;
             }
         }
     }

@@ -4,12 +4,14 @@ use std::time::Duration;
 
 use smallvec::{SmallVec, smallvec};
 
+use sluice_core::command::Notice;
+use sluice_core::event::NoticeKind;
+use sluice_core::id::RequestId;
 use sluice_core::money::{AMOUNT_MAX, Amount};
 
 use crate::json::{Document, Value};
 use crate::problem::Problem;
 use crate::query::Query;
-use crate::webhook::notice::{Notice, NoticeKind};
 
 use super::PaymentFacts;
 use super::calls::Delivery;
@@ -81,10 +83,11 @@ impl Manners {
     pub(super) fn delivery(&self, facts: &PaymentFacts) -> Delivery {
         let notice = |is_paid| Notice {
             kind: if is_paid { NoticeKind::PaymentSucceeded } else { NoticeKind::PaymentFailed },
-            payment: facts.payment.clone(),
-            order: facts.order.clone(),
+            payment: facts.payment.clone().into(),
+            order: facts.order.clone().into(),
             amount: self.amount.unwrap_or(facts.amount),
             currency: facts.currency,
+            request: RequestId::NONE,
         };
         let mut notices: SmallVec<[Notice; 2]> = smallvec![notice(self.is_paid)];
         if self.out_of_order {
@@ -106,7 +109,7 @@ fn is_paid(outcome: Option<&str>) -> Result<bool, Problem> {
 mod tests {
     use super::Manners;
     use crate::sandbox::tests::facts;
-    use crate::webhook::notice::NoticeKind;
+    use sluice_core::event::NoticeKind;
 
     fn kinds(manners: &Manners) -> Vec<NoticeKind> {
         manners.delivery(&facts()).notices.iter().map(|notice| notice.kind).collect()

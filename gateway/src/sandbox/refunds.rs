@@ -6,10 +6,12 @@ use std::time::Duration;
 
 use smallvec::smallvec;
 
+use sluice_core::command::Notice;
+use sluice_core::event::NoticeKind;
+use sluice_core::id::RequestId;
 use sluice_core::money::{Amount, Currency};
 
 use crate::problem::Problem;
-use crate::webhook::notice::{Notice, NoticeKind};
 
 use super::calls::{Delivery, Schedule};
 
@@ -125,7 +127,14 @@ impl<R: Refunds> Refunder<R> {
             false => NoticeKind::RefundSucceeded,
         };
         let RefundAsked { payment, order, amount, currency } = asked;
-        let notice = Notice { kind, payment, order, amount, currency };
+        let notice = Notice {
+            kind,
+            payment: payment.into(),
+            order: order.into(),
+            amount,
+            currency,
+            request: RequestId::NONE,
+        };
         Delivery { delay: Duration::ZERO, times: 1, notices: smallvec![notice] }
     }
 }
@@ -135,7 +144,7 @@ mod tests {
     use super::{FAILING_MAX, FailingRefunds, PAGE_REFUNDS, RefundAsked, Refunder, Refunds};
     use crate::problem::Problem;
     use crate::sandbox::calls::{CALLS_MAX, Schedule};
-    use crate::webhook::notice::NoticeKind;
+    use sluice_core::event::NoticeKind;
     use sluice_core::money::{Amount, Currency};
     use std::sync::{Arc, Mutex};
 

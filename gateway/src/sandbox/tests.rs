@@ -5,11 +5,11 @@ use super::calls::{Added, Schedule};
 use super::refunds::{FailingRefunds, RefundAsked, Refunds};
 use super::{PaymentFacts, Payments, Sandbox, pay_url, router};
 use crate::problem::{Code, Problem};
-use crate::webhook::notice::NoticeKind;
 use axum::body::{Body, to_bytes};
 use axum::extract::Request;
 use axum::response::Response;
 use hyper::StatusCode;
+use sluice_core::event::NoticeKind;
 use sluice_core::money::{Amount, Currency};
 use std::sync::Arc;
 use tokio::net::TcpListener;
@@ -133,7 +133,7 @@ async fn a_form_is_sent_once_and_leads_back_to_the_page() {
     assert_eq!((delivery.calls(), delivery.delay.as_secs()), (2, 3));
     let notice = &delivery.notices[0];
     assert_eq!((notice.kind, notice.amount), (NoticeKind::PaymentSucceeded, facts().amount));
-    assert_eq!((&notice.payment, &notice.order), (&facts().payment, &facts().order));
+    assert_eq!((&*notice.payment, &*notice.order), (&*facts().payment, &*facts().order));
 }
 
 #[tokio::test]

@@ -1,5 +1,8 @@
 //! Notices: what a payment provider's call says.
 
+use sluice_core::command::Notice;
+use sluice_core::event::NoticeKind;
+use sluice_core::id::RequestId;
 use sluice_core::money::{AMOUNT_MAX, Amount, Currency};
 
 use crate::json::write::Writer;
@@ -8,85 +11,45 @@ use crate::json::{Document, Fields, Invalid};
 /// Longest id of a payment or an order in a notice, in bytes.
 const ID_BYTES_MAX: usize = 64;
 
-/// What became of a payment or of a refund.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum NoticeKind {
-    PaymentSucceeded,
-    PaymentFailed,
-    RefundSucceeded,
-    RefundFailed,
+/// Reads a notice; `None` if its type is none that matters here, for providers tell of much.
+///
+/// Unlike the bodies of clients, one of a provider may have fields that nobody asked for: providers
+/// add some without notice, and a payment must not be lost over it. What is malformed or ambiguous
+/// (a field given twice) is refused all the same.
+///
+/// # Errors
+/// What is wrong, with the name of the field.
+pub(crate) fn read(bytes: &[u8], request: RequestId) -> Result<Option<Notice>, Invalid> {
+    let document = Document::read(bytes)?;
+    let fields = document.open_fields();
+    let Some(kind) = NoticeKind::parse(fields.text("type")?) else { return Ok(None) };
+    let currency = Currency::new(fields.text("currency")?);
+    Ok(Some(Notice {
+        kind,
+        payment: id(&fields, "payment_id")?.into(),
+        order: id(&fields, "order_id")?.into(),
+        amount: Amount::new(fields.integer("amount", 0, AMOUNT_MAX)?).expect("in range"),
+        currency: currency
+            .ok_or_else(|| fields.wrong("currency", "must be three capital letters"))?,
+        request,
+    }))
 }
 
-impl NoticeKind {
-    const ALL: [(Self, &'static str); 4] = [
-        (Self::PaymentSucceeded, "payment.succeeded"),
-        (Self::PaymentFailed, "payment.failed"),
-        (Self::RefundSucceeded, "refund.succeeded"),
-        (Self::RefundFailed, "refund.failed"),
-    ];
-
-    /// As the field `type` spells it.
-    pub(crate) fn as_str(self) -> &'static str {
-        let found = Self::ALL.iter().find(|(kind, _)| *kind == self);
-        found.expect("every kind is in the table").1
-    }
+/// The body of a call that says so.
+pub(crate) fn body(notice: &Notice) -> Vec<u8> {
+    let mut json = Writer::with_capacity(192);
+    json.raw("{\"type\":\"").raw(notice.kind.as_str());
+    json.raw("\",\"payment_id\":").string(&notice.payment);
+    json.raw(",\"order_id\":").string(&notice.order);
+    json.raw(",\"amount\":").number(notice.amount.minor());
+    json.raw(",\"currency\":\"").raw(notice.currency.as_str()).raw("\"}");
+    json.into_bytes()
 }
 
-/// One notice. Its ids are as the provider sent them: they may be nobody's.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Notice {
-    pub(crate) kind: NoticeKind,
-    /// 1 … 64 bytes of visible ASCII.
-    pub(crate) payment: Box<str>,
-    /// 1 … 64 bytes of visible ASCII.
-    pub(crate) order: Box<str>,
-    pub(crate) amount: Amount,
-    pub(crate) currency: Currency,
-}
-
-impl Notice {
-    /// Reads a notice; `None` if its type is none that matters here, for providers tell of much.
-    ///
-    /// Unlike the bodies of clients, one of a provider may have fields that nobody asked for:
-    /// providers add some without notice, and a payment must not be lost over it. What is
-    /// malformed or ambiguous (a field given twice) is refused all the same.
-    ///
-    /// # Errors
-    /// What is wrong, with the name of the field.
-    pub(crate) fn read(bytes: &[u8]) -> Result<Option<Self>, Invalid> {
-        let document = Document::read(bytes)?;
-        let fields = document.open_fields();
-        let name = fields.text("type")?;
-        let Some((kind, _)) = NoticeKind::ALL.into_iter().find(|(_, known)| *known == name) else {
-            return Ok(None);
-        };
-        let currency = Currency::new(fields.text("currency")?);
-        Ok(Some(Self {
-            kind,
-            payment: id(&fields, "payment_id")?,
-            order: id(&fields, "order_id")?,
-            amount: Amount::new(fields.integer("amount", 0, AMOUNT_MAX)?).expect("in range"),
-            currency: currency
-                .ok_or_else(|| fields.wrong("currency", "must be three capital letters"))?,
-        }))
-    }
-
-    /// The body of a call that says so.
-    pub(crate) fn body(&self) -> Vec<u8> {
-        let mut json = Writer::with_capacity(192);
-        json.raw("{\"type\":\"").raw(self.kind.as_str());
-        json.raw("\",\"payment_id\":").string(&self.payment);
-        json.raw(",\"order_id\":").string(&self.order);
-        json.raw(",\"amount\":").number(self.amount.minor());
-        json.raw(",\"currency\":\"").raw(self.currency.as_str()).raw("\"}");
-        json.into_bytes()
-    }
-}
-
-fn id(fields: &Fields<'_, '_>, name: &str) -> Result<Box<str>, Invalid> {
+fn id<'v>(fields: &Fields<'v, '_>, name: &str) -> Result<&'v str, Invalid> {
     let text = fields.text(name)?;
     match (1..=ID_BYTES_MAX).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic()) {
-        true => Ok(Box::from(text)),
+        true => Ok(text),
         false => {
             let range = format_args!("must have 1 to {ID_BYTES_MAX} bytes of visible ASCII");
             Err(fields.wrong(name, range))
@@ -96,11 +59,16 @@ fn id(fields: &Fields<'_, '_>, name: &str) -> Result<Box<str>, Invalid> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Notice, NoticeKind};
+    use super::{Notice, NoticeKind, body};
     use crate::json::Invalid;
+    use sluice_core::id::RequestId;
     use sluice_core::money::{Amount, Currency};
 
     const GOOD: &str = r#"{"type":"payment.succeeded","payment_id":"p1","order_id":"o1","amount":599900,"currency":"CNY"}"#;
+
+    fn read(bytes: &[u8]) -> Result<Option<Notice>, Invalid> {
+        super::read(bytes, RequestId::NONE)
+    }
 
     #[test]
     fn what_is_written_is_read() {
@@ -111,20 +79,21 @@ mod tests {
                 order: "o\\1".into(),
                 amount: Amount::new(599_900).expect("in range"),
                 currency: Currency::new("CNY").expect("a code"),
+                request: RequestId::NONE,
             };
-            assert_eq!((kind.as_str(), Notice::read(&notice.body())), (name, Ok(Some(notice))));
+            assert_eq!((kind.as_str(), read(&body(&notice))), (name, Ok(Some(notice))));
         }
-        let read = Notice::read(GOOD.as_bytes()).expect("right").expect("of a known type");
-        assert_eq!(read.body(), GOOD.as_bytes());
+        let notice = read(GOOD.as_bytes()).expect("right").expect("of a known type");
+        assert_eq!(body(&notice), GOOD.as_bytes());
     }
 
     #[test]
     fn a_provider_may_add_fields_and_types() {
         let more = GOOD.replace("{", r#"{"data":{"fee":1.5,"tags":[null]},"#);
-        assert_eq!(Notice::read(more.as_bytes()), Notice::read(GOOD.as_bytes()));
+        assert_eq!(read(more.as_bytes()), read(GOOD.as_bytes()));
         for name in ["payment.created", "refund.Succeeded", "payment.succeeded ", ""] {
             let other = format!(r#"{{"type":"{name}","id":7}}"#);
-            assert_eq!(Notice::read(other.as_bytes()), Ok(None), "{name}");
+            assert_eq!(read(other.as_bytes()), Ok(None), "{name}");
         }
     }
 
@@ -164,15 +133,15 @@ mod tests {
                 parts.push(format!("\"{name}\":{value}"));
             }
             let body = format!("{{{}}}", parts.join(","));
-            let Invalid(what) = Notice::read(body.as_bytes()).expect_err(&body);
+            let Invalid(what) = read(body.as_bytes()).expect_err(&body);
             assert!(what.starts_with(&format!("{field}: must")), "{body}: {what}");
             parts.retain(|part| !part.starts_with(&format!("\"{field}\"")));
             let body = format!("{{{}}}", parts.join(","));
             let missing = Err(Invalid(format!("{field}: is missing")));
-            assert_eq!(Notice::read(body.as_bytes()), missing);
+            assert_eq!(read(body.as_bytes()), missing);
         }
         for malformed in ["", "[]", "{", "{}x", r#"{"type":"a","type":"payment.failed"}"#] {
-            assert!(Notice::read(malformed.as_bytes()).is_err(), "{malformed}");
+            assert!(read(malformed.as_bytes()).is_err(), "{malformed}");
         }
     }
 }

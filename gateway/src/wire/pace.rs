@@ -25,6 +25,8 @@ pub(crate) enum Phase {
     Body,
     /// An answer is awaited, from this side.
     Serving,
+    /// An answer without end goes out, bit by bit.
+    Streaming,
     /// Nothing more will be answered; what the client has sent ahead is read and forgotten.
     Lingering,
 }
@@ -35,6 +37,8 @@ impl Phase {
         match self {
             Self::New | Self::Head | Self::Body => Some(10 * LOOKS_A_SECOND),
             Self::Idle => Some(75 * LOOKS_A_SECOND),
+            // Something is sent every ten seconds: who takes nothing for so long is gone.
+            Self::Streaming => Some(30 * LOOKS_A_SECOND),
             Self::Lingering => Some(LOOKS_A_SECOND),
             Self::Serving => None,
         }
@@ -81,6 +85,13 @@ impl Pace {
         let waiting = matches!(self.phase.get(), Phase::New | Phase::Idle);
         if waiting && seen == Seen::HeadUnderWay {
             self.enter(Phase::Head);
+        }
+    }
+
+    /// Something went out.
+    pub(crate) fn went_out(&self) {
+        if self.phase.get() == Phase::Streaming {
+            self.looks.set(0);
         }
     }
 
@@ -165,6 +176,7 @@ mod tests {
             (Phase::Head, Some(10)),
             (Phase::Body, Some(10)),
             (Phase::Idle, Some(75)),
+            (Phase::Streaming, Some(30)),
             (Phase::Lingering, Some(1)),
             (Phase::Serving, None),
         ] {
@@ -176,6 +188,18 @@ mod tests {
                 "{phase:?}"
             );
         }
+    }
+
+    #[test]
+    fn a_stream_that_is_taken_may_last() {
+        let pace = Pace::new();
+        pace.enter(Phase::Streaming);
+        for _ in 0..100 {
+            (0..30 * LOOKS_A_SECOND).for_each(|_| pace.look());
+            assert!(!pace.is_ended());
+            pace.went_out();
+        }
+        assert_eq!(looks_until_ended(&pace), Some(30 * LOOKS_A_SECOND + 1));
     }
 
     #[test]

@@ -52,6 +52,14 @@ impl Watched {
         Poll::Ready(Ok(()))
     }
 
+    /// Whether the client has closed its side. The parser does not read while an answer goes out,
+    /// and one without end would go out to nobody until a write fails.
+    fn has_gone(&self, cx: &mut Context<'_>) -> bool {
+        let mut space = [0; 1];
+        let peeked = self.stream.poll_peek(cx, &mut ReadBuf::new(&mut space));
+        matches!(peeked, Poll::Ready(Ok(0) | Err(_)))
+    }
+
     /// Reads what the client has sent ahead: a socket that is closed over unread bytes resets the
     /// connection, and the client may never see its answer.
     fn poll_forget(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -142,7 +150,13 @@ impl AsyncWrite for Watched {
         let this = self.get_mut();
         ready!(this.write_instead(cx))?;
         match bare_refusal(bytes) {
-            None => Pin::new(&mut this.stream).poll_write(cx, bytes),
+            None => {
+                let written = Pin::new(&mut this.stream).poll_write(cx, bytes);
+                if matches!(written, Poll::Ready(Ok(count)) if count > 0) {
+                    this.pace.went_out();
+                }
+                written
+            }
             Some(status) => {
                 this.instead = Some((this.refusal(status), 0));
                 Poll::Ready(Ok(bytes.len()))
@@ -151,7 +165,11 @@ impl AsyncWrite for Watched {
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.get_mut().write_instead(cx)
+        let this = self.get_mut();
+        if this.pace.phase() == Phase::Streaming && this.has_gone(cx) {
+            return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
+        }
+        this.write_instead(cx)
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

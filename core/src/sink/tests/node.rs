@@ -137,11 +137,12 @@ impl Node {
                 order,
                 version: 1,
                 status: OrderStatus::Reserved,
-                amount: total(&placed.lines).expect("in range"),
+                amount: total(&placed.lines),
                 currency: placed.currency,
                 created_at: meta(Actor::Buyer).time,
                 expires_at: placed.expires_at,
                 lines: placed.lines.clone(),
+                waits: None,
             },
         );
         self.write(Actor::Buyer, &Event::OrderPlaced(placed));
@@ -212,6 +213,7 @@ pub(super) fn sale_events() -> Vec<Event<'static>> {
             per_buyer_limit: 0,
             hold_seconds: 600,
             standby_pass: false,
+            sale: None,
         })
     };
     let received = |ordinal: u32, units: u32, price: Option<u64>| {
@@ -244,7 +246,7 @@ pub(super) fn placed(order: OrderId, number: u64) -> OrderPlaced<'static> {
         fingerprint: 9,
         currency: Currency::new("CNY").expect("a code"),
         expires_at: meta(Actor::Buyer).time.plus_seconds(600),
-        lines: smallvec![Line { sku: sku(), quantity: quantity(units), draws }],
+        lines: smallvec![Line { sku: sku(), quantity: quantity(units), sale: None, draws }],
     }
 }
 

@@ -2,7 +2,7 @@
 
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Executor as _};
 
-use super::super::schema::{BEGIN, Dialect, MIGRATIONS};
+use super::super::schema::{BEGIN, Dialect, FIRST, MIGRATIONS};
 use super::super::sqlite::{Store, options};
 use super::super::status::SinkState;
 use super::super::{SinkStatus, Trouble};
@@ -90,7 +90,7 @@ async fn migrations_that_stopped_half_way_are_finished() {
                 let statement = AssertSqlSafe(Dialect::Sqlite.spell(migration));
                 half.execute(statement).await.expect("migrated");
             }
-            for number in 1..=recorded {
+            for number in (FIRST..).take(recorded) {
                 let record = format!("INSERT INTO migrations (number) VALUES ({number})");
                 half.execute(AssertSqlSafe(record)).await.expect("recorded");
             }
@@ -115,4 +115,16 @@ async fn a_newer_schema_is_left_alone() {
     newer.close().await.expect("closed");
     let error = stopped(&mut node).await.last_error().expect("it says why");
     assert!(error.contains("1000"), "{error}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_schema_from_before_the_first_release_is_left_alone() {
+    let mut node = Node::new(DEFAULT);
+    node.database.create().expect("created");
+    let mut older = options(&node.database).connect().await.expect("opened");
+    older.execute(BEGIN).await.expect("begun");
+    older.execute("INSERT INTO migrations (number) VALUES (1), (2)").await.expect("recorded");
+    older.close().await.expect("closed");
+    let error = stopped(&mut node).await.last_error().expect("it says why");
+    assert!(error.contains("built anew"), "{error}");
 }

@@ -2,7 +2,6 @@
 
 use super::{Added, CALLS_MAX, Caller, Delivery, Schedule, reachable};
 use crate::sandbox::tests::facts;
-use crate::webhook::notice::{Notice, NoticeKind};
 use crate::webhook::signature::{Keys, Signer, Verifier};
 use crate::{clock, webhook};
 use axum::body::Body;
@@ -10,6 +9,9 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Response, StatusCode};
 use hyper_util::rt::TokioIo;
+use sluice_core::command::Notice;
+use sluice_core::event::NoticeKind;
+use sluice_core::id::RequestId;
 use smallvec::smallvec;
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -28,10 +30,11 @@ fn notice(kind: NoticeKind) -> Notice {
     let facts = facts();
     Notice {
         kind,
-        payment: facts.payment,
-        order: facts.order,
+        payment: facts.payment.into(),
+        order: facts.order.into(),
         amount: facts.amount,
         currency: facts.currency,
+        request: RequestId::NONE,
     }
 }
 

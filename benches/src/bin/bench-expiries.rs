@@ -1,0 +1,151 @@
+//! `scripts/bench expiries`: what it costs that many holds end in the same second.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use clap::Parser;
+use serde_json::json;
+use sluice_benches::commands::sku;
+use sluice_benches::history;
+use sluice_benches::quantiles::Quantiles;
+use sluice_benches::rush::{self, Rush};
+use sluice_benches::server::on_a_disk;
+use sluice_core::engine::Handle;
+use sluice_core::event::{Event, record};
+use sluice_core::id::OrderId;
+use sluice_core::journal::Reader;
+use sluice_core::limits::{DEFAULT, Limits};
+use sluice_core::storage::Directory;
+use sluice_core::time::Timestamp;
+
+/// Fills a journal in process with holds that all end within one second, and places other orders at
+/// a pace: first with nothing beside, then while the holds end. Everything is synced; the pacing
+/// thread shares the cores with the engine. How late each hold ended is read from the journal.
+#[derive(Parser)]
+#[command(name = "scripts/bench expiries")]
+struct Flags {
+    /// Holds that end in the same second
+    #[arg(long, default_value_t = 1_000_000, value_parser = clap::value_parser!(u64).range(1..=10_000_000))]
+    holds: u64,
+    /// Orders a second while latency is measured
+    #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..=200_000))]
+    rate: u32,
+    /// Seconds of the quiet measurement
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=600))]
+    seconds: u64,
+    /// Do not append the result to benches/history.jsonl
+    #[arg(long)]
+    no_history: bool,
+}
+
+const LIMITS: Limits =
+    Limits { live_orders_max: usize::MAX, snapshot_segments: u64::MAX, ..DEFAULT };
+
+/// Holds that are placed between two looks at the clock.
+const CHUNK: u64 = 50_000;
+
+/// What a chunk takes at most, in microseconds.
+const CHUNK_US: u64 = 400_000;
+
+/// Seconds in which the holds are to be placed, before the quiet measurement.
+const FILLING: u64 = 60;
+
+/// Orders that a measurement places are numbered from here on, so that their ids are new.
+const FAR: u64 = 1 << 40;
+
+fn main() -> Result<()> {
+    let flags = Flags::parse();
+    let folder = tempfile::tempdir_in(on_a_disk())?;
+    let gap = Duration::from_secs(1) / flags.rate;
+    let (engine, handle) = rush::open(folder.path(), 1, LIMITS);
+    rush::stock(&handle, "doomed", u32::try_from(flags.holds.div_ceil(1_000_000))?);
+    rush::stock(&handle, "sku-0", 10);
+    let ends_at = handle.now().plus_micros((FILLING + flags.seconds + 1) * 1_000_000);
+    fill(&handle, flags.holds, ends_at)?;
+    let quiet = Quantiles::of(
+        Rush::new(handle.clone(), FAR)
+            .pace(gap, |since| since >= Duration::from_secs(flags.seconds)),
+    );
+    println!("orders at {}/s, nothing beside:       {quiet}", flags.rate);
+    while handle.now() < ends_at {
+        std::hint::spin_loop();
+    }
+    let expired = |handle: &Handle| handle.shard_metrics(0).expired.get();
+    let before = expired(&handle);
+    ensure!(before < flags.holds, "the holds ended before they were watched");
+    let watched = handle.clone();
+    let busy =
+        Quantiles::of(Rush::new(handle, 2 * FAR).pace(gap, |_| expired(&watched) >= flags.holds));
+    println!("orders at {}/s, while the holds end:  {busy}", flags.rate);
+    engine.drain();
+    let latest = latest(folder.path(), flags.holds)?;
+    println!(
+        "{} holds ended, the latest {:.0} ms after its deadline",
+        flags.holds,
+        latest as f64 / 1e3
+    );
+    let ratio = f64::from(busy.p99) / f64::from(quiet.p99.max(1));
+    println!("\np99 while the holds end / without: {ratio:.2}");
+    if !flags.no_history {
+        let figures = json!({
+            "holds": flags.holds, "rate": flags.rate,
+            "p99_us_quiet": quiet.p99, "p99_us_ending": busy.p99, "p99_ratio": ratio,
+            "p50_us_quiet": quiet.p50, "p50_us_ending": busy.p50,
+            "latest_us": latest,
+        });
+        let command: Vec<String> = std::env::args().skip(1).collect();
+        let command = format!("scripts/bench expiries {}", command.join(" "));
+        history::append("expiries", &command, &figures)?;
+    }
+    Ok(())
+}
+
+/// Places holds that all end in the second before `ends_at`.
+fn fill(handle: &Handle, holds: u64, ends_at: Timestamp) -> Result<()> {
+    let mut rush = Rush::new(handle.clone(), 0).of(vec![sku("doomed")]);
+    let mut placed = 0;
+    while placed < holds {
+        let left = ends_at.micros_since(handle.now()) / 1_000_000;
+        ensure!(left > 1, "{placed} holds took too long to place");
+        rush::terms(handle, "doomed", u32::try_from(left)?);
+        // Later they would end in the second behind.
+        let until = ends_at.micros() - left * 1_000_000;
+        while placed < holds && handle.now().micros() + CHUNK_US < until {
+            let count = CHUNK.min(holds - placed);
+            rush.run(count, 8_192);
+            placed += count;
+        }
+        eprint!("\r{placed} of {holds} holds are placed");
+    }
+    eprintln!();
+    Ok(())
+}
+
+/// By how much the latest hold ended after its deadline, in microseconds.
+fn latest(folder: &Path, holds: u64) -> Result<u64> {
+    let directory = Directory::read_only(folder)?;
+    let mut reader = Reader::open(directory)?;
+    let mut deadlines: BTreeMap<OrderId, Timestamp> = BTreeMap::new();
+    let (mut ended, mut latest) = (0, 0);
+    while let Some(frame) = reader.next_durable(u64::MAX)? {
+        for (_, bytes) in frame.located() {
+            let (meta, event) = record::decode(bytes)?;
+            match event {
+                Event::OrderPlaced(placed) => {
+                    deadlines.insert(placed.order, placed.expires_at);
+                }
+                Event::OrderExpired(over) => {
+                    let deadline = deadlines.get(&over.order).context("it was placed")?;
+                    ensure!(meta.time >= *deadline, "I10 a hold ended early");
+                    latest = latest.max(meta.time.micros_since(*deadline));
+                    ended += 1;
+                }
+                _ => {}
+            }
+        }
+    }
+    ensure!(ended == holds, "{ended} holds ended, not {holds}");
+    Ok(latest)
+}

@@ -1,0 +1,137 @@
+//! A journal, its copy, and what can be done with both.
+
+use std::sync::Arc;
+
+use sluice_core::audit::{self, AuditConfig, AuditError, Report};
+use sluice_core::config::EngineConfig;
+use sluice_core::engine::{Engine, Handle, OnFatal};
+use sluice_core::id::HashKey;
+use sluice_core::limits::{DEFAULT, Limits};
+use sluice_core::sink::{SinkConfig, SinkStatus, Snapshot, SqlSink};
+use sluice_core::storage::{DatabaseFile, Directory};
+use sluice_core::watermark::Watermark;
+use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Executor as _};
+
+use crate::selling::sell;
+
+/// An engine whose work is done, and its copy.
+pub(crate) struct Copied {
+    pub(crate) folder: tempfile::TempDir,
+    storage: Directory,
+    hash_key: HashKey,
+    pub(crate) durable: u64,
+}
+
+impl Copied {
+    /// Sells `orders` orders, every third of which is cancelled, and copies all of it.
+    pub(crate) fn new(orders: u64) -> Self {
+        Self::within(DEFAULT, orders)
+    }
+
+    pub(crate) fn within(limits: Limits, orders: u64) -> Self {
+        Self::of(limits, |handle| sell(handle, orders))
+    }
+
+    /// Lets an engine live as `life` says, and copies all of it.
+    pub(crate) fn of(limits: Limits, life: impl FnOnce(&Handle)) -> Self {
+        let folder = tempfile::tempdir().expect("temporary folder");
+        let storage = Directory::lock(&folder.path().join("journal")).expect("free");
+        let on_fatal: OnFatal = Arc::new(|fatal| panic!("{fatal}"));
+        let config = EngineConfig { shards: 2, limits, ..EngineConfig::new([42; 32]) };
+        let (engine, handle) =
+            Engine::open(storage.clone(), None, &config, &on_fatal).expect("the journal opens");
+        life(&handle);
+        let hash_key = *handle.hash_key();
+        engine.drain();
+        let durable = handle.journal_metrics().durable.get();
+        let copied = Self { folder, storage, hash_key, durable };
+        copied.copy();
+        copied
+    }
+
+    pub(crate) fn database(&self) -> DatabaseFile {
+        DatabaseFile::new(self.folder.path().join("copy.db"))
+    }
+
+    pub(crate) fn sink(&self, durable: u64) -> SqlSink {
+        let config = SinkConfig {
+            storage: self.storage.clone(),
+            database: self.database(),
+            cell: 1,
+            journal: self.hash_key.journal(),
+            durable: Arc::new(move || durable),
+            watermark: Watermark::default(),
+            limits: DEFAULT,
+            seed: 1,
+        };
+        SqlSink::start(config).expect("a thread")
+    }
+
+    /// Lets a sink go on until it has all.
+    pub(crate) fn copy(&self) -> Arc<SinkStatus> {
+        loop {
+            let sink = self.sink(self.durable);
+            let status = Arc::clone(sink.status());
+            // It stores what it can before it ends.
+            sink.stop();
+            if status.watermark.get() == self.durable {
+                return status;
+            }
+        }
+    }
+
+    /// Lets a sink go on until it has all up to `durable`, and what else that frame holds. Says how
+    /// far that is.
+    pub(crate) fn copy_up_to(&self, durable: u64) -> u64 {
+        loop {
+            let sink = self.sink(durable);
+            let status = Arc::clone(sink.status());
+            sink.stop();
+            if status.watermark.get() >= durable {
+                return status.watermark.get();
+            }
+        }
+    }
+
+    pub(crate) fn audit(&self, limits: Limits) -> Report {
+        let mut pass = 0;
+        let report = self.audit_with(limits, &mut |now| pass = now.pass.max(pass));
+        assert!(pass >= 2, "events, then orders");
+        report.expect("both can be read")
+    }
+
+    /// An audit that tells how far it is.
+    pub(crate) fn audit_with(
+        &self,
+        limits: Limits,
+        progress: &mut dyn FnMut(audit::Progress),
+    ) -> Result<Report, AuditError> {
+        on_a_runtime(async {
+            let mut snapshot = Snapshot::take(&self.database(), 1).await.expect("taken");
+            let config = AuditConfig { cell: 1, limits, differences_max: 3 };
+            let storage = Directory::read_only(&self.folder.path().join("journal"));
+            let storage = storage.expect("it is there");
+            let report = audit::run(&storage, &mut snapshot, &config, progress).await;
+            snapshot.end().await.expect("ended");
+            report
+        })
+    }
+
+    /// Does something to the copy behind the sink's back. Gives how many rows it changed.
+    pub(crate) fn tamper(&self, statement: &str) -> u64 {
+        on_a_runtime(async {
+            let options = sqlx::sqlite::SqliteConnectOptions::new();
+            let options = options.filename(self.database().path());
+            let mut connection = options.connect().await.expect("opened");
+            let statement = AssertSqlSafe(statement.to_owned());
+            let done = connection.execute(statement).await.expect("done");
+            connection.close().await.expect("closed");
+            done.rows_affected()
+        })
+    }
+}
+
+pub(crate) fn on_a_runtime<F: Future>(work: F) -> F::Output {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
+    runtime.expect("a runtime").block_on(work)
+}

@@ -1,0 +1,495 @@
+//! The whole life of orders: standby, payments, late ones, refunds, shipping, sales.
+
+use sluice_core::command::{
+    Buyer, Cancel, Command, DefineSale, DefineSku, Notice, Place, PlaceLine, ReceiveLot, Refund,
+    Ship, StartPayment,
+};
+use sluice_core::engine::Handle;
+use sluice_core::event::{NoticeKind, OrderStatus, SaleMove};
+use sluice_core::id::{OrderId, PaymentId};
+use sluice_core::limits::{DEFAULT, Limits, TINY};
+use sluice_core::money::{Amount, Currency};
+use sluice_core::name::{LotId, SaleId, SkuId};
+use sluice_core::outcome::{OrderView, Outcome};
+use sluice_core::quantity::Quantity;
+use sluice_core::sink::{OrderSearch, Reading, StoredOrder};
+use smallvec::smallvec;
+use smol_str::SmolStr;
+
+use crate::copied::{Copied, on_a_runtime};
+use crate::selling::{REQUEST, ask};
+
+/// How often an order is looked at until it must be what it should be.
+const LOOKS_MAX: u32 = 1_000_000;
+
+/// An engine that orders live in.
+pub(crate) struct Life<'a> {
+    handle: &'a Handle,
+    drawn: u64,
+    /// Every order with its buyer.
+    orders: Vec<(OrderId, &'static str)>,
+}
+
+/// What came of it.
+pub(crate) struct Lived {
+    /// Every order as the ledger shows it, but for its place in a queue.
+    orders: Vec<StoredOrder>,
+    /// One that was paid, shipped, delivered and given back.
+    whole: OrderId,
+    /// Payments that are still to be given back.
+    refunding: Vec<PaymentId>,
+}
+
+fn sku(name: &str) -> SkuId {
+    SkuId::new(name).expect("a name")
+}
+
+fn sale(name: &str) -> SaleId {
+    SaleId::new(name).expect("a name")
+}
+
+fn quantity(units: u32) -> Quantity {
+    Quantity::new(units).expect("in range")
+}
+
+fn amount(minor: u64) -> Amount {
+    Amount::new(minor).expect("in range")
+}
+
+fn currency() -> Currency {
+    Currency::new("CNY").expect("a code")
+}
+
+impl Life<'_> {
+    /// Lets everything happen that can happen to orders.
+    pub(crate) fn lived(handle: &Handle) -> Lived {
+        let mut life = Life { handle, drawn: 1_000_000, orders: Vec::new() };
+        life.prepare();
+        let whole = life.standby_and_refund();
+        let refunding = life.late_payments();
+        life.end_sales();
+        let orders = life.orders.iter().map(|(order, buyer)| {
+            let view = OrderView { waits: None, ..life.view(*order) };
+            StoredOrder { buyer: Box::from(*buyer), view }
+        });
+        Lived { orders: orders.collect(), whole, refunding }
+    }
+
+    /// Two SKUs of a sale that is defined twice and paused meanwhile, and one of its own.
+    fn prepare(&mut self) {
+        for name in ["gold", "silver", "tin"] {
+            ask(
+                self.handle,
+                Command::DefineSku(Box::new(DefineSku {
+                    sku: sku(name),
+                    title: Box::from(name),
+                    unit_price: amount(500),
+                    currency: currency(),
+                    per_buyer_limit: 0,
+                    hold_seconds: 600,
+                    standby_pass: false,
+                    if_revision: None,
+                    request: REQUEST,
+                })),
+            );
+        }
+        self.define_sale("night", "Night", &["gold"]);
+        self.define_sale("other", "Other", &["silver", "tin"]);
+        self.move_sale("night", SaleMove::Paused);
+        self.move_sale("other", SaleMove::Paused);
+        self.define_sale("night", "The night", &["gold", "iron"]);
+        self.define_sale("other", "The other", &["zinc"]);
+        self.move_sale("night", SaleMove::Resumed);
+        self.receive("gold", "A", 2, None);
+        self.receive("tin", "A", 1, None);
+        self.receive("tin", "B", 1, Some(700));
+    }
+
+    /// One order is paid, shipped, delivered and given back; others wait for its units.
+    fn standby_and_refund(&mut self) -> OrderId {
+        let whole = self.place("ann", "gold", 2, false, None, OrderStatus::Reserved);
+        let first = self.place("bob", "gold", 1, true, None, OrderStatus::Waiting);
+        let second = self.place("cat", "gold", 1, true, Some(900), OrderStatus::Waiting);
+        let gone = self.place("dan", "gold", 1, true, None, OrderStatus::Waiting);
+        self.cancel(gone, "dan");
+        let failed = self.start(whole, "ann");
+        self.notify(NoticeKind::PaymentFailed, failed, whole, 1_000);
+        let paid = self.start(whole, "ann");
+        self.notify(NoticeKind::PaymentSucceeded, paid, whole, 1_000);
+        // It is paid already.
+        self.notify(NoticeKind::PaymentSucceeded, failed, whole, 1_000);
+        self.notify(NoticeKind::RefundSucceeded, failed, whole, 1_000);
+        self.ship(whole);
+        ask(self.handle, Command::Deliver { order: whole, request: REQUEST });
+        self.refund(whole, true);
+        self.notify(NoticeKind::RefundFailed, paid, whole, 1_000);
+        self.notify(NoticeKind::RefundSucceeded, paid, whole, 1_000);
+        self.until(first, OrderStatus::Reserved);
+        self.until(second, OrderStatus::Reserved);
+        whole
+    }
+
+    /// Late payments: units of another lot, the same units, none.
+    fn late_payments(&mut self) -> Vec<PaymentId> {
+        let other_lot = self.place("eve", "tin", 1, false, None, OrderStatus::Reserved);
+        let late = self.start(other_lot, "eve");
+        self.cancel(other_lot, "eve");
+        let taken = self.place("fay", "tin", 1, false, None, OrderStatus::Reserved);
+        self.notify(NoticeKind::PaymentSucceeded, late, other_lot, 500);
+        self.until(other_lot, OrderStatus::Paid);
+        self.ship(other_lot);
+        self.refund(other_lot, false);
+        self.place("gil", "tin", 1, true, None, OrderStatus::Waiting);
+        // Whoever waits comes before a late payment.
+        let (in_vain, open) = (self.start(taken, "fay"), taken);
+        self.cancel(open, "fay");
+        self.notify(NoticeKind::PaymentSucceeded, in_vain, open, 500);
+        self.until(open, OrderStatus::Refunding);
+        self.notify(NoticeKind::RefundFailed, in_vain, open, 500);
+        self.place("hal", "tin", 1, true, Some(800), OrderStatus::Waiting);
+        for number in 0..2 {
+            self.say(NoticeKind::PaymentSucceeded, "nobody's", &format!("order {number}"), number);
+        }
+        vec![late, in_vain]
+    }
+
+    fn end_sales(&mut self) {
+        self.move_sale("night", SaleMove::Ended);
+        self.move_sale("other", SaleMove::Ended);
+    }
+
+    fn define_sale(&self, name: &str, title: &str, skus: &[&str]) {
+        let now = self.handle.now();
+        let define = DefineSale {
+            sale: sale(name),
+            title: Box::from(title),
+            starts_at: sluice_core::time::Timestamp::from_micros(1),
+            ends_at: now.plus_seconds(3_600),
+            per_buyer_limit: 5,
+            skus: skus.iter().map(|name| sku(name)).collect(),
+            if_revision: None,
+            request: REQUEST,
+        };
+        let outcome = ask(self.handle, Command::DefineSale(Box::new(define)));
+        assert!(matches!(outcome, Outcome::Sale { .. }), "{outcome:?}");
+    }
+
+    fn move_sale(&self, name: &str, to: SaleMove) {
+        let outcome =
+            ask(self.handle, Command::MoveSale { sale: sale(name), to, request: REQUEST });
+        assert!(matches!(outcome, Outcome::Sale { .. }), "{outcome:?}");
+    }
+
+    fn receive(&self, name: &str, lot: &str, units: u32, price: Option<u64>) {
+        let receive = ReceiveLot {
+            sku: sku(name),
+            lot: LotId::new(lot).expect("a name"),
+            quantity: quantity(units),
+            unit_price: price.map(amount),
+            request: REQUEST,
+        };
+        ask(self.handle, Command::ReceiveLot(Box::new(receive)));
+    }
+
+    fn place(
+        &mut self,
+        name: &'static str,
+        of: &str,
+        units: u32,
+        standby: bool,
+        most: Option<u64>,
+        expected: OrderStatus,
+    ) -> OrderId {
+        let buyer = Buyer::new(self.handle.hash_key(), name);
+        self.drawn += 1;
+        let order = OrderId::new(self.handle.now(), 1, buyer.slot, self.drawn);
+        let lines = smallvec![PlaceLine { sku: sku(of), quantity: quantity(units) }];
+        let max_amount = most.map(amount);
+        let place = Place {
+            order,
+            key: None,
+            fingerprint: Place::fingerprint_of(&lines, standby, max_amount),
+            buyer,
+            lines,
+            standby,
+            max_amount,
+            request: REQUEST,
+        };
+        let outcome = ask(self.handle, Command::Place(Box::new(place)));
+        assert!(
+            matches!(&outcome, Outcome::Placed(view) if view.status == expected),
+            "{outcome:?}"
+        );
+        self.orders.push((order, name));
+        order
+    }
+
+    fn cancel(&self, order: OrderId, buyer: &str) {
+        let buyer = self.handle.hash_key().buyer(buyer);
+        let cancel = Cancel { order, buyer, request: REQUEST };
+        let outcome = ask(self.handle, Command::Cancel(Box::new(cancel)));
+        assert!(matches!(outcome, Outcome::Order(_)), "{outcome:?}");
+    }
+
+    fn start(&mut self, order: OrderId, buyer: &str) -> PaymentId {
+        self.drawn += 1;
+        let payment = PaymentId::new(self.handle.now(), 1, order.slot(), self.drawn);
+        let buyer = self.handle.hash_key().buyer(buyer);
+        let start = StartPayment { payment, order, buyer, request: REQUEST };
+        let outcome = ask(self.handle, Command::StartPayment(Box::new(start)));
+        assert!(matches!(outcome, Outcome::Payment { created: true, .. }), "{outcome:?}");
+        payment
+    }
+
+    fn notify(&self, kind: NoticeKind, payment: PaymentId, order: OrderId, minor: u64) {
+        self.say(kind, &payment.to_string(), &order.to_string(), minor);
+    }
+
+    fn say(&self, kind: NoticeKind, payment: &str, order: &str, minor: u64) {
+        let notice = Notice {
+            kind,
+            payment: SmolStr::new(payment),
+            order: SmolStr::new(order),
+            amount: amount(minor),
+            currency: currency(),
+            request: REQUEST,
+        };
+        let outcome = ask(self.handle, Command::Notify(Box::new(notice)));
+        assert!(matches!(outcome, Outcome::Noted), "{outcome:?}");
+    }
+
+    fn ship(&self, order: OrderId) {
+        let ship = Ship {
+            order,
+            carrier: Box::from("Swift"),
+            tracking_number: Box::from("S 1"),
+            request: REQUEST,
+        };
+        let outcome = ask(self.handle, Command::Ship(Box::new(ship)));
+        assert!(matches!(outcome, Outcome::Order(_)), "{outcome:?}");
+    }
+
+    fn refund(&self, order: OrderId, return_to_stock: bool) {
+        let refund = Refund { order, return_to_stock, request: REQUEST };
+        let outcome = ask(self.handle, Command::Refund(Box::new(refund)));
+        assert!(matches!(outcome, Outcome::Order(_)), "{outcome:?}");
+    }
+
+    fn view(&self, order: OrderId) -> OrderView {
+        match ask(self.handle, Command::ReadOrder { order, buyer: None }) {
+            Outcome::Order(view) => *view,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn until(&self, order: OrderId, status: OrderStatus) {
+        for _ in 0..LOOKS_MAX {
+            if self.view(order).status == status {
+                return;
+            }
+            std::thread::yield_now();
+        }
+        panic!("{order} never was {status:?}: {:?}", self.view(order));
+    }
+}
+
+/// An engine in which everything happened, and its copy.
+fn lived() -> (Copied, Lived) {
+    let mut lived = None;
+    let copied = Copied::of(DEFAULT, |handle| lived = Some(Life::lived(handle)));
+    (copied, lived.expect("it lived"))
+}
+
+#[test]
+fn everything_that_befalls_orders_is_copied() {
+    let (copied, _) = lived();
+    for limits in [DEFAULT, TINY] {
+        let report = copied.audit(limits);
+        assert!(report.is_clean() && report.is_whole(), "{report:?}");
+        let empty: Vec<_> = report.compared.iter().filter(|(_, rows)| *rows == 0).collect();
+        let none = ["withdrawals", "withdrawal_draws"];
+        assert!(empty.iter().all(|(table, _)| none.contains(table)), "{empty:?}");
+        assert_eq!(report.compared.len(), 14, "all tables but the watermark's");
+    }
+}
+
+/// What events of one transaction fold into one row is the same in two, and in one for each.
+#[test]
+fn wherever_a_batch_ends_the_rows_are_the_same() {
+    let (copied, _) = lived();
+    let anew = || std::fs::remove_file(copied.database().path()).expect("removed");
+    anew();
+    let mut end = 0;
+    while end < copied.durable {
+        end = copied.copy_up_to(end + 1);
+    }
+    assert!(copied.audit(DEFAULT).is_clean());
+    for end in (1..copied.durable).step_by(5) {
+        anew();
+        copied.copy_up_to(end);
+        copied.copy();
+        let report = copied.audit(DEFAULT);
+        assert!(report.is_clean() && report.through == copied.durable, "{end}: {report:?}");
+    }
+}
+
+/// Whatever was before, what is left of a journal accounts for the rows that it made.
+#[test]
+fn what_is_left_of_a_life_is_compared() {
+    let limits = Limits {
+        record_bytes_max: TINY.record_bytes_max,
+        frame_bytes_max: TINY.frame_bytes_max,
+        frame_records_max: TINY.frame_records_max,
+        segment_bytes: TINY.segment_bytes,
+        first_segment_bytes: TINY.first_segment_bytes,
+        ..DEFAULT
+    };
+    let copied = Copied::of(limits, |handle| {
+        Life::lived(handle);
+    });
+    let segments = || {
+        let files = std::fs::read_dir(copied.folder.path().join("journal")).expect("it is there");
+        let paths = files.map(|file| file.expect("read").path());
+        let segments = paths.filter(|path| path.extension().is_some_and(|it| it == "segment"));
+        let mut segments: Vec<_> = segments.collect();
+        segments.sort_unstable();
+        segments
+    };
+    let mut first = 1;
+    while let [oldest, _, ..] = &segments()[..] {
+        std::fs::remove_file(oldest).expect("removed");
+        for limits in [DEFAULT, TINY] {
+            let report = copied.audit(limits);
+            assert!(report.is_clean() && report.first > first, "{report:?}");
+            if limits == TINY {
+                first = report.first;
+            }
+        }
+        if first > copied.durable / 2 {
+            break;
+        }
+    }
+    assert!(first > copied.durable / 2, "there were several");
+    let last = "WHERE sequence = (SELECT MAX(sequence) FROM payments)";
+    assert_eq!(copied.tamper(&format!("UPDATE payments SET status = 'lost' {last}")), 1);
+    assert_eq!(copied.audit(DEFAULT).differences_count, 1);
+    assert_eq!(copied.tamper(&format!("DELETE FROM payments {last}")), 1);
+    assert_eq!(copied.audit(DEFAULT).differences_count, 1);
+}
+
+#[test]
+fn an_older_copy_of_it_all_is_caught_up() {
+    let (copied, _) = lived();
+    let path = copied.database().path().to_path_buf();
+    let newest = std::fs::read(&path).expect("a copy at rest is one file");
+    for part in 1..4 {
+        std::fs::remove_file(&path).expect("removed");
+        copied.copy_up_to(copied.durable * part / 4);
+        let older = std::fs::read(&path).expect("a copy at rest is one file");
+        std::fs::write(&path, &newest).expect("restored");
+        copied.copy();
+        std::fs::write(&path, older).expect("restored");
+        assert!(copied.audit(DEFAULT).through < copied.durable);
+        copied.copy();
+        let report = copied.audit(DEFAULT);
+        assert!(report.is_clean() && report.through == copied.durable, "{part}: {report:?}");
+    }
+}
+
+#[test]
+fn what_operators_ask_for_is_read() {
+    let (copied, lived) = lived();
+    on_a_runtime(async {
+        let mut reading = Reading::open(copied.database()).await.expect("opened");
+        let ids: Vec<OrderId> = lived.orders.iter().map(|order| order.view.order).collect();
+        let mut found = reading.orders(1, &ids).await.expect("read").orders;
+        found.sort_by_key(|order| ids.iter().position(|id| *id == order.view.order));
+        assert_eq!(found, lived.orders, "as the ledger shows them");
+        read_payments(&mut reading, &lived).await;
+        read_timeline(&mut reading, &lived).await;
+        search(&mut reading, &lived).await;
+    });
+}
+
+async fn read_payments(reading: &mut Reading, lived: &Lived) {
+    let refunds = reading.refunds(1, None, 10).await.expect("read");
+    let ids: Vec<PaymentId> = refunds.iter().map(|payment| payment.payment).collect();
+    assert_eq!(ids, lived.refunding);
+    let said: Vec<_> = refunds
+        .iter()
+        .map(|payment| (payment.refund_reason.as_deref(), payment.refund_failed))
+        .collect();
+    assert_eq!(said, [(Some("operator"), false), (Some("late"), true)]);
+    assert_eq!(reading.refunds(1, Some(ids[0]), 10).await.expect("read"), refunds[1..]);
+    assert_eq!(reading.payment(1, ids[1]).await.expect("read").as_ref(), Some(&refunds[1]));
+    assert_eq!(reading.payment(2, ids[1]).await.expect("read"), None, "cells are apart");
+    let notices = reading.unmatched(1, None, 10).await.expect("read");
+    let orders: Vec<&str> = notices.iter().map(|notice| &*notice.order).collect();
+    assert_eq!(orders, ["order 1", "order 0"], "newest first");
+    let older = reading.unmatched(1, Some(notices[0].sequence), 10).await.expect("read");
+    assert_eq!(older, notices[1..]);
+}
+
+async fn read_timeline(reading: &mut Reading, lived: &Lived) {
+    let timeline = reading.timeline(1, lived.whole).await.expect("read");
+    let kinds: Vec<&str> = timeline.events.iter().map(|event| &*event.kind).collect();
+    let wanted = [
+        "placed",
+        "payment_started",
+        "payment_failed",
+        "payment_started",
+        "paid",
+        "refund_requested",
+        "refund_succeeded",
+        "shipped",
+        "delivered",
+        "refund_requested",
+        "refund_failed",
+        "refund_succeeded",
+    ];
+    assert_eq!(kinds, wanted);
+    let versions: Vec<_> = timeline.events.iter().filter_map(|event| event.version).collect();
+    assert_eq!(versions, (1..=12).collect::<Vec<u32>>(), "one more at each event");
+    assert_eq!(timeline.buyer.as_deref(), Some("ann"));
+    assert_eq!(timeline.shipment, Some((Box::from("Swift"), Box::from("S 1"))));
+    let states: Vec<&str> = timeline.payments.iter().map(|payment| &*payment.status).collect();
+    assert_eq!(states, ["refunded", "refunded"]);
+    let detail = |number: usize| timeline.events[number].detail.as_deref();
+    assert_eq!((detail(5), detail(7)), (Some("second"), Some("Swift S 1")));
+    assert_eq!(detail(9), Some("operator, units to stock"));
+    assert_eq!(timeline.events[4].payment, timeline.events[3].payment);
+    let none = reading.timeline(1, OrderId::from_bits(1)).await.expect("read");
+    assert_eq!((none.buyer, none.events.len(), none.sequence), (None, 0, timeline.sequence));
+}
+
+async fn search(reading: &mut Reading, lived: &Lived) {
+    let mut newest = lived.orders.clone();
+    newest.sort_by_key(|order| std::cmp::Reverse((order.view.created_at, order.view.order)));
+    let mut paged = Vec::new();
+    let mut all = OrderSearch::default();
+    loop {
+        let page = reading.find_orders(1, &all, 2).await.expect("read").orders;
+        assert!(page.len() <= 2);
+        let Some(last) = page.last() else { break };
+        all.before = Some((last.view.created_at, last.view.order));
+        paged.extend(page);
+    }
+    assert_eq!(paged, newest, "each once, newest first");
+    for status in [OrderStatus::Waiting, OrderStatus::Refunding, OrderStatus::Cancelled] {
+        let one = OrderSearch { status: Some(status), ..OrderSearch::default() };
+        let found = reading.find_orders(1, &one, 100).await.expect("read").orders;
+        newest
+            .iter()
+            .filter(|order| order.view.status == status)
+            .eq(&found)
+            .then_some(())
+            .expect("all of them");
+    }
+    let tin = OrderSearch { sku: Some(sku("tin")), ..OrderSearch::default() };
+    let found = reading.find_orders(1, &tin, 100).await.expect("read").orders;
+    assert_eq!(found.len(), 4);
+    let hers = OrderSearch { buyer: Some(Box::from("eve")), ..tin };
+    let found = reading.find_orders(1, &hers, 100).await.expect("read").orders;
+    assert_eq!(found.len(), 1);
+    assert_eq!(found[0].view.lines[0].draws[0].lot.as_str(), "B", "drawn anew");
+}
