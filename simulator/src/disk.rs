@@ -55,7 +55,8 @@ pub struct SimDisk {
 #[derive(Clone)]
 enum NameChange {
     Create(String, u64),
-    Rename(String, String),
+    /// From, to, and what is renamed: no other file that had the name before.
+    Rename(String, String, u64),
     Remove(String),
 }
 
@@ -331,9 +332,10 @@ fn apply(names: &mut BTreeMap<String, u64>, change: &NameChange) {
         NameChange::Create(name, inode) => {
             names.insert(name.clone(), *inode);
         }
-        NameChange::Rename(from, to) => {
-            if let Some(inode) = names.remove(from) {
-                names.insert(to.clone(), inode);
+        NameChange::Rename(from, to, inode) => {
+            if names.get(from) == Some(inode) {
+                names.remove(from);
+                names.insert(to.clone(), *inode);
             }
         }
         NameChange::Remove(name) => {
@@ -384,7 +386,7 @@ impl Storage for SimDisk {
             state.marks.hit(Mark::SegmentMadeAhead);
         }
         state.names.insert(to.to_owned(), inode);
-        state.changes.push(NameChange::Rename(from.to_owned(), to.to_owned()));
+        state.changes.push(NameChange::Rename(from.to_owned(), to.to_owned(), inode));
         Ok(())
     }
 
