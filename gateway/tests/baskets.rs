@@ -73,6 +73,12 @@ fn prices_that_overflow_are_refused_at_the_door() {
         assert_eq!(refusal(&shop.order("a", &body)), (400, "invalid_request".to_owned()), "{body}");
     }
     assert_eq!(shop.units("gold"), [1_000_000, 0, 0, 0]);
+    // However many units there are.
+    assert_eq!(shop.server.operate("PUT", "/admin/v1/skus/bar", Some(&terms)).status, 201);
+    for standby in [false, true] {
+        let body = json!({"sku": "bar", "quantity": 2, "standby": standby});
+        assert_eq!(refusal(&shop.order("a", &body)), (400, "invalid_request".to_owned()), "{body}");
+    }
     assert_eq!(shop.order("a", &json!({"sku": "gold", "quantity": 1})).status, 201);
     shop.close();
 }

@@ -153,6 +153,17 @@ fn a_late_payment_gets_its_units_again_or_the_money_goes_back() {
     assert_eq!(shop.read("alice", &order)["status"], "paid");
     assert_eq!(shop.units("phone"), [0, 0, 1, 0]);
     assert_eq!(shop.count("sluice_orders_paid_late_total"), 1.0);
+    // A limit does not speak against it: the money is there.
+    let terms = json!({"name": "one", "unit_price": 5, "currency": "CNY", "per_buyer_limit": 1,
+        "hold_seconds": 600});
+    assert_eq!(shop.server.operate("PUT", "/admin/v1/skus/one", Some(&terms)).status, 201);
+    shop.lot("one", "L1", 5);
+    let order = shop.reserve("alice", "one", 1);
+    let payment = shop.pay("alice", &order);
+    assert_eq!(shop.cancel("alice", &order).status, 200);
+    shop.reserve("alice", "one", 1);
+    assert_eq!(shop.notify("payment.succeeded", &payment).status, 200);
+    assert_eq!(shop.read("alice", &order)["status"], "paid");
     // Expired, and somebody else has the unit.
     shop.sku("brief", 1, 1);
     let order = shop.reserve("alice", "brief", 1);

@@ -5,7 +5,7 @@ use std::io::BufRead as _;
 use serde_json::{Value, json};
 
 use crate::harness::{Answer, Client};
-use crate::shop::{Shop, refusal};
+use crate::shop::{Shop, id_of, refusal};
 
 const LONG_AGO: &str = "2020-01-01T00:00:00Z";
 const FAR: &str = "2100-01-01T00:00:00+08:00";
@@ -101,10 +101,33 @@ fn a_sale_has_its_skus_and_a_limit_over_all_of_them() {
     let basket =
         json!({"items": [{"sku": "case", "quantity": 2}, {"sku": "phone", "quantity": 2}]});
     assert_eq!(refusal(&shop.order("bob", &basket)), (409, "buyer_limit".to_owned()));
+    // Also where a line before is sold out: the limit is named first.
+    shop.sku("any", 1, 600);
+    let all = ["phone", "case", "later", "any"];
+    assert_eq!(shop.sale("s", &all, LONG_AGO, 3).status, 200);
+    shop.reserve("dora", "any", 1);
+    let basket = json!({"items": [{"sku": "any", "quantity": 2}, {"sku": "phone", "quantity": 2}]});
+    assert_eq!(refusal(&shop.order("bob", &basket)), (409, "buyer_limit".to_owned()));
     // A SKU that leaves its sale is on sale as long as it has units.
     assert_eq!(shop.sale("s", &["phone", "later"], LONG_AGO, 3).status, 200);
     assert_eq!(shop.one("alice", "case").status, 201);
     assert_eq!(shop.server.counters("case")["sale"], Value::Null);
+    shop.close();
+}
+
+#[test]
+fn whoever_waits_when_a_sale_ends_is_told_whatever_sale_follows() {
+    let shop = Shop::open(&["--shards", "2"]);
+    shop.sku("phone", 1, 600);
+    assert_eq!(shop.sale("first", &["phone"], LONG_AGO, 0).status, 201);
+    shop.reserve("alice", "phone", 1);
+    let wants = json!({"sku": "phone", "quantity": 1, "standby": true});
+    let waits = shop.order("bob", &wants);
+    assert_eq!(waits.status, 202, "{}", waits.json());
+    assert_eq!(shop.to_sale("first", "end").status, 200);
+    assert_eq!(shop.sale("second", &["phone"], LONG_AGO, 0).status, 201);
+    shop.becomes("bob", &id_of(&waits), "cancelled");
+    assert_eq!(shop.order("carol", &wants).json()["position"], 1);
     shop.close();
 }
 
