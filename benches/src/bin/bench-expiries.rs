@@ -50,7 +50,7 @@ const CHUNK: u64 = 50_000;
 const CHUNK_US: u64 = 400_000;
 
 /// Seconds in which the holds are to be placed, before the quiet measurement.
-const FILLING: u64 = 60;
+const FILLING: u64 = 30;
 
 /// Orders that a measurement places are numbered from here on, so that their ids are new.
 const FAR: u64 = 1 << 40;
@@ -69,18 +69,20 @@ fn main() -> Result<()> {
             .pace(gap, |since| since >= Duration::from_secs(flags.seconds)),
     );
     println!("orders at {}/s, nothing beside:       {quiet}", flags.rate);
-    while handle.now() < ends_at {
+    // The second in which they end begins.
+    while handle.now().plus_micros(1_000_000) < ends_at {
         std::hint::spin_loop();
     }
     let expired = |handle: &Handle| handle.shard_metrics(0).expired.get();
     let before = expired(&handle);
     ensure!(before < flags.holds, "the holds ended before they were watched");
-    let watched = handle.clone();
+    let (watched, ended) = (handle.clone(), handle.clone());
     let busy =
         Quantiles::of(Rush::new(handle, 2 * FAR).pace(gap, |_| expired(&watched) >= flags.holds));
     println!("orders at {}/s, while the holds end:  {busy}", flags.rate);
     engine.drain();
-    let latest = latest(folder.path(), flags.holds)?;
+    let durable = ended.journal_metrics().durable.get();
+    let latest = latest(folder.path(), durable, flags.holds)?;
     println!(
         "{} holds ended, the latest {:.0} ms after its deadline",
         flags.holds,
@@ -105,7 +107,7 @@ fn main() -> Result<()> {
 /// Places holds that all end in the second before `ends_at`.
 fn fill(handle: &Handle, holds: u64, ends_at: Timestamp) -> Result<()> {
     let mut rush = Rush::new(handle.clone(), 0).of(vec![sku("doomed")]);
-    let mut placed = 0;
+    let (mut placed, mut shown) = (0, 0);
     while placed < holds {
         let left = ends_at.micros_since(handle.now()) / 1_000_000;
         ensure!(left > 1, "{placed} holds took too long to place");
@@ -117,19 +119,22 @@ fn fill(handle: &Handle, holds: u64, ends_at: Timestamp) -> Result<()> {
             rush.run(count, 8_192);
             placed += count;
         }
-        eprint!("\r{placed} of {holds} holds are placed");
+        if placed > shown {
+            eprint!("\r{placed} of {holds} holds are placed");
+            shown = placed;
+        }
     }
     eprintln!();
     Ok(())
 }
 
 /// By how much the latest hold ended after its deadline, in microseconds.
-fn latest(folder: &Path, holds: u64) -> Result<u64> {
+fn latest(folder: &Path, durable: u64, holds: u64) -> Result<u64> {
     let directory = Directory::read_only(folder)?;
     let mut reader = Reader::open(directory)?;
     let mut deadlines: BTreeMap<OrderId, Timestamp> = BTreeMap::new();
     let (mut ended, mut latest) = (0, 0);
-    while let Some(frame) = reader.next_durable(u64::MAX)? {
+    while let Some(frame) = reader.next_durable(durable)? {
         for (_, bytes) in frame.located() {
             let (meta, event) = record::decode(bytes)?;
             match event {
