@@ -18,13 +18,16 @@ mod pass;
 mod payments;
 mod range;
 mod sales;
+mod skips;
 mod stock;
 
 use crate::event::record::{self, LastNames};
 use crate::event::{Event, Meta};
 use crate::journal::{Fatal, Reader};
 use crate::limits::Limits;
-use crate::sink::table::{ORDER_EVENTS, Table, UNMATCHED_NOTICES, Value, WATERMARKS};
+use crate::sink::table::{
+    ORDER_EVENTS, SKIPPED_RECORDS, Table, UNMATCHED_NOTICES, Value, WATERMARKS,
+};
 use crate::sink::{SinkError, Snapshot};
 use crate::storage::Storage;
 
@@ -33,6 +36,8 @@ use difference::Differences;
 use merge::{Extras, Merge};
 use pass::Begin;
 use sales::Sales;
+pub use skips::Skip;
+use skips::Skips;
 use stock::Stocks;
 
 /// What an audit is asked for.
@@ -70,6 +75,8 @@ pub struct Report {
     pub last: u64,
     /// Rows compared, by table.
     pub compared: Vec<(&'static str, u64)>,
+    /// What the sink was told to pass over: it is not in the copy, and no difference.
+    pub skipped: Vec<Skip>,
     /// Units that were given away and never arrived (I1 says none). Not told by a trimmed journal.
     pub oversold: u64,
     /// The first differences, in the order in which they were met.
@@ -160,9 +167,12 @@ async fn compare<S: Storage + Clone>(
         pass: 0,
         differences: Differences::new(config.differences_max),
         compared: Vec::new(),
+        skips: Skips::find(storage, snapshot.sink(), through)?,
     };
-    let (Folded { stocks, sales }, mut reader) = audit.events(reader, snapshot).await?;
+    let (Folded { stocks, whole, sales }, mut reader) = audit.events(reader, snapshot).await?;
+    let whole = whole.as_ref().unwrap_or(&stocks);
     audit.stocks(&stocks, &sales, snapshot).await?;
+    audit.balance(whole);
     let mut next = Some(Begin::FIRST);
     while let Some(begin) = next {
         next = pass::run(&mut audit, storage, snapshot, begin).await?;
@@ -177,7 +187,8 @@ async fn compare<S: Storage + Clone>(
         through,
         last,
         compared: audit.compared,
-        oversold: if first == 1 { stocks.oversold() } else { 0 },
+        oversold: if first == 1 { whole.oversold() } else { 0 },
+        skipped: audit.skips.up_to(through),
         differences_count: audit.differences.count(),
         differences: audit.differences.shown(),
     })
@@ -186,12 +197,25 @@ async fn compare<S: Storage + Clone>(
 /// What is folded whole.
 #[derive(Default)]
 struct Folded {
+    /// As the copy has it.
     stocks: Stocks,
+    /// With what the copy was to leave out; `None` if that is nothing.
+    whole: Option<Stocks>,
     sales: Sales,
 }
 
-/// What a pass does with each record: its sequence, its event, its bytes.
-type Visit<'a> = dyn FnMut(u64, &Meta, &Event<'_>, &[u8]) + 'a;
+/// A record that goes by.
+struct Record<'a> {
+    sequence: u64,
+    meta: &'a Meta,
+    event: &'a Event<'a>,
+    bytes: &'a [u8],
+    /// Whether the copy was to leave it out.
+    is_skipped: bool,
+}
+
+/// What a pass does with each record.
+type Visit<'a> = dyn FnMut(&Record<'_>) + 'a;
 
 /// An audit under way.
 struct Audit<'a> {
@@ -204,6 +228,7 @@ struct Audit<'a> {
     pass: u32,
     differences: Differences,
     compared: Vec<(&'static str, u64)>,
+    skips: Skips,
 }
 
 impl Audit<'_> {
@@ -231,34 +256,48 @@ impl Audit<'_> {
         mut reader: Reader<S>,
         snapshot: &mut Snapshot,
     ) -> Result<(Folded, Reader<S>), AuditError> {
-        let mut folded = Folded::default();
+        let whole = (!self.skips.is_empty()).then(Stocks::default);
+        let mut folded = Folded { whole, ..Folded::default() };
         let cell = self.config.cell;
-        let (mut events, mut notices) =
-            (self.streamed(&ORDER_EVENTS), self.streamed(&UNMATCHED_NOTICES));
+        let tables = [&ORDER_EVENTS, &UNMATCHED_NOTICES, &SKIPPED_RECORDS];
+        let mut merges = tables.map(|table| self.streamed(table));
+        let mut rows = tables.map(|_| Vec::new());
         let mut names = LastNames::default();
-        let (mut event_rows, mut notice_rows) = (Vec::new(), Vec::new());
         let mut journal = None;
         self.pass += 1;
-        while self.next_events(&mut reader, &mut names, &mut |sequence, meta, event, _| {
+        while self.next_events(&mut reader, &mut names, &mut |record| {
+            let Record { sequence, meta, event, .. } = *record;
             if let Event::Genesis(genesis) = event {
                 journal = Some(genesis.hash_key.journal().to_string());
             }
+            if let Some(whole) = &mut folded.whole {
+                whole.take(sequence, meta, event);
+            }
+            if record.is_skipped {
+                return;
+            }
             folded.stocks.take(sequence, meta, event);
             folded.sales.take(sequence, meta, event);
-            let row = expected::event(cell, sequence, meta, event);
-            event_rows.extend(row.map(|row| (sequence, row)));
-            if let Event::NoticeUnmatched(notice) = event {
-                notice_rows.push((sequence, expected::notice(cell, sequence, meta, notice)));
+            let row = match event {
+                Event::NoticeUnmatched(notice) => {
+                    Some((1, expected::notice(cell, sequence, meta, notice)))
+                }
+                Event::RecordSkipped(skip) => {
+                    Some((2, expected::skipped(cell, sequence, meta, skip)))
+                }
+                event => expected::event(cell, sequence, meta, event).map(|row| (0, row)),
+            };
+            if let Some((table, row)) = row {
+                rows[table].push((sequence, row));
             }
         })? {
-            for (rows, merge) in [(&mut event_rows, &mut events), (&mut notice_rows, &mut notices)]
-            {
+            for (rows, merge) in rows.iter_mut().zip(&mut merges) {
                 for (sequence, row) in rows.drain(..) {
                     merge.expect(snapshot, &row, &[], sequence, &mut self.differences).await?;
                 }
             }
         }
-        for (table, mut merge) in [(&ORDER_EVENTS, events), (&UNMATCHED_NOTICES, notices)] {
+        for (table, mut merge) in tables.into_iter().zip(merges) {
             merge.finish(snapshot, &mut self.differences).await?;
             self.count(table.name, merge.compared());
         }
@@ -298,9 +337,15 @@ impl Audit<'_> {
         let (pass, sequence, through) = (self.pass, frame.first_sequence, self.through);
         (self.progress)(Progress { pass, sequence, through });
         for (sequence, bytes) in (frame.first_sequence..=self.through).zip(frame.records) {
-            let (meta, event) = record::decode_next(bytes, names)
-                .map_err(|error| AuditError::Record { sequence, what: error.to_string() })?;
-            visit(sequence, &meta, &event, bytes);
+            let is_skipped = self.skips.has(sequence);
+            let (meta, event) = match record::decode_next(bytes, names) {
+                Ok(decoded) => decoded,
+                Err(_) if is_skipped => continue,
+                Err(error) => {
+                    return Err(AuditError::Record { sequence, what: error.to_string() });
+                }
+            };
+            visit(&Record { sequence, meta: &meta, event: &event, bytes, is_skipped });
         }
         Ok(true)
     }
@@ -326,6 +371,11 @@ impl Audit<'_> {
             merge.finish(snapshot, &mut self.differences).await?;
             self.count(table.name, merge.compared());
         }
+        Ok(())
+    }
+
+    /// Whether units came from nowhere (I1).
+    fn balance(&mut self, stocks: &Stocks) {
         for (sku, sequence) in stocks.unbalanced() {
             self.differences.add(Difference {
                 table: "journal",
@@ -336,7 +386,6 @@ impl Audit<'_> {
                 sequence,
             });
         }
-        Ok(())
     }
 }
 

@@ -15,6 +15,7 @@ mod order;
 mod payment;
 pub mod record;
 mod sale;
+mod skip;
 mod standby;
 mod status;
 
@@ -25,11 +26,12 @@ pub use payment::{
     RefundReason, RefundRequested, Returned,
 };
 pub use sale::{SaleDefined, SaleMove, SaleMoved};
+pub use skip::{RecordSkipped, SinkName};
 pub use standby::{LeftReason, OrderPromoted, OrderQueued, StandbyLeft};
 pub use status::OrderStatus;
 
 /// The format of the records that this program writes.
-pub const FORMAT: u32 = 2;
+pub const FORMAT: u32 = 3;
 
 /// Who caused an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -104,6 +106,8 @@ pub enum Event<'a> {
     SaleDefined(SaleDefined<'a>),
     /// A sale was paused, resumed or ended.
     SaleMoved(SaleMoved),
+    /// A sink is to pass over a record that its store cannot take.
+    RecordSkipped(RecordSkipped<'a>),
 }
 
 impl Event<'_> {
@@ -130,7 +134,8 @@ impl Event<'_> {
             | Self::UnitsWithdrawn(_)
             | Self::NoticeUnmatched(_)
             | Self::SaleDefined(_)
-            | Self::SaleMoved(_) => return None,
+            | Self::SaleMoved(_)
+            | Self::RecordSkipped(_) => return None,
         })
     }
 }

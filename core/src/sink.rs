@@ -11,7 +11,7 @@ use std::thread::{self, JoinHandle};
 
 use tokio::sync::watch;
 
-use crate::storage::Storage;
+use crate::storage::{DatabaseFile, Storage};
 
 mod backoff;
 mod batch;
@@ -20,41 +20,62 @@ mod follower;
 mod reading;
 mod schema;
 mod snapshot;
+mod source;
 mod sqlite;
 mod status;
+mod store;
 pub mod table;
 mod words;
 
+use follower::Follower;
+use sqlite::SqliteTarget;
+use store::{Store, Target};
+
 pub use error::{SinkError, Trouble};
-pub use follower::{Durable, SinkConfig};
+pub use follower::SinkConfig;
 pub use reading::{
     FoundOrders, OrderSearch, Reading, StoredNotice, StoredOrder, StoredPayment, Timeline,
     TimelineEvent,
 };
 pub use snapshot::Snapshot;
+pub use source::Durable;
 pub use status::{SinkState, SinkStatus};
 
 /// How much sinks stand back behind the threads that serve (nice, 0 … 19).
 const NICE: i32 = 10;
 
-/// A running SQL sink: its thread.
-pub struct SqlSink {
+/// A running sink: its thread.
+pub struct Sink {
     status: Arc<SinkStatus>,
     stop: watch::Sender<bool>,
     thread: JoinHandle<()>,
 }
 
-impl SqlSink {
-    /// Starts the sink on a thread of its own. The store need not be there yet.
+impl Sink {
+    /// Starts the sink that fills a database, on a thread of its own. The database need not be there
+    /// yet.
     ///
     /// # Errors
     /// The thread or its runtime cannot be had.
-    pub fn start<S: Storage + Clone>(config: SinkConfig<S>) -> io::Result<Self> {
-        let status = Arc::new(SinkStatus::new("sql"));
+    pub fn sql<S: Storage + Clone>(
+        database: DatabaseFile,
+        config: SinkConfig<S>,
+    ) -> io::Result<Self> {
+        Self::start(SqliteTarget(database), config)
+    }
+
+    fn start<S, T>(target: T, config: SinkConfig<S>) -> io::Result<Self>
+    where
+        S: Storage + Clone,
+        T: Target + Send + 'static,
+        <T::Store as Store>::Batch: Send,
+    {
+        let status = Arc::new(SinkStatus::new(T::NAME));
         let (stop, asked) = watch::channel(false);
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
-        let follower = follower::Follower::new(config, Arc::clone(&status), asked);
-        let thread = thread::Builder::new().name("sink-sql".to_owned()).spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let follower = Follower::new(config, target, Arc::clone(&status), asked);
+        let name = format!("sink-{}", T::NAME.as_str());
+        let thread = thread::Builder::new().name(name).spawn(move || {
             // The database's own thread inherits it. Without it the sink is a little faster.
             let _ = rustix::process::setpriority_process(None, NICE);
             runtime.block_on(follower.run());
@@ -67,12 +88,17 @@ impl SqlSink {
         &self.status
     }
 
+    /// Tells the sink to store what is durable, if that is quick, and to end.
+    pub fn ask_to_end(&self) {
+        self.stop.send_replace(true);
+    }
+
     /// Stores what is durable if that is quick, and ends.
     pub fn stop(self) {
-        self.stop.send_replace(true);
+        self.ask_to_end();
         // A sink that panicked has lost nothing: the next start goes on from the watermark.
         if self.thread.join().is_err() {
-            tracing::error!("the SQL sink panicked");
+            tracing::error!("the {} sink panicked", self.status.name().as_str());
         }
     }
 }

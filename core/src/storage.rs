@@ -5,9 +5,11 @@
 
 use std::io;
 
+mod archived;
 mod database_file;
 mod directory;
 
+pub use archived::Archived;
 pub use database_file::{DatabaseFile, FileIdentity};
 pub use directory::{Directory, LockError};
 

@@ -12,7 +12,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use sluice_core::engine::{Engine, Handle, OnFatal};
-use sluice_core::sink::{SinkConfig, SqlSink};
+use sluice_core::sink::{Sink, SinkConfig};
 use sluice_core::storage::{Directory, LockError};
 use sluice_core::watermark::Watermark;
 use tokio::sync::{mpsc, watch};
@@ -43,7 +43,7 @@ const OPERATORS_DEADLINE: Duration = Duration::from_millis(300);
 /// A server that listens.
 pub struct Server {
     engine: Engine,
-    sink: SqlSink,
+    sink: Sink,
     gate: Arc<Gate>,
     runtime: tokio::runtime::Runtime,
     stage: watch::Sender<Stage>,
@@ -263,13 +263,13 @@ fn start_copies(
     settings: &Settings,
     watermark: Watermark,
     handle: &Handle,
-) -> Result<(SqlSink, Copies), Failure> {
+) -> Result<(Sink, Copies), Failure> {
     let follower = handle.clone();
     let mut seed = [0; 8];
     seed.copy_from_slice(&ids::seed()[..8]);
     let config = SinkConfig {
         storage: directory,
-        database: settings.database(),
+        archive: archive(settings)?,
         cell: handle.cell(),
         journal: handle.hash_key().journal(),
         durable: Arc::new(move || follower.journal_metrics().durable.get()),
@@ -278,7 +278,7 @@ fn start_copies(
         seed: u64::from_le_bytes(seed),
     };
     let thread = |error: io::Error| Failure::new(DISK, format!("a thread: {error}"));
-    let sink = SqlSink::start(config).map_err(thread)?;
+    let sink = Sink::sql(settings.database(), config).map_err(thread)?;
     let source = ReadSource {
         database: settings.database(),
         status: Arc::clone(sink.status()),

@@ -17,7 +17,7 @@ pub(crate) fn are_well(gate: &Gate) -> bool {
 pub(crate) fn list(json: &mut Writer, gate: &Gate) {
     let durable = gate.handle.journal_metrics().durable.get();
     let lag_us = gate.sql.lag_us(durable, gate.handle.now());
-    json.raw("[{\"name\":\"").raw(gate.sql.name());
+    json.raw("[{\"name\":\"").raw(gate.sql.name().as_str());
     json.raw("\",\"state\":\"").raw(gate.sql.state().as_str());
     json.raw("\",\"watermark\":").number(gate.sql.watermark.get());
     json.raw(",\"lag_records\":").number(gate.sql.lag_records(durable));
@@ -34,7 +34,7 @@ pub(crate) fn list(json: &mut Writer, gate: &Gate) {
 pub(crate) fn families(text: &mut Exposition, gate: &Gate) {
     let sql = &gate.sql;
     let durable = gate.handle.journal_metrics().durable.get();
-    let label = format!("sink=\"{}\"", sql.name());
+    let label = format!("sink=\"{}\"", sql.name().as_str());
     for (name, kind, help, value) in [
         ("sluice_sink_watermark", "gauge", "the last sequence stored", sql.watermark.get()),
         ("sluice_sink_synced", "gauge", "the last sequence stored and synced", sql.synced.get()),

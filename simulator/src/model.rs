@@ -144,6 +144,8 @@ impl Model {
             }
             Event::SaleDefined(defined) => self.sale_defined(n, defined),
             Event::SaleMoved(moved) => self.sale_moved(n, meta, moved),
+            Event::RecordSkipped(skipped) if skipped.sequence < n => Ok(()),
+            Event::RecordSkipped(_) => Err("a record to come cannot be passed over".to_owned()),
         }
     }
 

@@ -21,7 +21,7 @@ use sluice_core::money::{Amount, Currency};
 use sluice_core::name::{LotId, SkuId};
 use sluice_core::quantity::{QUANTITY_MAX, Quantity};
 use sluice_core::sink::table::{TABLES, Table, Value};
-use sluice_core::sink::{SinkConfig, SinkStatus, Snapshot, SqlSink};
+use sluice_core::sink::{Sink, SinkConfig, SinkStatus, Snapshot};
 use sluice_core::storage::{DatabaseFile, Directory};
 use sluice_core::watermark::Watermark;
 use smallvec::smallvec;
@@ -121,17 +121,18 @@ fn drain(journal: &Journal, path: &Path) -> Result<(Duration, Arc<SinkStatus>)> 
     Ok((took, status))
 }
 
-fn start(journal: &Journal, path: &Path, durable: u64) -> Result<SqlSink> {
-    Ok(SqlSink::start(SinkConfig {
+fn start(journal: &Journal, path: &Path, durable: u64) -> Result<Sink> {
+    let config = SinkConfig {
         storage: journal.storage.clone(),
-        database: DatabaseFile::new(path.to_path_buf()),
+        archive: None,
         cell: 1,
         journal: commands::HASH_KEY.journal(),
         durable: Arc::new(move || durable),
         watermark: Watermark::default(),
         limits: DEFAULT,
         seed: 1,
-    })?)
+    };
+    Ok(Sink::sql(DatabaseFile::new(path.to_path_buf()), config)?)
 }
 
 /// Inserts the rows of the copy at `path` into an empty one at `bare`.

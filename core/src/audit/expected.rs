@@ -1,6 +1,6 @@
 //! The rows that events and notices call for.
 
-use crate::event::{Actor, Event, Meta, NoticeUnmatched, Returned};
+use crate::event::{Actor, Event, Meta, NoticeUnmatched, RecordSkipped, Returned};
 use crate::id::{OrderId, PaymentId, RequestId};
 use crate::sink::table::Value;
 
@@ -74,7 +74,8 @@ fn told(event: &Event<'_>) -> Option<Told> {
         | Event::UnitsWithdrawn(_)
         | Event::NoticeUnmatched(_)
         | Event::SaleDefined(_)
-        | Event::SaleMoved(_) => return None,
+        | Event::SaleMoved(_)
+        | Event::RecordSkipped(_) => return None,
     })
 }
 
@@ -122,6 +123,23 @@ pub(super) fn notice(
         Value::text(notice.order),
         Value::number(notice.amount.minor()),
         Value::text(notice.currency.as_str()),
+        Value::number(meta.time.micros()),
+    ]
+}
+
+/// The row of a record that an operator let a sink pass over.
+pub(super) fn skipped(
+    cell: u16,
+    sequence: u64,
+    meta: &Meta,
+    skipped: &RecordSkipped<'_>,
+) -> Vec<Value> {
+    vec![
+        Value::number(cell),
+        Value::number(sequence),
+        Value::text(skipped.sink.as_str()),
+        Value::number(skipped.sequence),
+        Value::text(skipped.why),
         Value::number(meta.time.micros()),
     ]
 }

@@ -70,7 +70,8 @@ pub(super) fn take(
         | Event::UnitsWithdrawn(_)
         | Event::NoticeUnmatched(_)
         | Event::SaleDefined(_)
-        | Event::SaleMoved(_) => return,
+        | Event::SaleMoved(_)
+        | Event::RecordSkipped(_) => return,
     };
     let Some(order) = event.order().and_then(|order| range.of(order)) else { return };
     order.last = Some(Last { version, time: meta.time, sequence });

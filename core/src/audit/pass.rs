@@ -11,7 +11,7 @@ use super::merge::{Extras, Merge};
 use super::orders::Order;
 use super::payments::Payment;
 use super::range::Range;
-use super::{Audit, AuditError, expected, orders, payments};
+use super::{Audit, AuditError, Record, expected, orders, payments};
 
 /// Where the ranges of a pass begin; `None` for a kind of which nothing is left.
 #[derive(Clone, Copy)]
@@ -43,7 +43,11 @@ pub(super) async fn run<S: Storage + Clone>(
     }
     let mut names = LastNames::default();
     audit.pass += 1;
-    while audit.next_events(&mut reader, &mut names, &mut |sequence, meta, event, bytes| {
+    while audit.next_events(&mut reader, &mut names, &mut |record| {
+        if record.is_skipped {
+            return;
+        }
+        let Record { sequence, meta, event, bytes, .. } = *record;
         orders::take(&mut of_orders, sequence, meta, event, bytes);
         payments::take(&mut of_payments, sequence, meta, event);
     })? {}

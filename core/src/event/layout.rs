@@ -30,6 +30,7 @@ pub(super) const ORDER_SHIPPED: u16 = 20;
 pub(super) const ORDER_DELIVERED: u16 = 21;
 pub(super) const SALE_DEFINED: u16 = 22;
 pub(super) const SALE_MOVED: u16 = 23;
+pub(super) const RECORD_SKIPPED: u16 = 24;
 
 macro_rules! layout {
     ($(#[$doc:meta])* struct $name:ident { $($field:ident: $type:ty,)* }) => {
@@ -282,6 +283,15 @@ layout! {
         revision: U32,
         to: u8,
         sale_length: u8,
+    }
+}
+
+layout! {
+    /// Kind 24, version 1; then why.
+    struct RecordSkippedV1 {
+        sink: u8,
+        sequence: U64,
+        why_length: u8,
     }
 }
 

@@ -3,8 +3,10 @@
 //! Decoding trusts nothing: a record of an unknown kind or version, of a wrong length or with a
 //! value out of its range is refused with the reason.
 
+use zerocopy::FromBytes as _;
+
 use super::layout::{self, Head};
-use super::{Event, FormatRaised, Genesis, Meta};
+use super::{Event, FormatRaised, Genesis, Meta, RecordSkipped};
 use crate::id::{HashKey, RequestId};
 use crate::name::{LotId, SkuId};
 use crate::time::Timestamp;
@@ -14,6 +16,7 @@ mod lines;
 mod orders;
 mod payments;
 mod sales;
+mod skip;
 mod standby;
 mod stock;
 
@@ -83,6 +86,7 @@ pub fn encode(meta: &Meta, event: &Event<'_>, out: &mut Vec<u8>) {
         Event::OrderDelivered(delivered) => orders::encode_order_delivered(delivered, out),
         Event::SaleDefined(defined) => sales::encode_sale_defined(defined, out),
         Event::SaleMoved(moved) => sales::encode_sale_moved(moved, out),
+        Event::RecordSkipped(skipped) => skip::encode_record_skipped(skipped, out),
     }
 }
 
@@ -112,6 +116,7 @@ const fn kind_of(event: &Event<'_>) -> (u16, u8) {
         Event::OrderDelivered(_) => (layout::ORDER_DELIVERED, 1),
         Event::SaleDefined(_) => (layout::SALE_DEFINED, 1),
         Event::SaleMoved(_) => (layout::SALE_MOVED, 1),
+        Event::RecordSkipped(_) => (layout::RECORD_SKIPPED, 1),
     }
 }
 
@@ -147,6 +152,18 @@ pub fn decode_next<'a>(
     };
     let event = decode_event(&mut reader, head.kind.get(), head.version)?;
     if reader.is_at_end() { Ok((meta, event)) } else { Err(reader.wrong_length()) }
+}
+
+/// What a record says that a sink is to pass over; `None` if it says anything else.
+pub fn skipped(bytes: &[u8]) -> Option<RecordSkipped<'_>> {
+    let (head, _) = Head::ref_from_prefix(bytes).ok()?;
+    if head.kind.get() != layout::RECORD_SKIPPED {
+        return None;
+    }
+    match decode(bytes) {
+        Ok((_, Event::RecordSkipped(skipped))) => Some(skipped),
+        _ => None,
+    }
 }
 
 fn decode_event<'a>(
@@ -200,6 +217,7 @@ fn decode_event<'a>(
         }
         (layout::SALE_DEFINED, 1) => Event::SaleDefined(sales::decode_sale_defined(reader)?),
         (layout::SALE_MOVED, 1) => Event::SaleMoved(sales::decode_sale_moved(reader)?),
+        (layout::RECORD_SKIPPED, 1) => Event::RecordSkipped(skip::decode_record_skipped(reader)?),
         _ => return Err(RecordError::Unknown { kind, version }),
     })
 }

@@ -79,7 +79,8 @@ impl HomeEvent {
             | Event::LotReceived(_)
             | Event::UnitsWithdrawn(_)
             | Event::SaleDefined(_)
-            | Event::SaleMoved(_) => return None,
+            | Event::SaleMoved(_)
+            | Event::RecordSkipped(_) => return None,
         })
     }
 
@@ -135,7 +136,7 @@ impl Ledger {
             Event::FormatRaised(raised) if raised.format > FORMAT => {
                 return Err(format!("the journal needs {} or newer", raised.program));
             }
-            Event::Genesis(_) | Event::FormatRaised(_) => {}
+            Event::Genesis(_) | Event::FormatRaised(_) | Event::RecordSkipped(_) => {}
             Event::SkuDefined(defined) => self.apply_sku_defined(defined),
             Event::LotReceived(received) => self.stock_mut(&received.sku).receive(received),
             Event::UnitsWithdrawn(withdrawn) => self.stock_mut(&withdrawn.sku).withdraw(withdrawn),

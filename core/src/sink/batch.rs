@@ -9,15 +9,16 @@ use std::sync::Arc;
 use hashbrown::HashMap;
 use rustc_hash::FxBuildHasher;
 
-use crate::event::{Actor, Event, Meta, OrderStatus};
+use crate::event::{Actor, Event, Meta, OrderStatus, RecordSkipped};
 use crate::id::{OrderId, PaymentId, RequestId};
 use crate::name::{LotId, SaleId, SkuId};
 use crate::outcome::PaymentStatus;
 use crate::time::Timestamp;
 
+use super::store::{Extent, Gathered, Unstorable};
 use super::table::{
-    LOTS, ORDER_DRAWS, ORDER_EVENTS, ORDER_LINES, ORDERS, PAYMENTS, SALES, SHIPMENTS, SKUS,
-    STANDBY, Table, UNMATCHED_NOTICES, Value, WITHDRAWAL_DRAWS, WITHDRAWALS,
+    LOTS, ORDER_DRAWS, ORDER_EVENTS, ORDER_LINES, ORDERS, PAYMENTS, SALES, SHIPMENTS,
+    SKIPPED_RECORDS, SKUS, STANDBY, Table, UNMATCHED_NOTICES, Value, WITHDRAWAL_DRAWS, WITHDRAWALS,
 };
 use super::words::Words;
 
@@ -64,14 +65,7 @@ impl Rows {
 pub(super) struct Batch {
     cell: Value,
     words: Words,
-    /// The sequence behind which the batch begins.
-    pub(super) after: u64,
-    /// The sequence of its last record; `after` if it has none.
-    pub(super) through: u64,
-    /// When its last record was decided.
-    pub(super) last_time: Timestamp,
-    /// Encoded bytes of its records.
-    pub(super) bytes: usize,
+    extent: Extent,
     skus: Rows,
     lots: Rows,
     withdrawals: Rows,
@@ -85,6 +79,7 @@ pub(super) struct Batch {
     payments: Rows,
     order_events: Rows,
     unmatched_notices: Rows,
+    skipped_records: Rows,
     /// What became of orders that earlier transactions stored.
     pub(super) order_changes: BTreeMap<OrderId, OrderChange>,
     pub(super) hold_changes: BTreeMap<OrderId, HoldChange>,
@@ -100,13 +95,6 @@ pub(super) struct Batch {
     sale_rows: Map<SaleId, usize>,
     order_rows: Map<OrderId, OrderRows>,
     payment_rows: Map<PaymentId, usize>,
-}
-
-/// A record whose event no row can hold.
-#[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the amount of order {order} is beyond what an amount can be")]
-pub(super) struct Unstorable {
-    order: OrderId,
 }
 
 /// What happened to an order.
@@ -125,10 +113,7 @@ impl Batch {
         Self {
             cell: Value::number(cell),
             words: Words::new(names_max),
-            after: 0,
-            through: 0,
-            last_time: Timestamp::ZERO,
-            bytes: 0,
+            extent: Extent::behind(0),
             skus: Rows::new(&SKUS),
             lots: Rows::new(&LOTS),
             withdrawals: Rows::new(&WITHDRAWALS),
@@ -142,6 +127,7 @@ impl Batch {
             payments: Rows::new(&PAYMENTS),
             order_events: Rows::new(&ORDER_EVENTS),
             unmatched_notices: Rows::new(&UNMATCHED_NOTICES),
+            skipped_records: Rows::new(&SKIPPED_RECORDS),
             order_changes: BTreeMap::new(),
             hold_changes: BTreeMap::new(),
             line_changes: BTreeMap::new(),
@@ -157,9 +143,61 @@ impl Batch {
         }
     }
 
-    /// Empties the batch; the next one begins behind `after`.
-    pub(super) fn begin(&mut self, after: u64) {
-        (self.after, self.through, self.bytes) = (after, after, 0);
+    /// The rows that it adds, by table.
+    pub(super) fn tables(&self) -> [&Rows; 14] {
+        [
+            &self.skus,
+            &self.lots,
+            &self.withdrawals,
+            &self.withdrawal_draws,
+            &self.sales,
+            &self.orders,
+            &self.order_lines,
+            &self.order_draws,
+            &self.standby,
+            &self.shipments,
+            &self.payments,
+            &self.order_events,
+            &self.unmatched_notices,
+            &self.skipped_records,
+        ]
+    }
+
+    fn skipped(&mut self, at: &At<'_>, skipped: &RecordSkipped<'_>) {
+        self.skipped_records.values.extend([
+            self.cell.clone(),
+            at.sequence(),
+            Value::Text(self.words.word(skipped.sink.as_str())),
+            Value::number(skipped.sequence),
+            Value::text(skipped.why),
+            at.time(),
+        ]);
+    }
+
+    /// The row of an order's event.
+    fn event(&mut self, at: &At<'_>, happened: Happened) {
+        let request = match at.meta.request {
+            RequestId::NONE => Value::Null,
+            request => Value::text(ascii(&request.ascii())),
+        };
+        self.order_events.values.extend([
+            self.cell.clone(),
+            Value::number(at.sequence),
+            Value::Text(happened.order),
+            Value::Text(self.words.word(happened.kind)),
+            happened.version.map_or(Value::Null, Value::number),
+            at.time(),
+            Value::Text(self.words.word(actor(at.meta.actor))),
+            request,
+            happened.payment.map_or(Value::Null, Value::Text),
+            happened.detail,
+        ]);
+    }
+}
+
+impl Gathered for Batch {
+    fn begin(&mut self, after: u64) {
+        self.extent = Extent::behind(after);
         for rows in [
             &mut self.skus,
             &mut self.lots,
@@ -174,6 +212,7 @@ impl Batch {
             &mut self.payments,
             &mut self.order_events,
             &mut self.unmatched_notices,
+            &mut self.skipped_records,
         ] {
             rows.values.clear();
         }
@@ -191,57 +230,17 @@ impl Batch {
         self.payment_rows.clear();
     }
 
-    /// How many records it covers.
-    pub(super) fn records(&self) -> u64 {
-        self.through - self.after
+    fn extent(&self) -> &Extent {
+        &self.extent
     }
 
-    /// The rows that it adds, by table.
-    pub(super) fn tables(&self) -> [&Rows; 13] {
-        [
-            &self.skus,
-            &self.lots,
-            &self.withdrawals,
-            &self.withdrawal_draws,
-            &self.sales,
-            &self.orders,
-            &self.order_lines,
-            &self.order_draws,
-            &self.standby,
-            &self.shipments,
-            &self.payments,
-            &self.order_events,
-            &self.unmatched_notices,
-        ]
-    }
-
-    /// How many rows it adds or changes, the watermark's not counted.
-    pub(super) fn rows(&self) -> u64 {
-        let added: usize = self.tables().map(Rows::len).iter().sum();
-        let changed = self.order_changes.len()
-            + self.line_changes.len()
-            + self.payment_changes.len()
-            + self.sale_changes.len()
-            + self.moved.len();
-        let replaced = self.redrawn.len() + self.sale_skus.len();
-        (added + changed + replaced) as u64
-    }
-
-    /// Takes the event of the next record, which has `bytes` bytes.
-    ///
-    /// # Errors
-    /// No row can hold it. The batch is as it was.
-    ///
-    /// # Panics
-    /// If a record is left out.
-    pub(super) fn take(
+    fn take(
         &mut self,
         sequence: u64,
         meta: &Meta,
         event: &Event<'_>,
         bytes: usize,
     ) -> Result<(), Unstorable> {
-        assert_eq!(sequence, self.through + 1, "I8 no record is left out");
         let at = &At { sequence, meta };
         match event {
             Event::Genesis(_) | Event::FormatRaised(_) => {}
@@ -266,31 +265,25 @@ impl Batch {
             Event::OrderDelivered(delivered) => self.delivered(at, delivered),
             Event::SaleDefined(defined) => self.sale(at, defined),
             Event::SaleMoved(moved) => self.sale_moved(at, moved),
+            Event::RecordSkipped(skipped) => self.skipped(at, skipped),
         }
-        self.through = sequence;
-        self.last_time = meta.time;
-        self.bytes += bytes;
+        self.extent.cover(sequence, meta.time, bytes);
         Ok(())
     }
 
-    /// The row of an order's event.
-    fn event(&mut self, at: &At<'_>, happened: Happened) {
-        let request = match at.meta.request {
-            RequestId::NONE => Value::Null,
-            request => Value::text(ascii(&request.ascii())),
-        };
-        self.order_events.values.extend([
-            self.cell.clone(),
-            Value::number(at.sequence),
-            Value::Text(happened.order),
-            Value::Text(self.words.word(happened.kind)),
-            happened.version.map_or(Value::Null, Value::number),
-            at.time(),
-            Value::Text(self.words.word(actor(at.meta.actor))),
-            request,
-            happened.payment.map_or(Value::Null, Value::Text),
-            happened.detail,
-        ]);
+    fn pass_over(&mut self, sequence: u64, time: Timestamp, bytes: usize) {
+        self.extent.cover(sequence, time, bytes);
+    }
+
+    fn rows(&self) -> u64 {
+        let added: usize = self.tables().map(Rows::len).iter().sum();
+        let changed = self.order_changes.len()
+            + self.line_changes.len()
+            + self.payment_changes.len()
+            + self.sale_changes.len()
+            + self.moved.len();
+        let replaced = self.redrawn.len() + self.sale_skus.len();
+        (added + changed + replaced) as u64
     }
 }
 

@@ -17,10 +17,12 @@ pub enum Trouble {
     Damaged,
     /// A read or write failed.
     Disk,
-    /// The store refused a row, or lacks one that it should have.
-    Contradiction,
+    /// The store does not let this user in, or not do what must be done.
+    Forbidden,
+    /// A record cannot be read, or the store refuses its rows, or lacks some that it should have.
+    Poison,
     /// The store belongs to another journal, or to a newer program; or the journal no longer holds
-    /// what the store lacks; or a record cannot be read.
+    /// what the store lacks.
     Unusable,
     /// All else.
     Other,
@@ -28,14 +30,15 @@ pub enum Trouble {
 
 impl Trouble {
     /// All kinds, in the order in which they are counted.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Locked,
         Self::ReadOnly,
         Self::Full,
         Self::Unreachable,
         Self::Damaged,
         Self::Disk,
-        Self::Contradiction,
+        Self::Forbidden,
+        Self::Poison,
         Self::Unusable,
         Self::Other,
     ];
@@ -49,7 +52,8 @@ impl Trouble {
             Self::Unreachable => "unreachable",
             Self::Damaged => "damaged",
             Self::Disk => "disk",
-            Self::Contradiction => "contradiction",
+            Self::Forbidden => "forbidden",
+            Self::Poison => "poison",
             Self::Unusable => "unusable",
             Self::Other => "other",
         }
@@ -57,7 +61,7 @@ impl Trouble {
 
     /// Whether trying again can only end the same way, until somebody does something.
     pub const fn is_final(self) -> bool {
-        matches!(self, Self::Contradiction | Self::Unusable)
+        matches!(self, Self::Poison | Self::Unusable)
     }
 }
 
@@ -106,7 +110,7 @@ impl From<sqlx::Error> for SinkError {
             Some(14) => Trouble::Unreachable,
             Some(11 | 26) => Trouble::Damaged,
             Some(10) => Trouble::Disk,
-            Some(19) => Trouble::Contradiction,
+            Some(19) => Trouble::Poison,
             _ => Trouble::Other,
         };
         Self::new(trouble, error.to_string())

@@ -1,28 +1,30 @@
-//! Follows the journal: reads what is durable, turns it into rows, stores them, and begins again
-//! after any trouble with what the store says it has.
+//! Follows the journal: reads what is durable, gives it to the store, and begins again after any
+//! trouble with what the store says it has.
 //!
 //! The journal is the only queue (I7): when the store is slow or gone nothing piles up here but one
 //! batch, and whoever places orders does not notice.
+//!
+//! A record that the store refuses, whatever is tried, stops this sink alone. Which record it is
+//! shows by storing those of the refused batch one by one. From then on the sink waits until the
+//! store takes it after all, or until an operator's word to pass it over is durable in the journal.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
-use tokio::task::yield_now;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
-use crate::event::record::{self, LastNames};
 use crate::id::JournalId;
-use crate::journal::Reader;
 use crate::limits::Limits;
-use crate::storage::{DatabaseFile, Storage};
+use crate::storage::{Archived, Storage};
 use crate::watermark::Watermark;
 
 use super::backoff::Backoff;
-use super::batch::Batch;
 use super::error::{SinkError, Trouble};
-use super::sqlite::{Store, Stored};
+use super::source::{Durable, Poison, Room, Source, Stop, find_skips};
 use super::status::{SinkState, SinkStatus};
+use super::store::{Extent, Gathered, Mark, Store, Stored, Target};
 
 /// How soon a sink that has caught up looks for more; twice as long each time it finds nothing.
 const LOOK_FIRST: Duration = Duration::from_millis(2);
@@ -42,18 +44,21 @@ const CHECK_EVERY: Duration = Duration::from_secs(1);
 /// How long a sink goes on after it was told to end, if it gets on.
 const FINISH: Duration = Duration::from_millis(700);
 
-/// Records that are read before the store has its turn.
-const RECORDS_A_TURN: u64 = 32;
+/// How soon after that it ends, whatever it waits for.
+const ABANDON: Duration = Duration::from_millis(300);
 
-/// Says up to which sequence the running journal is durable.
-pub type Durable = Arc<dyn Fn() -> u64 + Send + Sync>;
+/// How often a sink that only a person can help looks whether somebody has.
+const STOPPED_LOOK_EVERY: Duration = Duration::from_secs(5);
 
-/// What a sink is started with.
+/// How often it looks whether its poison is to be passed over.
+const SKIP_LOOK_EVERY: Duration = Duration::from_millis(100);
+
+/// What a sink is started with, whatever its store.
 pub struct SinkConfig<S: Storage> {
     /// The journal's directory.
     pub storage: S,
-    /// The database.
-    pub database: DatabaseFile,
+    /// Where segments are that were trimmed, if they are kept.
+    pub archive: Option<S>,
     /// The number of this cell.
     pub cell: u16,
     /// Which journal it is.
@@ -72,23 +77,32 @@ pub struct SinkConfig<S: Storage> {
 enum End {
     /// The sink was told to end.
     Asked,
-    /// The store is another than before: ask it anew.
+    /// The store is another than before, or set back: ask it anew.
     Replaced,
+    /// A batch was refused: the records up to here are to be stored one by one.
+    Singly(u64),
+    /// The store cannot take this record.
+    Poison(Poison),
 }
 
+type BatchOf<T> = <<T as Target>::Store as Store>::Batch;
+
 /// A sink on its own thread.
-pub(super) struct Follower<S: Storage> {
+pub(super) struct Follower<S: Storage, T: Target> {
     config: SinkConfig<S>,
+    target: T,
     status: Arc<SinkStatus>,
     stop: watch::Receiver<bool>,
     backoff: Backoff,
     /// What is being stored, and what is being read meanwhile.
-    batches: [Batch; 2],
+    batches: [BatchOf<T>; 2],
+    /// Up to here records are stored one by one.
+    singly_through: u64,
 }
 
 /// What a session keeps count of.
-struct Session<S: Storage> {
-    store: Store,
+struct Session<S: Storage, T: Target> {
+    store: T::Store,
     source: Source<S>,
     /// The last sequence that the store has.
     stored: u64,
@@ -99,54 +113,10 @@ struct Session<S: Storage> {
     checked_at: Instant,
 }
 
-/// What keeps a sink from going on, once all before it is stored.
-type Poison = Option<SinkError>;
-
-/// The journal, from where the store ends.
-struct Source<S: Storage> {
-    reader: Reader<S>,
-    names: LastNames,
-    durable: Durable,
-    limits: Limits,
-}
-
-impl<S: Storage> Source<S> {
-    /// Reads records into the batch, as many as one transaction may have and the journal holds.
-    /// Lets the store go on now and then.
-    async fn gather(&mut self, batch: &mut Batch) -> Result<(), SinkError> {
-        let durable = (self.durable)();
-        while batch.records() < self.limits.sink_batch_records_max as u64
-            && batch.bytes < self.limits.sink_batch_bytes_max
-        {
-            let frame = self.reader.next_durable(durable).map_err(|fatal| unreadable(&fatal))?;
-            let Some(frame) = frame else { return Ok(()) };
-            for (sequence, bytes) in (frame.first_sequence..).zip(frame.records) {
-                // A frame may begin with records that the store has.
-                if sequence <= batch.through {
-                    continue;
-                }
-                let taken = record::decode_next(bytes, &mut self.names)
-                    .map_err(|error| error.to_string())
-                    .and_then(|(meta, event)| {
-                        let taken = batch.take(sequence, &meta, &event, bytes.len());
-                        taken.map_err(|error| error.to_string())
-                    });
-                taken.map_err(|what| {
-                    let what = format!("record {sequence} cannot be stored: {what}");
-                    SinkError::new(Trouble::Unusable, what)
-                })?;
-                if sequence.is_multiple_of(RECORDS_A_TURN) {
-                    yield_now().await;
-                }
-            }
-        }
-        Ok(())
-    }
-}
-
-impl<S: Storage + Clone> Follower<S> {
+impl<S: Storage + Clone, T: Target> Follower<S, T> {
     pub(super) fn new(
         config: SinkConfig<S>,
+        target: T,
         status: Arc<SinkStatus>,
         stop: watch::Receiver<bool>,
     ) -> Self {
@@ -154,46 +124,54 @@ impl<S: Storage + Clone> Follower<S> {
             status,
             stop,
             backoff: Backoff::new(config.seed),
-            batches: [(); 2].map(|()| Batch::new(config.cell, config.limits.sink_names_max)),
+            batches: [(); 2].map(|()| target.batch(config.cell, &config.limits)),
+            singly_through: 0,
             config,
+            target,
         }
     }
 
-    /// Follows until it is told to end, or until nothing but a person can help.
+    /// Follows until it is told to end.
     pub(super) async fn run(mut self) {
+        let mut stop = self.stop.clone();
+        let name = T::NAME.as_str();
+        let abandoned = async {
+            // A sender that is gone says so as well.
+            let _ = stop.wait_for(|stop| *stop).await;
+            sleep(FINISH + ABANDON).await;
+        };
+        tokio::select! {
+            () = self.sessions() => {}
+            // With the connection goes whatever it had not committed.
+            () = abandoned => tracing::warn!("the {name} sink ends in the middle: no answer"),
+        }
+    }
+
+    async fn sessions(&mut self) {
         while !self.is_asked() {
-            self.status.enter(SinkState::Connecting);
+            if self.status.state() != SinkState::Stopped {
+                self.status.enter(SinkState::Connecting);
+            }
             let ended = self.session().await;
             if !matches!(ended, Ok(End::Asked)) {
                 // Until it has been opened again nobody knows what it has.
                 self.tell(0);
             }
-            let error = match ended {
+            match ended {
                 Ok(End::Asked) => return,
                 Ok(End::Replaced) => {
-                    tracing::warn!("the database is another than before: it is opened anew");
+                    tracing::warn!("{}: another than before; it is opened anew", T::NAME.as_str());
                     // Two that replace it in turns must not keep a core busy.
                     self.wait(LOOK_MAX).await;
-                    continue;
                 }
-                Err(error) => error,
-            };
-            let is_news = self.status.failed(&error);
-            if error.trouble.is_final() {
-                self.status.enter(SinkState::Stopped);
-                tracing::error!(
-                    "the SQL sink stops behind sequence {}: {error}; orders go on without it",
-                    self.status.watermark.get()
-                );
-                return;
+                Ok(End::Singly(through)) => self.singly_through = through,
+                Ok(End::Poison(poison)) => self.stopped_by(poison).await,
+                Err(error) if error.trouble.is_final() => {
+                    self.stopped(&error);
+                    self.wait(STOPPED_LOOK_EVERY).await;
+                }
+                Err(error) => self.troubled(&error).await,
             }
-            self.status.enter(SinkState::Waiting);
-            if is_news {
-                tracing::warn!("the SQL sink waits: {error}");
-            }
-            let wait = self.backoff.next();
-            // Ends early if it is told to end; a sender that is gone says so as well.
-            let _ = timeout(wait, self.stop.wait_for(|stop| *stop)).await;
         }
     }
 
@@ -202,76 +180,145 @@ impl<S: Storage + Clone> Follower<S> {
         *self.stop.borrow() || self.stop.has_changed().is_err()
     }
 
+    /// Says that nothing but a person can help.
+    fn stopped(&self, error: &SinkError) {
+        let is_news = self.status.failed(error);
+        self.status.enter(SinkState::Stopped);
+        if is_news {
+            tracing::error!(
+                "the {} sink stops behind sequence {}: {error}; orders go on without it",
+                T::NAME.as_str(),
+                self.status.watermark.get()
+            );
+        }
+    }
+
+    /// Waits a while after trouble that may pass.
+    async fn troubled(&mut self, error: &SinkError) {
+        let is_news = self.status.failed(error);
+        self.status.enter(SinkState::Waiting);
+        if is_news {
+            tracing::warn!("the {} sink waits: {error}", T::NAME.as_str());
+        }
+        let pause = self.backoff.next();
+        self.wait(pause).await;
+    }
+
+    /// Waits until an operator has said that a record is to be passed over, or until it is time to
+    /// try it again.
+    async fn stopped_by(&mut self, poison: Poison) {
+        self.stopped(&poison.error);
+        self.status.poisoned(poison.sequence);
+        let again_at = Instant::now() + STOPPED_LOOK_EVERY;
+        let mut searched = poison.sequence;
+        let mut skips = BTreeSet::new();
+        while !self.is_asked() && !skips.contains(&poison.sequence) {
+            // A word that was given is waited for, so that nobody stores what is to be left out.
+            if Instant::now() >= again_at && self.status.may_try_again() {
+                return;
+            }
+            let durable = (self.config.durable)();
+            let range = (searched, durable);
+            if let Err(error) = find_skips(self.journal(), T::NAME, range, &mut skips).await {
+                self.status.failed(&error);
+            } else {
+                searched = durable.max(searched);
+            }
+            self.wait(SKIP_LOOK_EVERY).await;
+        }
+    }
+
+    fn journal(&self) -> Archived<S> {
+        Archived::new(self.config.storage.clone(), self.config.archive.clone())
+    }
+
     /// Opens the store and follows the journal from where the store ends.
     async fn session(&mut self) -> Result<End, SinkError> {
         let config = &self.config;
-        let opened = Store::open(config.database.clone(), config.cell, config.journal).await;
-        let (store, mark) = opened?;
+        let opening = self.target.open(config.cell, config.journal);
+        let (store, mark) = answered(T::PATIENCE, opening).await?;
+        let mut session = match self.begin(store, &mark).await {
+            Ok(session) => session,
+            Err((store, error)) => {
+                // What is wrong has been found; that it cannot be closed is no news.
+                let _ = answered(T::PATIENCE, store.close()).await;
+                return Err(error);
+            }
+        };
+        // After an error the connection may wait for an answer that never comes: it is dropped.
+        let end = self.follow(&mut session).await?;
+        answered(T::PATIENCE, session.store.close()).await?;
+        Ok(end)
+    }
+
+    /// Finds the place in the journal behind what an open store has.
+    async fn begin(
+        &mut self,
+        store: T::Store,
+        mark: &Mark,
+    ) -> Result<Session<S, T>, (T::Store, SinkError)> {
+        match self.source_behind(mark).await {
+            Ok(source) => {
+                self.status.connections.add(1);
+                if mark.sequence < self.status.watermark_max.get() {
+                    self.status.rewinds.add(1);
+                }
+                self.status.reached(mark.sequence, mark.time);
+                let now = Instant::now();
+                Ok(Session {
+                    store,
+                    source,
+                    stored: mark.sequence,
+                    synced: 0,
+                    unsynced_bytes: 0,
+                    synced_at: now,
+                    checked_at: now,
+                })
+            }
+            Err(error) => Err((store, error)),
+        }
+    }
+
+    /// The journal behind what the store says it has, if it is a copy of this one.
+    async fn source_behind(&self, mark: &Mark) -> Result<Source<S>, SinkError> {
+        let config = &self.config;
         let journal = config.journal.to_string();
-        if let Some(other) = mark.journal.filter(|other| *other != journal) {
-            let what = format!("the database belongs to journal {other}, this one is {journal}");
+        if let Some(other) = mark.journal.as_ref().filter(|other| **other != journal) {
+            let what = format!("the store belongs to journal {other}, this one is {journal}");
             return Err(SinkError::new(Trouble::Unusable, what));
         }
         let durable = (config.durable)();
         if mark.sequence > durable {
             let what = format!(
-                "the database holds records up to {}, the journal ends at {durable}: it is an older \
+                "the store holds records up to {}, the journal ends at {durable}: it is an older \
                  copy of the journal, or another",
                 mark.sequence
             );
             return Err(SinkError::new(Trouble::Unusable, what));
         }
-        if mark.sequence < self.status.watermark_max.get() {
-            self.status.rewinds.add(1);
-        }
-        self.status.connections.add(1);
-        self.status.reached(mark.sequence, mark.time);
-        let reader = self.reader_behind(mark.sequence)?;
-        let (durable, limits) = (Arc::clone(&self.config.durable), self.config.limits);
-        let source = Source { reader, names: LastNames::default(), durable, limits };
-        let now = Instant::now();
-        let mut session = Session {
-            store,
-            source,
-            stored: mark.sequence,
-            synced: 0,
-            unsynced_bytes: 0,
-            synced_at: now,
-            checked_at: now,
-        };
+        let mut skips = BTreeSet::new();
+        find_skips(self.journal(), T::NAME, (mark.sequence, durable), &mut skips).await?;
+        let follow = Arc::clone(&config.durable);
+        Source::behind(mark.sequence, self.journal(), skips, follow, config.limits)
+    }
+
+    async fn follow(&mut self, session: &mut Session<S, T>) -> Result<End, SinkError> {
         // What an earlier process stored may not be synced yet.
-        self.sync(&mut session, true).await?;
-        if session.synced < mark.sequence {
+        self.sync(session, true).await?;
+        if session.synced < session.stored {
             self.tell(0);
         }
-        self.status.enter(SinkState::Following);
-        let ended = self.follow(&mut session).await;
-        let closed = session.store.close().await;
-        let end = ended?;
-        closed?;
-        Ok(end)
-    }
-
-    /// A reader behind a sequence.
-    fn reader_behind(&self, sequence: u64) -> Result<Reader<S>, SinkError> {
-        let opened = Reader::open_after(self.config.storage.clone(), sequence);
-        let reader = opened.map_err(|fatal| unreadable(&fatal))?;
-        if reader.next_sequence() > sequence + 1 {
-            let what = format!(
-                "the database holds records up to {sequence}, the journal begins with {}: it was \
-                 trimmed, and the database must be rebuilt from the archive",
-                reader.next_sequence()
-            );
-            return Err(SinkError::new(Trouble::Unusable, what));
+        // One that stopped at a record follows again once that is stored.
+        if session.stored >= self.singly_through || self.status.state() != SinkState::Stopped {
+            self.status.enter(SinkState::Following);
         }
-        Ok(reader)
-    }
-
-    async fn follow(&mut self, session: &mut Session<S>) -> Result<End, SinkError> {
+        if session.stored >= (self.config.durable)() {
+            self.status.well();
+        }
         let mut pause = LOOK_FIRST;
         let mut finish_by = None;
         self.batches[0].begin(session.stored);
-        let mut poison = None;
+        let mut stop = None;
         loop {
             let now = Instant::now();
             if self.is_asked() {
@@ -282,22 +329,27 @@ impl<S: Storage + Clone> Follower<S> {
                     return Ok(End::Asked);
                 }
             }
-            if self.batches[0].records() == 0 && poison.is_none() {
-                poison = session.source.gather(&mut self.batches[0]).await.err();
+            let room = self.room();
+            if self.batches[0].extent().records() == 0 && stop.is_none() {
+                stop = session.source.gather(&mut self.batches[0], room).await.err();
             }
-            if self.batches[0].records() > 0 {
-                let Some(met) = self.store(session, poison).await? else {
-                    return Ok(End::Replaced);
-                };
-                poison = met;
+            if self.batches[0].extent().records() > 0 {
+                match self.store(session, stop).await? {
+                    Ok(met) => stop = met,
+                    Err(end) => return Ok(end),
+                }
                 pause = LOOK_FIRST;
-            } else if let Some(poison) = poison {
+            } else if let Some(stop) = stop {
                 self.sync(session, true).await?;
-                return Err(poison);
+                return match stop {
+                    Stop::Poison(poison) => Ok(End::Poison(poison)),
+                    Stop::Error(error) => Err(error),
+                };
             } else {
                 if now >= session.checked_at + CHECK_EVERY {
                     session.checked_at = now;
-                    if session.store.is_replaced()? {
+                    let looked = session.store.is_replaced(session.stored);
+                    if answered(T::PATIENCE, looked).await? {
                         return Ok(End::Replaced);
                     }
                 }
@@ -308,48 +360,65 @@ impl<S: Storage + Clone> Follower<S> {
         }
     }
 
-    /// Stores the first batch, and gathers the next one meanwhile unless what comes next is
-    /// `poison`. Gives the poison that lies behind the next batch, if any; nothing if the store is
-    /// not the one that was opened.
-    async fn store(
-        &mut self,
-        session: &mut Session<S>,
-        poison: Poison,
-    ) -> Result<Option<Poison>, SinkError> {
-        if session.store.is_replaced()? {
-            return Ok(None);
-        }
-        session.checked_at = Instant::now();
-        let [batch, next] = &mut self.batches;
-        next.begin(batch.through);
-        let gathering = async {
-            match poison {
-                Some(poison) => Some(poison),
-                None => session.source.gather(next).await.err(),
-            }
-        };
-        // Neither is ever dropped half-way: a transaction that has begun is seen through.
-        let (stored, poison) = tokio::join!(session.store.store(batch), gathering);
-        if stored? == Stored::Elsewhere {
-            return Ok(None);
-        }
-        let status = &self.status;
-        session.stored = batch.through;
-        session.unsynced_bytes += batch.bytes;
-        status.reached(batch.through, batch.last_time);
-        status.records.add(batch.records());
-        status.rows.add(batch.rows());
-        status.batches.add(1);
-        status.batch_records.set(batch.records());
-        self.backoff.reset();
-        if status.well() {
-            tracing::info!("the SQL sink goes on at sequence {}", batch.through);
-        }
-        self.batches.swap(0, 1);
-        Ok(Some(poison))
+    fn room(&self) -> Room {
+        let records = self.target.records_max(&self.config.limits);
+        Room { records, singly_through: self.singly_through }
     }
 
-    async fn sync_when_due(&mut self, session: &mut Session<S>) -> Result<(), SinkError> {
+    /// Stores the first batch, and gathers the next one meanwhile unless `stop` says that no more
+    /// can be. Gives what stops the gathering behind the next batch, if anything does; or why the
+    /// session is over.
+    async fn store(
+        &mut self,
+        session: &mut Session<S, T>,
+        stop: Option<Stop>,
+    ) -> Result<Result<Option<Stop>, End>, SinkError> {
+        let room = self.room();
+        let [batch, next] = &mut self.batches;
+        let extent = *batch.extent();
+        next.begin(extent.through);
+        let gathering = async {
+            match stop {
+                Some(stop) => Some(stop),
+                None => session.source.gather(next, room).await.err(),
+            }
+        };
+        let storing = answered(T::PATIENCE, session.store.store(batch));
+        // Neither is ever dropped half-way: a transaction that has begun is seen through.
+        let (stored, stop) = tokio::join!(storing, gathering);
+        match stored {
+            Ok(Stored::Whole) => {}
+            Ok(Stored::Elsewhere) => return Ok(Err(End::Replaced)),
+            Err(error) if error.trouble == Trouble::Poison => {
+                return Ok(Err(refused(&extent, &error)));
+            }
+            Err(error) => return Err(error),
+        }
+        session.checked_at = Instant::now();
+        session.stored = extent.through;
+        session.unsynced_bytes += extent.bytes;
+        self.count(&extent);
+        self.batches.swap(0, 1);
+        Ok(Ok(stop))
+    }
+
+    /// Counts a batch that is stored.
+    fn count(&mut self, extent: &Extent) {
+        let status = &self.status;
+        status.cured();
+        status.reached(extent.through, extent.last_time);
+        status.records.add(extent.records());
+        status.rows.add(self.batches[0].rows());
+        status.batches.add(1);
+        status.batch_records.set(extent.records());
+        status.enter(SinkState::Following);
+        self.backoff.reset();
+        if status.well() {
+            tracing::info!("the {} sink goes on at sequence {}", T::NAME.as_str(), extent.through);
+        }
+    }
+
+    async fn sync_when_due(&mut self, session: &mut Session<S, T>) -> Result<(), SinkError> {
         if session.synced >= session.stored {
             return Ok(());
         }
@@ -363,10 +432,11 @@ impl<S: Storage + Clone> Follower<S> {
         self.sync(session, at_rest).await
     }
 
-    async fn sync(&mut self, session: &mut Session<S>, at_rest: bool) -> Result<(), SinkError> {
+    async fn sync(&mut self, session: &mut Session<S, T>, at_rest: bool) -> Result<(), SinkError> {
         session.synced_at = Instant::now();
         session.unsynced_bytes = 0;
-        if session.store.sync(session.stored, at_rest).await? {
+        let syncing = session.store.sync(session.stored, at_rest);
+        if answered(T::PATIENCE, syncing).await? {
             session.synced = session.stored;
             self.tell(session.stored);
         }
@@ -391,6 +461,23 @@ impl<S: Storage + Clone> Follower<S> {
     }
 }
 
-fn unreadable(fatal: &crate::journal::Fatal) -> SinkError {
-    SinkError::new(Trouble::Unusable, format!("the journal cannot be read: {fatal}"))
+/// What a batch that was refused comes to: its only record is poison; of several, one is.
+fn refused(extent: &Extent, error: &SinkError) -> End {
+    if extent.records() > 1 {
+        return End::Singly(extent.through);
+    }
+    let sequence = extent.through;
+    let what = format!("record {sequence} cannot be stored: {}", error.what);
+    End::Poison(Poison { sequence, error: SinkError::new(Trouble::Poison, what) })
+}
+
+/// What the store answers, if it does in time.
+async fn answered<A>(
+    patience: Duration,
+    answer: impl Future<Output = Result<A, SinkError>>,
+) -> Result<A, SinkError> {
+    timeout(patience, answer).await.unwrap_or_else(|_| {
+        let what = format!("no answer within {} s", patience.as_secs());
+        Err(SinkError::new(Trouble::Unreachable, what))
+    })
 }

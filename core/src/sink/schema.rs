@@ -40,7 +40,7 @@ pub(super) const BEGIN: &str =
 pub(super) const FIRST: i64 = 11;
 
 /// The migrations, numbered from [`FIRST`] on. New ones are appended; none is ever changed.
-pub(super) const MIGRATIONS: [&str; 20] = [
+pub(super) const MIGRATIONS: [&str; 21] = [
     "CREATE TABLE IF NOT EXISTS watermarks (
         cell BIGINT NOT NULL,
         sequence BIGINT NOT NULL,
@@ -204,6 +204,14 @@ pub(super) const MIGRATIONS: [&str; 20] = [
     "CREATE INDEX IF NOT EXISTS payments_of_order ON payments (cell, order_id)",
     "CREATE INDEX IF NOT EXISTS payments_to_give_back ON payments (cell, status, payment_id)
         WHERE status = 'refunding'",
+    "CREATE TABLE IF NOT EXISTS skipped_records (
+        cell BIGINT NOT NULL,
+        sequence BIGINT NOT NULL,
+        sink {text} NOT NULL,
+        skipped_sequence BIGINT NOT NULL,
+        why {text} NOT NULL,
+        skipped_at BIGINT NOT NULL,
+        PRIMARY KEY (cell, sequence)) {end}",
 ];
 
 #[cfg(test)]

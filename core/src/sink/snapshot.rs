@@ -4,6 +4,7 @@ use sqlx::sqlite::{SqliteConnection, SqliteRow};
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Executor as _, Row as _};
 use sqlx::{TypeInfo as _, ValueRef as _};
 
+use crate::event::SinkName;
 use crate::storage::DatabaseFile;
 
 use super::error::SinkError;
@@ -36,6 +37,11 @@ impl Snapshot {
     /// The last sequence that is stored; 0 if none is.
     pub const fn sequence(&self) -> u64 {
         self.sequence
+    }
+
+    /// Which sink's copy it is.
+    pub const fn sink(&self) -> SinkName {
+        SinkName::Sql
     }
 
     /// Whose journal it is a copy of; `None` if nothing is stored.

@@ -4,13 +4,13 @@
 //! it is worked into the file. A power cut may therefore take back the last transactions, each of
 //! them whole, watermark and all: the sink then finds the older watermark and stores them again.
 //! Whoever retires orders or trims the journal must not go by a watermark that can fall: they are
-//! told what [`Store::sync`] has synced. So a commit costs no sync, and the journal's own syncs are
+//! told what [`SqliteStore::sync`] has synced. So a commit costs no sync, and the journal's own syncs are
 //! left alone.
 //!
 //! **Files under the connection.** A database may be deleted or replaced while it is open; SQLite
-//! would go on with the file that no longer has a name. [`Store::is_replaced`] tells. And a copy
+//! would go on with the file that no longer has a name. [`SqliteStore::is_replaced`] tells. And a copy
 //! may be put beside the log of a newer file, which SQLite would work into it, page by page, to
-//! something that never was: [`Store::open`] removes such a log, by the note that
+//! something that never was: [`SqliteStore::open`] removes such a log, by the note that
 //! [`DatabaseFile`] keeps.
 
 use std::collections::BTreeMap;
@@ -27,13 +27,16 @@ use sqlx::{
     Arguments as _, AssertSqlSafe, ConnectOptions as _, Connection as _, Executor as _, Row,
 };
 
+use crate::event::SinkName;
 use crate::id::JournalId;
+use crate::limits::Limits;
 use crate::storage::{DatabaseFile, FileIdentity};
 use crate::time::Timestamp;
 
 use super::batch::Batch;
 use super::error::{SinkError, Trouble};
 use super::schema::{BEGIN, Dialect, FIRST, MIGRATIONS};
+use super::store::{Gathered as _, Mark, Store, Stored, Target};
 use super::table::{Table, Value};
 
 mod changes;
@@ -47,29 +50,13 @@ const CACHE_KIB: &str = "-32768";
 /// Rows of one statement. A statement is compiled once for each, and cached by the connection.
 const CHUNKS: [usize; 4] = [256, 32, 4, 1];
 
-/// Where a store stands.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Mark {
-    /// The last sequence that is stored; 0 for none.
-    pub(super) sequence: u64,
-    /// When that record was decided.
-    pub(super) time: Timestamp,
-    /// Whose journal it is; `None` if nothing was stored yet.
-    pub(super) journal: Option<String>,
-}
-
-/// What came of a batch.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum Stored {
-    /// It is stored.
-    Whole,
-    /// Nothing was stored: the store ends elsewhere than where the batch begins.
-    Elsewhere,
-}
+/// A database in a file, open or not.
+#[derive(Clone, Debug)]
+pub(super) struct SqliteTarget(pub(super) DatabaseFile);
 
 /// The open store.
 #[derive(Debug)]
-pub(super) struct Store {
+pub(super) struct SqliteStore {
     connection: SqliteConnection,
     file: DatabaseFile,
     identity: FileIdentity,
@@ -95,9 +82,7 @@ pub(super) async fn mark(connection: &mut SqliteConnection, cell: u16) -> Result
         .bind(i64::from(cell))
         .fetch_optional(connection)
         .await?;
-    let Some(row) = row else {
-        return Ok(Mark { sequence: 0, time: Timestamp::ZERO, journal: None });
-    };
+    let Some(row) = row else { return Ok(Mark::NONE) };
     Ok(Mark {
         sequence: row.try_get::<i64, _>(0)?.max(0) as u64,
         time: Timestamp::from_micros(row.try_get::<i64, _>(1)?.max(0) as u64),
@@ -105,7 +90,7 @@ pub(super) async fn mark(connection: &mut SqliteConnection, cell: u16) -> Result
     })
 }
 
-impl Store {
+impl SqliteStore {
     /// Opens the database, creates or completes its tables, and says where it stands.
     pub(super) async fn open(
         file: DatabaseFile,
@@ -131,58 +116,6 @@ impl Store {
         let (journal, statements) = (journal.to_string(), BTreeMap::new());
         let store = Self { connection, file, identity, cell, journal, statements };
         Ok((store, mark))
-    }
-
-    /// Whether the file was deleted or replaced since it was opened.
-    pub(super) fn is_replaced(&self) -> Result<bool, SinkError> {
-        Ok(self.file.identity()? != Some(self.identity))
-    }
-
-    /// Stores a batch and its watermark in one transaction. After an error the store must be
-    /// closed: the transaction may be open still.
-    pub(super) async fn store(&mut self, batch: &Batch) -> Result<Stored, SinkError> {
-        // Takes the lock for writing at once, so that what is read now is what is written upon.
-        self.connection.execute("BEGIN IMMEDIATE").await?;
-        if mark(&mut self.connection, self.cell).await?.sequence != batch.after {
-            self.connection.execute("ROLLBACK").await?;
-            return Ok(Stored::Elsewhere);
-        }
-        self.insert(batch).await?;
-        self.change(batch).await?;
-        let advance = "INSERT INTO watermarks (cell, sequence, recorded_at, journal) \
-                       VALUES (?, ?, ?, ?) ON CONFLICT (cell) DO UPDATE SET \
-                       sequence = excluded.sequence, recorded_at = excluded.recorded_at";
-        sqlx::query(advance)
-            .bind(i64::from(self.cell))
-            .bind(batch.through as i64)
-            .bind(batch.last_time.micros() as i64)
-            .bind(self.journal.as_str())
-            .execute(&mut self.connection)
-            .await?;
-        self.connection.execute("COMMIT").await?;
-        Ok(Stored::Whole)
-    }
-
-    /// Makes durable what is stored, up to `sequence`; empties the log if the store is `at_rest`.
-    /// Says whether it could: a reader may stand in the way for a while.
-    pub(super) async fn sync(&mut self, sequence: u64, at_rest: bool) -> Result<bool, SinkError> {
-        let checkpoint = match at_rest {
-            true => "PRAGMA wal_checkpoint(TRUNCATE)",
-            false => "PRAGMA wal_checkpoint(PASSIVE)",
-        };
-        let row = self.connection.fetch_one(checkpoint).await?;
-        let (busy, log, done): (i64, i64, i64) =
-            (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
-        let synced = busy == 0 && log == done;
-        if synced {
-            self.file.note(sequence)?;
-        }
-        Ok(synced)
-    }
-
-    /// Closes the connection. What was not committed is gone.
-    pub(super) async fn close(self) -> Result<(), SinkError> {
-        Ok(self.connection.close().await?)
     }
 
     /// Inserts all rows of a batch.
@@ -225,6 +158,80 @@ impl Store {
     /// A statement of so many rows, spelled once.
     fn statement(&mut self, name: StatementName, spell: impl FnOnce() -> String) -> Arc<str> {
         Arc::clone(self.statements.entry(name).or_insert_with(|| spell().into()))
+    }
+}
+
+impl Target for SqliteTarget {
+    type Store = SqliteStore;
+
+    const NAME: SinkName = SinkName::Sql;
+
+    // A file answers, or a lock is in the way, for which SQLite has a patience of its own.
+    const PATIENCE: Duration = Duration::from_secs(600);
+
+    fn batch(&self, cell: u16, limits: &Limits) -> Batch {
+        Batch::new(cell, limits.sink_names_max)
+    }
+
+    fn records_max(&self, limits: &Limits) -> u64 {
+        limits.sink_batch_records_max as u64
+    }
+
+    async fn open(&self, cell: u16, journal: JournalId) -> Result<(SqliteStore, Mark), SinkError> {
+        SqliteStore::open(self.0.clone(), cell, journal).await
+    }
+}
+
+impl Store for SqliteStore {
+    type Batch = Batch;
+
+    async fn is_replaced(&mut self, _stored: u64) -> Result<bool, SinkError> {
+        Ok(self.file.identity()? != Some(self.identity))
+    }
+
+    async fn store(&mut self, batch: &Batch) -> Result<Stored, SinkError> {
+        if self.file.identity()? != Some(self.identity) {
+            return Ok(Stored::Elsewhere);
+        }
+        // Takes the lock for writing at once, so that what is read now is what is written upon.
+        self.connection.execute("BEGIN IMMEDIATE").await?;
+        if mark(&mut self.connection, self.cell).await?.sequence != batch.extent().after {
+            self.connection.execute("ROLLBACK").await?;
+            return Ok(Stored::Elsewhere);
+        }
+        self.insert(batch).await?;
+        self.change(batch).await?;
+        let advance = "INSERT INTO watermarks (cell, sequence, recorded_at, journal) \
+                       VALUES (?, ?, ?, ?) ON CONFLICT (cell) DO UPDATE SET \
+                       sequence = excluded.sequence, recorded_at = excluded.recorded_at";
+        sqlx::query(advance)
+            .bind(i64::from(self.cell))
+            .bind(batch.extent().through as i64)
+            .bind(batch.extent().last_time.micros() as i64)
+            .bind(self.journal.as_str())
+            .execute(&mut self.connection)
+            .await?;
+        self.connection.execute("COMMIT").await?;
+        Ok(Stored::Whole)
+    }
+
+    async fn sync(&mut self, sequence: u64, at_rest: bool) -> Result<bool, SinkError> {
+        let checkpoint = match at_rest {
+            true => "PRAGMA wal_checkpoint(TRUNCATE)",
+            false => "PRAGMA wal_checkpoint(PASSIVE)",
+        };
+        let row = self.connection.fetch_one(checkpoint).await?;
+        let (busy, log, done): (i64, i64, i64) =
+            (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
+        let synced = busy == 0 && log == done;
+        if synced {
+            self.file.note(sequence)?;
+        }
+        Ok(synced)
+    }
+
+    async fn close(self) -> Result<(), SinkError> {
+        Ok(self.connection.close().await?)
     }
 }
 

@@ -1,8 +1,9 @@
 //! How a sink is doing, for whoever asks: one writer, many readers.
 
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use crate::event::SinkName;
 use crate::metrics::Counter;
 use crate::time::Timestamp;
 
@@ -18,7 +19,7 @@ pub enum SinkState {
     Following = 1,
     /// Its store gave trouble; it tries again after a while.
     Waiting = 2,
-    /// It has given up until somebody does something and the server is started again.
+    /// Nothing but a person can help; it looks now and then whether somebody has.
     Stopped = 3,
 }
 
@@ -40,7 +41,7 @@ impl SinkState {
 /// What a sink shows. Only the sink writes.
 #[derive(Debug)]
 pub struct SinkStatus {
-    name: &'static str,
+    name: SinkName,
     state: AtomicU8,
     /// The highest sequence that the store has, as the store last said.
     pub watermark: Counter,
@@ -66,11 +67,22 @@ pub struct SinkStatus {
     pub rewinds: Counter,
     troubles: [Counter; Trouble::ALL.len()],
     last_error: Mutex<Option<String>>,
+    poison: Mutex<Option<Poisoned>>,
+}
+
+/// The record that a sink has stopped at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Poisoned {
+    sequence: u64,
+    /// Somebody is about to say in the journal that it is to be passed over.
+    is_promised: bool,
+    /// The sink is trying it again.
+    is_tried: bool,
 }
 
 impl SinkStatus {
     /// Of a sink that has not begun.
-    pub(super) fn new(name: &'static str) -> Self {
+    pub(super) fn new(name: SinkName) -> Self {
         Self {
             name,
             state: AtomicU8::new(SinkState::Connecting as u8),
@@ -87,11 +99,12 @@ impl SinkStatus {
             rewinds: Counter::default(),
             troubles: Default::default(),
             last_error: Mutex::new(None),
+            poison: Mutex::new(None),
         }
     }
 
     /// The sink's name.
-    pub const fn name(&self) -> &'static str {
+    pub const fn name(&self) -> SinkName {
         self.name
     }
 
@@ -107,7 +120,33 @@ impl SinkStatus {
 
     /// What went wrong last; `None` once all is well again.
     pub fn last_error(&self) -> Option<String> {
-        self.last_error.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).clone()
+        self.last_error.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The record that its store does not take and that it waits for, if there is one.
+    pub fn poison(&self) -> Option<u64> {
+        self.poisoned_at().map(|poison| poison.sequence)
+    }
+
+    /// Keeps the sink from trying `sequence` again, if that is what it waits for and not just tries: whoever asks is
+    /// about to say in the journal that it is to be passed over, or takes it back by
+    /// [`SinkStatus::withdraw_promise`].
+    pub fn promise_skip(&self, sequence: u64) -> bool {
+        let mut poison = self.poisoned_at();
+        match poison.as_mut() {
+            Some(poison) if poison.sequence == sequence && !poison.is_tried => {
+                poison.is_promised = true;
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// Lets the sink try its record again: nothing was said in the journal.
+    pub fn withdraw_promise(&self) {
+        if let Some(poison) = self.poisoned_at().as_mut() {
+            poison.is_promised = false;
+        }
     }
 
     /// Records that are durable up to `durable` and not stored yet.
@@ -135,6 +174,30 @@ impl SinkStatus {
         self.empty_since_us.get()
     }
 
+    fn poisoned_at(&self) -> MutexGuard<'_, Option<Poisoned>> {
+        self.poison.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// It has stopped at a record.
+    pub(super) fn poisoned(&self, sequence: u64) {
+        *self.poisoned_at() = Some(Poisoned { sequence, is_promised: false, is_tried: false });
+    }
+
+    /// Tries its record again, unless that is promised to be passed over. Says whether it may.
+    pub(super) fn may_try_again(&self) -> bool {
+        let mut poison = self.poisoned_at();
+        let Some(poison) = poison.as_mut().filter(|poison| !poison.is_promised) else {
+            return false;
+        };
+        poison.is_tried = true;
+        true
+    }
+
+    /// The record is behind it.
+    pub(super) fn cured(&self) {
+        *self.poisoned_at() = None;
+    }
+
     pub(super) fn enter(&self, state: SinkState) {
         self.state.store(state as u8, Ordering::Release);
     }
@@ -158,7 +221,7 @@ impl SinkStatus {
     }
 
     fn replace_error(&self, error: Option<String>) -> bool {
-        let mut last = self.last_error.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let mut last = self.last_error.lock().unwrap_or_else(PoisonError::into_inner);
         let changed = *last != error;
         *last = error;
         changed
@@ -168,11 +231,12 @@ impl SinkStatus {
 #[cfg(test)]
 mod tests {
     use super::{SinkError, SinkState, SinkStatus, Trouble};
+    use crate::event::SinkName;
     use crate::time::Timestamp;
 
     #[test]
     fn lag_is_what_is_durable_and_not_stored() {
-        let status = SinkStatus::new("sql");
+        let status = SinkStatus::new(SinkName::Sql);
         let at = Timestamp::from_micros;
         assert_eq!((status.lag_records(0), status.lag_us(0, at(9))), (0, 0));
         status.reached(5, at(1_000));
@@ -184,7 +248,7 @@ mod tests {
 
     #[test]
     fn the_same_trouble_again_is_counted_and_not_news() {
-        let status = SinkStatus::new("sql");
+        let status = SinkStatus::new(SinkName::Sql);
         let error = SinkError::new(Trouble::Locked, "locked");
         assert!(status.failed(&error) && !status.failed(&error));
         assert_eq!(status.troubles(Trouble::Locked), 2);

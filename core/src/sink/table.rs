@@ -259,12 +259,19 @@ pub const SALES: Table = Table {
 pub const SALE_SKUS: Table =
     Table { name: "sale_skus", columns: &["cell", "sale", "sku", "sequence"], key: 3 };
 
+/// Records that operators let sinks pass over.
+pub const SKIPPED_RECORDS: Table = Table {
+    name: "skipped_records",
+    columns: &["cell", "sequence", "sink", "skipped_sequence", "why", "skipped_at"],
+    key: 2,
+};
+
 /// How far the copy has come.
 pub const WATERMARKS: Table =
     Table { name: "watermarks", columns: &["cell", "sequence", "recorded_at", "journal"], key: 1 };
 
 /// All tables that a cell's rows are in.
-pub const TABLES: [&Table; 15] = [
+pub const TABLES: [&Table; 16] = [
     &SKUS,
     &LOTS,
     &WITHDRAWALS,
@@ -279,6 +286,7 @@ pub const TABLES: [&Table; 15] = [
     &PAYMENTS,
     &ORDER_EVENTS,
     &UNMATCHED_NOTICES,
+    &SKIPPED_RECORDS,
     &WATERMARKS,
 ];
 

@@ -4,6 +4,7 @@
 
 mod copies;
 mod node;
+mod poison;
 mod refused;
 
 use std::sync::Arc;
@@ -11,11 +12,12 @@ use std::sync::Arc;
 use tokio::time::{Duration, sleep};
 
 use super::batch::Batch;
-use super::sqlite::{Store, Stored};
+use super::sqlite::SqliteStore;
 use super::status::SinkState;
+use super::store::{Gathered as _, Store as _, Stored};
 use super::table::{ORDER_EVENTS, ORDERS, Value};
-use super::{Reading, Snapshot, SqlSink, Trouble};
-use crate::event::{Actor, Event, OrderStatus};
+use super::{Reading, Sink, Snapshot, Trouble};
+use crate::event::{Actor, Event, OrderStatus, SinkName};
 use crate::limits::{DEFAULT, TINY};
 use node::{JOURNAL, Node, all_rows, meta, order_id};
 
@@ -95,16 +97,17 @@ async fn a_batch_that_is_stored_again_changes_nothing() {
         batch.take(number as u64 + 1, &meta(Actor::Operator), event, 10).expect("storable");
     }
     let placed = node::placed(order_id(1), 1);
-    let sequence = batch.through + 1;
+    let sequence = batch.extent().through + 1;
     batch.take(sequence, &meta(Actor::Buyer), &Event::OrderPlaced(placed), 10).expect("storable");
-    let (mut store, mark) = Store::open(node.database.clone(), 1, JOURNAL).await.expect("opened");
+    let (mut store, mark) =
+        SqliteStore::open(node.database.clone(), 1, JOURNAL).await.expect("opened");
     assert_eq!((mark.sequence, mark.journal), (0, None));
     assert_eq!(store.store(&batch).await.expect("stored"), Stored::Whole);
     let once = all_rows(&node.database).await;
     assert_eq!(store.store(&batch).await.expect("asked"), Stored::Elsewhere);
     assert_eq!(all_rows(&node.database).await, once);
     store.close().await.expect("closed");
-    let (store, mark) = Store::open(node.database.clone(), 1, JOURNAL).await.expect("opened");
+    let (store, mark) = SqliteStore::open(node.database.clone(), 1, JOURNAL).await.expect("opened");
     assert_eq!((mark.sequence, mark.journal), (sequence, Some(JOURNAL.to_string())));
     store.close().await.expect("closed");
 }
@@ -118,9 +121,10 @@ async fn a_transaction_that_was_not_finished_leaves_nothing() {
     batch.take(1, &meta(Actor::Operator), &lot, 10).expect("storable");
     // The same lot twice: the store refuses the second, and with it the first.
     batch.take(2, &meta(Actor::Operator), &lot, 10).expect("storable");
-    let (mut store, _) = Store::open(node.database.clone(), 1, JOURNAL).await.expect("opened");
+    let (mut store, _) =
+        SqliteStore::open(node.database.clone(), 1, JOURNAL).await.expect("opened");
     let error = store.store(&batch).await.expect_err("refused");
-    assert_eq!(error.trouble, Trouble::Contradiction, "{error}");
+    assert_eq!(error.trouble, Trouble::Poison, "{error}");
     store.close().await.expect("closed");
     assert!(all_rows(&node.database).await.values().all(Vec::is_empty));
 }
@@ -187,10 +191,10 @@ async fn pages_of_a_snapshot_are_in_the_order_of_keys_and_of_one_moment() {
 fn a_sink_on_its_thread_ends_when_told_to() {
     let mut node = Node::new(DEFAULT);
     node.sale();
-    let sink = SqlSink::start(node.config()).expect("a thread");
+    let sink = Sink::sql(node.database.clone(), node.config()).expect("a thread");
     let status = Arc::clone(sink.status());
     sink.stop();
-    assert_eq!(status.name(), "sql");
+    assert_eq!(status.name(), SinkName::Sql);
     // Begun or not, it has ended: nobody writes any more.
     assert!(status.watermark.get() <= node.last());
 }

@@ -7,7 +7,7 @@ use sluice_core::config::EngineConfig;
 use sluice_core::engine::{Engine, Handle, OnFatal};
 use sluice_core::id::HashKey;
 use sluice_core::limits::{DEFAULT, Limits};
-use sluice_core::sink::{SinkConfig, SinkStatus, Snapshot, SqlSink};
+use sluice_core::sink::{Sink, SinkConfig, SinkStatus, Snapshot};
 use sluice_core::storage::{DatabaseFile, Directory};
 use sluice_core::watermark::Watermark;
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Executor as _};
@@ -53,10 +53,10 @@ impl Copied {
         DatabaseFile::new(self.folder.path().join("copy.db"))
     }
 
-    pub(crate) fn sink(&self, durable: u64) -> SqlSink {
+    pub(crate) fn sink(&self, durable: u64) -> Sink {
         let config = SinkConfig {
             storage: self.storage.clone(),
-            database: self.database(),
+            archive: None,
             cell: 1,
             journal: self.hash_key.journal(),
             durable: Arc::new(move || durable),
@@ -64,7 +64,7 @@ impl Copied {
             limits: DEFAULT,
             seed: 1,
         };
-        SqlSink::start(config).expect("a thread")
+        Sink::sql(self.database(), config).expect("a thread")
     }
 
     /// Lets a sink go on until it has all.

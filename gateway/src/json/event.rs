@@ -23,7 +23,8 @@ pub(crate) fn record(json: &mut Writer, sequence: u64, meta: &Meta, event: &Even
         | Event::LotReceived(_)
         | Event::UnitsWithdrawn(_)
         | Event::SaleDefined(_)
-        | Event::SaleMoved(_) => of_operators(json, event),
+        | Event::SaleMoved(_)
+        | Event::RecordSkipped(_) => of_operators(json, event),
         Event::OrderPlaced(placed) => order_placed(json, placed),
         Event::OrderCancelled(ended) => order_ended(json, "order_cancelled", ended),
         Event::OrderExpired(ended) => order_ended(json, "order_expired", ended),
@@ -95,6 +96,11 @@ fn of_operators(json: &mut Writer, event: &Event<'_>) {
         }
         Event::SaleDefined(defined) => sale_defined(json, defined),
         Event::SaleMoved(moved) => sale_moved(json, moved),
+        Event::RecordSkipped(skipped) => {
+            json.raw("record_skipped\",\"sink\":\"").raw(skipped.sink.as_str());
+            json.raw("\",\"skipped_sequence\":").number(skipped.sequence);
+            json.raw(",\"why\":").string(skipped.why);
+        }
         _ => unreachable!("all others are about an order or a payment"),
     }
 }

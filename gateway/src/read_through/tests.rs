@@ -12,7 +12,7 @@ use sluice_core::money::{Amount, Currency};
 use sluice_core::name::{LotId, SkuId};
 use sluice_core::outcome::{OrderView, Outcome};
 use sluice_core::quantity::Quantity;
-use sluice_core::sink::{SinkConfig, SqlSink};
+use sluice_core::sink::{Sink, SinkConfig};
 use sluice_core::storage::{DatabaseFile, Directory};
 use sluice_core::time::Timestamp;
 use sluice_core::watermark::Watermark;
@@ -26,7 +26,7 @@ struct Shop {
     folder: tempfile::TempDir,
     engine: Engine,
     handle: Handle,
-    sink: SqlSink,
+    sink: Sink,
     retired: Arc<RetiredOrders>,
     buyer: Buyer,
     order: OrderView,
@@ -46,7 +46,7 @@ impl Shop {
         let durable = handle.clone();
         let config = SinkConfig {
             storage,
-            database: DatabaseFile::new(folder.path().join("copy.db")),
+            archive: None,
             cell: 1,
             journal: handle.hash_key().journal(),
             durable: Arc::new(move || durable.journal_metrics().durable.get()),
@@ -54,8 +54,8 @@ impl Shop {
             limits: *handle.limits(),
             seed: 1,
         };
-        let database = config.database.clone();
-        let sink = SqlSink::start(config).expect("a thread");
+        let database = DatabaseFile::new(folder.path().join("copy.db"));
+        let sink = Sink::sql(database.clone(), config).expect("a thread");
         while sink.status().lag_records(handle.journal_metrics().durable.get()) > 0 {
             tokio::task::yield_now().await;
         }

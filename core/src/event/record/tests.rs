@@ -7,8 +7,8 @@ use crate::event::{
     Actor, Draw, Event, FormatRaised, Genesis, LeftReason, Line, Lines, LotReceived, Meta,
     NoticeKind, NoticeUnmatched, OrderDelivered, OrderEnded, OrderPaid, OrderPlaced, OrderPromoted,
     OrderQueued, OrderRetired, OrderShipped, OrderStatus, PaymentFailed, PaymentStarted,
-    RefundEnded, RefundReason, RefundRequested, Returned, SaleDefined, SaleMove, SaleMoved,
-    SkuDefined, StandbyLeft, UnitsWithdrawn,
+    RecordSkipped, RefundEnded, RefundReason, RefundRequested, Returned, SaleDefined, SaleMove,
+    SaleMoved, SinkName, SkuDefined, StandbyLeft, UnitsWithdrawn,
 };
 use crate::id::{BuyerDigest, HashKey, KeyDigest, OrderId, PaymentId, RequestId};
 use crate::money::{Amount, Currency};
@@ -268,6 +268,7 @@ fn of_sales_and_ways() -> Vec<(Event<'static>, String)> {
         per_buyer_limit: 4,
         skus: vec![sku(), SkuId::new("x").expect("a name")],
     };
+    let skipped = RecordSkipped { sink: SinkName::Redis, sequence: 9, why: "bad" };
     let moved = SaleMoved { sale: sale().expect("a name"), revision: 4, to: SaleMove::Ended };
     vec![
         (Event::OrderShipped(shipped), format!("1400 {HEAD} {ORDER_2} 03 02 757073 315a")),
@@ -283,6 +284,7 @@ fn of_sales_and_ways() -> Vec<(Event<'static>, String)> {
             ),
         ),
         (Event::SaleMoved(moved), format!("1700 {HEAD} 04000000 03 02 7331")),
+        (Event::RecordSkipped(skipped), format!("1800 {HEAD} 02 0900000000000000 03 626164")),
     ]
 }
 

@@ -346,7 +346,9 @@ fn replace(value: &mut Value, by: Value) {
 }
 
 fn amount_of(order: OrderId, lines: &[Line]) -> Result<Value, Unstorable> {
-    let amount = total(lines).ok_or(Unstorable { order })?;
+    let amount = total(lines).ok_or_else(|| Unstorable {
+        what: format!("the amount of order {order} is beyond what an amount can be"),
+    })?;
     Ok(Value::number(amount.minor()))
 }
 

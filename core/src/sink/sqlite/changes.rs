@@ -7,7 +7,7 @@ use sqlx::AssertSqlSafe;
 use super::super::batch::{Batch, Replaced};
 use super::super::error::{SinkError, Trouble};
 use super::super::table::{ORDER_DRAWS, SALE_SKUS, Table, Value};
-use super::{CHUNKS, Store, arguments, placeholders};
+use super::{CHUNKS, SqliteStore, arguments, placeholders};
 
 /// A change of rows, by values that are called `change.column1`, `change.column2` and so on.
 struct Change {
@@ -76,7 +76,7 @@ const LOTS: Change = Change {
     of: "lots.sku = change.column1 AND lots.lot = change.column2",
 };
 
-impl Store {
+impl SqliteStore {
     /// Changes what a batch changes.
     pub(super) async fn change(&mut self, batch: &Batch) -> Result<(), SinkError> {
         let states = batch.order_changes.values().flat_map(|change| {
@@ -170,7 +170,7 @@ impl Store {
                         "the table {table} lacks {} of {chunk} rows that earlier records made",
                         chunk as u64 - changed
                     );
-                    return Err(SinkError::new(Trouble::Contradiction, what));
+                    return Err(SinkError::new(Trouble::Poison, what));
                 }
             }
         }

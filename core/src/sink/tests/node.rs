@@ -9,7 +9,7 @@ use tokio::sync::watch;
 
 use crate::event::{
     Actor, Draw, Event, Genesis, Line, LotReceived, Meta, OrderEnded, OrderPlaced, OrderRetired,
-    OrderStatus, SkuDefined, UnitsWithdrawn, record, total,
+    OrderStatus, SinkName, SkuDefined, UnitsWithdrawn, record, total,
 };
 use crate::id::{HashKey, JournalId, KeyDigest, OrderId, RequestId, SlotId};
 use crate::journal::{Batch, JournalConfig, Preparer, Preparing, Writer, open};
@@ -19,6 +19,7 @@ use crate::name::{LotId, SkuId, WithdrawalId};
 use crate::outcome::OrderView;
 use crate::quantity::Quantity;
 use crate::sink::follower::Follower;
+use crate::sink::sqlite::SqliteTarget;
 use crate::sink::table::{TABLES, Value};
 use crate::sink::{SinkConfig, SinkStatus, Snapshot};
 use crate::storage::{DatabaseFile, Directory};
@@ -76,7 +77,7 @@ impl Node {
         let durable = Arc::clone(&self.durable);
         SinkConfig {
             storage: self.storage.clone(),
-            database: self.database.clone(),
+            archive: None,
             cell: 1,
             journal: JOURNAL,
             durable: Arc::new(move || durable.load(Ordering::Acquire)),
@@ -87,11 +88,19 @@ impl Node {
     }
 
     /// A sink that has not begun, and what it shows.
-    pub(super) fn sink(&mut self) -> (Follower<Directory>, Arc<SinkStatus>) {
+    pub(super) fn sink(&mut self) -> (Follower<Directory, SqliteTarget>, Arc<SinkStatus>) {
         self.stop = watch::channel(false).0;
-        let status = Arc::new(SinkStatus::new("sql"));
+        let status = Arc::new(SinkStatus::new(SinkName::Sql));
         let stop = self.stop.subscribe();
-        (Follower::new(self.config(), Arc::clone(&status), stop), status)
+        (
+            Follower::new(
+                self.config(),
+                SqliteTarget(self.database.clone()),
+                Arc::clone(&status),
+                stop,
+            ),
+            status,
+        )
     }
 
     /// Tells the sink to end.

@@ -1,22 +1,33 @@
 //! What a sink refuses to go on with: it stops alone and says why.
 
+use std::sync::Arc;
+
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Executor as _};
 
 use super::super::schema::{BEGIN, Dialect, FIRST, MIGRATIONS};
-use super::super::sqlite::{Store, options};
+use super::super::sqlite::{SqliteStore, options};
 use super::super::status::SinkState;
+use super::super::store::{Gathered as _, Store as _};
 use super::super::{SinkStatus, Trouble};
 use super::node::{JOURNAL, Node, all_rows};
+use super::until;
 use crate::id::JournalId;
 use crate::limits::{DEFAULT, TINY};
 use crate::storage::DatabaseFile;
+use crate::time::Timestamp;
 
-async fn stopped(node: &mut Node) -> std::sync::Arc<SinkStatus> {
+async fn stopped(node: &mut Node) -> Arc<SinkStatus> {
+    stopped_by(node, Trouble::Unusable).await
+}
+
+/// Lets a sink go on until it stops.
+async fn stopped_by(node: &mut Node, trouble: Trouble) -> Arc<SinkStatus> {
     let (sink, status) = node.sink();
-    // It ends by itself.
-    sink.run().await;
-    assert_eq!(status.state(), SinkState::Stopped);
-    assert_eq!(status.troubles(Trouble::Unusable), 1);
+    let sink = tokio::spawn(sink.run());
+    until(|| status.state() == SinkState::Stopped).await;
+    assert_eq!(status.troubles(trouble), 1);
+    node.stop();
+    sink.await.expect("no panic");
     status
 }
 
@@ -28,8 +39,8 @@ async fn a_record_that_cannot_be_read_stops_the_sink_behind_all_before_it() {
         let before = node.last();
         node.write_bytes(&[0xff; 40]);
         node.place(1);
-        let status = stopped(&mut node).await;
-        assert_eq!(status.watermark.get(), before);
+        let status = stopped_by(&mut node, Trouble::Poison).await;
+        assert_eq!((status.watermark.get(), status.poison()), (before, Some(before + 1)));
         assert_eq!(node.watermark.get(), 0, "nobody goes by a store that is not open");
         let error = status.last_error().expect("it says why");
         assert!(error.contains(&format!("record {}", before + 1)), "{error}");
@@ -42,10 +53,10 @@ async fn a_database_of_another_journal_is_left_alone() {
     let mut node = Node::new(DEFAULT);
     node.sale();
     let other = JournalId::from_bits(8);
-    let (mut store, _) = Store::open(node.database.clone(), 1, other).await.expect("opened");
+    let (mut store, _) = SqliteStore::open(node.database.clone(), 1, other).await.expect("opened");
     let mut batch = super::Batch::new(1, 16);
     batch.begin(0);
-    batch.through = 1;
+    batch.pass_over(1, Timestamp::from_micros(1), 1);
     store.store(&batch).await.expect("stored");
     store.close().await.expect("closed");
     let error = stopped(&mut node).await.last_error().expect("it says why");
@@ -55,10 +66,11 @@ async fn a_database_of_another_journal_is_left_alone() {
 #[tokio::test(start_paused = true)]
 async fn a_database_ahead_of_the_journal_is_left_alone() {
     let mut node = Node::new(DEFAULT);
-    let (mut store, _) = Store::open(node.database.clone(), 1, JOURNAL).await.expect("opened");
+    let (mut store, _) =
+        SqliteStore::open(node.database.clone(), 1, JOURNAL).await.expect("opened");
     let mut batch = super::Batch::new(1, 16);
     batch.begin(0);
-    batch.through = 99;
+    (1..=99).for_each(|sequence| batch.pass_over(sequence, Timestamp::from_micros(1), 1));
     store.store(&batch).await.expect("stored");
     store.close().await.expect("closed");
     let error = stopped(&mut node).await.last_error().expect("it says why");
@@ -96,7 +108,8 @@ async fn migrations_that_stopped_half_way_are_finished() {
             }
             half.close().await.expect("closed");
             for _ in 0..2 {
-                let (store, mark) = Store::open(file.clone(), 1, JOURNAL).await.expect("opened");
+                let (store, mark) =
+                    SqliteStore::open(file.clone(), 1, JOURNAL).await.expect("opened");
                 assert_eq!(mark.sequence, 0);
                 store.close().await.expect("closed");
             }
@@ -108,7 +121,7 @@ async fn migrations_that_stopped_half_way_are_finished() {
 #[tokio::test(start_paused = true)]
 async fn a_newer_schema_is_left_alone() {
     let mut node = Node::new(DEFAULT);
-    let (store, _) = Store::open(node.database.clone(), 1, JOURNAL).await.expect("opened");
+    let (store, _) = SqliteStore::open(node.database.clone(), 1, JOURNAL).await.expect("opened");
     store.close().await.expect("closed");
     let mut newer = options(&node.database).connect().await.expect("opened");
     newer.execute("INSERT INTO migrations (number) VALUES (1000)").await.expect("recorded");

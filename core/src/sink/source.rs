@@ -1,0 +1,205 @@
+//! The journal from where a store ends, as batches.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::sync::Arc;
+
+use tokio::task::yield_now;
+
+use crate::event::SinkName;
+use crate::event::record::{self, LastNames};
+use crate::journal::{Fatal, Frame, Reader};
+use crate::limits::Limits;
+use crate::storage::{Archived, Storage};
+use crate::time::Timestamp;
+
+use super::error::{SinkError, Trouble};
+use super::store::{Extent, Gathered};
+
+/// Says up to which sequence the running journal is durable.
+pub type Durable = Arc<dyn Fn() -> u64 + Send + Sync>;
+
+/// Records that are read before the store has its turn.
+const RECORDS_A_TURN: u64 = 32;
+
+/// A record that the store cannot take.
+#[derive(Debug)]
+pub(super) struct Poison {
+    pub(super) sequence: u64,
+    pub(super) error: SinkError,
+}
+
+/// Why no more can be gathered.
+#[derive(Debug)]
+pub(super) enum Stop {
+    /// The journal cannot be read.
+    Error(SinkError),
+    /// The next record cannot be stored.
+    Poison(Poison),
+}
+
+/// The journal, from where the store ends.
+pub(super) struct Source<S: Storage> {
+    reader: Reader<Archived<S>>,
+    frame: Held,
+    names: LastNames,
+    durable: Durable,
+    limits: Limits,
+    /// Records that are to be passed over.
+    skips: BTreeSet<u64>,
+}
+
+/// How many records a batch may have.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Room {
+    pub(super) records: u64,
+    /// Up to here one record makes a batch: one of them was refused.
+    pub(super) singly_through: u64,
+}
+
+impl<S: Storage + Clone> Source<S> {
+    /// Behind a sequence. `skips` are passed over.
+    ///
+    /// # Errors
+    /// The journal does not reach back so far, even with its archive, or cannot be read.
+    pub(super) fn behind(
+        sequence: u64,
+        journal: Archived<S>,
+        skips: BTreeSet<u64>,
+        durable: Durable,
+        limits: Limits,
+    ) -> Result<Self, SinkError> {
+        let reader = open_behind(journal, sequence)?;
+        let (frame, names) = (Held::default(), LastNames::default());
+        Ok(Self { reader, frame, names, durable, limits, skips })
+    }
+
+    /// Reads records into the batch, as many as it has room for and the journal holds. Lets the
+    /// store go on now and then.
+    pub(super) async fn gather<B: Gathered>(
+        &mut self,
+        batch: &mut B,
+        room: Room,
+    ) -> Result<(), Stop> {
+        let durable = (self.durable)();
+        loop {
+            let Extent { through, bytes, .. } = *batch.extent();
+            let records = batch.extent().records();
+            let full = records >= room.records || bytes >= self.limits.sink_batch_bytes_max;
+            if full || (records > 0 && through < room.singly_through) {
+                return Ok(());
+            }
+            if self.frame.is_empty() {
+                let frame = self.reader.next_durable(durable);
+                match frame.map_err(|fatal| Stop::Error(unreadable(&fatal)))? {
+                    // It may begin with records that the store has.
+                    Some(frame) => self.frame.hold(&frame, through),
+                    None => return Ok(()),
+                }
+                continue;
+            }
+            self.take(batch, through + 1)?;
+            if through.is_multiple_of(RECORDS_A_TURN) {
+                yield_now().await;
+            }
+        }
+    }
+
+    /// Takes the next record into the batch.
+    fn take<B: Gathered>(&mut self, batch: &mut B, sequence: u64) -> Result<(), Stop> {
+        let written_at = self.frame.time;
+        let Some(bytes) = self.frame.next() else { return Ok(()) };
+        let poison = |what: String| {
+            let what = format!("record {sequence} cannot be stored: {what}");
+            Stop::Poison(Poison { sequence, error: SinkError::new(Trouble::Poison, what) })
+        };
+        let decoded = record::decode_next(bytes, &mut self.names);
+        let length = bytes.len();
+        if self.skips.contains(&sequence) {
+            let time = decoded.map_or(written_at, |(meta, _)| meta.time);
+            batch.pass_over(sequence, time, length);
+            return Ok(());
+        }
+        let (meta, event) = decoded.map_err(|error| poison(error.to_string()))?;
+        let taken = batch.take(sequence, &meta, &event, length);
+        taken.map_err(|error| poison(error.to_string()))
+    }
+}
+
+/// A frame's records that no batch has taken yet.
+#[derive(Default)]
+struct Held {
+    bytes: Vec<u8>,
+    /// Where each record ends.
+    ends: VecDeque<usize>,
+    at: usize,
+    time: Timestamp,
+}
+
+impl Held {
+    fn is_empty(&self) -> bool {
+        self.ends.is_empty()
+    }
+
+    /// Holds the records of a frame behind `after`.
+    fn hold(&mut self, frame: &Frame<'_>, after: u64) {
+        self.bytes.clear();
+        (self.at, self.time) = (0, frame.time);
+        for (sequence, bytes) in (frame.first_sequence..).zip(frame.records.clone()) {
+            if sequence > after {
+                self.bytes.extend_from_slice(bytes);
+                self.ends.push_back(self.bytes.len());
+            }
+        }
+    }
+
+    fn next(&mut self) -> Option<&[u8]> {
+        let end = self.ends.pop_front()?;
+        let begin = std::mem::replace(&mut self.at, end);
+        Some(&self.bytes[begin..end])
+    }
+}
+
+/// Looks through the records behind `after` up to `through` for what operators said `sink` is to
+/// pass over, and adds it to `skips`.
+///
+/// # Errors
+/// The journal cannot be read.
+pub(super) async fn find_skips<S: Storage + Clone>(
+    journal: Archived<S>,
+    sink: SinkName,
+    (after, through): (u64, u64),
+    skips: &mut BTreeSet<u64>,
+) -> Result<(), SinkError> {
+    if after >= through {
+        return Ok(());
+    }
+    let mut reader = open_behind(journal, after)?;
+    while let Some(frame) = reader.next_durable(through).map_err(|fatal| unreadable(&fatal))? {
+        let found = frame.records.filter_map(record::skipped);
+        skips.extend(found.filter(|skipped| skipped.sink == sink).map(|skipped| skipped.sequence));
+        yield_now().await;
+    }
+    Ok(())
+}
+
+fn open_behind<S: Storage + Clone>(
+    journal: Archived<S>,
+    sequence: u64,
+) -> Result<Reader<Archived<S>>, SinkError> {
+    let opened = Reader::open_after(journal, sequence);
+    let reader = opened.map_err(|fatal| unreadable(&fatal))?;
+    if reader.next_sequence() > sequence + 1 {
+        let what = format!(
+            "the store holds records up to {sequence}, what is kept of the journal begins with {}: \
+             it was trimmed, and only an archive of what was trimmed (--archive-dir) can bring the \
+             store up",
+            reader.next_sequence()
+        );
+        return Err(SinkError::new(Trouble::Unusable, what));
+    }
+    Ok(reader)
+}
+
+fn unreadable(fatal: &Fatal) -> SinkError {
+    SinkError::new(Trouble::Unusable, format!("the journal cannot be read: {fatal}"))
+}
