@@ -7,7 +7,7 @@ use siphasher::sip::SipHasher13;
 use smallvec::SmallVec;
 use smol_str::SmolStr;
 
-use crate::event::{NoticeKind, OrderStatus, SaleMove};
+use crate::event::{NoticeKind, OrderStatus, SaleMove, SinkName};
 use crate::id::{BuyerDigest, HashKey, KeyDigest, OrderId, PaymentId, RequestId, SlotId};
 use crate::money::{Amount, Currency};
 use crate::name::{LotId, SaleId, SkuId, WithdrawalId};
@@ -115,6 +115,8 @@ pub enum Command {
         /// The request, for tracing.
         request: RequestId,
     },
+    /// Let a sink pass over a record that its store does not take.
+    SkipRecord(Box<SkipRecord>),
     /// Show one SKU's stock.
     ReadStock(SkuId),
     /// Show stocks that a shard owns, in order of SKU.
@@ -399,6 +401,19 @@ pub struct Withdraw {
     pub request: RequestId,
 }
 
+/// Let a sink pass over a record. The caller has made sure that the record is durable.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SkipRecord {
+    /// The sink.
+    pub sink: SinkName,
+    /// The record.
+    pub sequence: u64,
+    /// Why, at most 255 bytes.
+    pub why: Box<str>,
+    /// The request, for tracing.
+    pub request: RequestId,
+}
+
 impl Command {
     /// The lane it takes.
     pub const fn lane(&self) -> Lane {
@@ -425,7 +440,8 @@ impl Command {
             Self::DefineSku(define) => Target::Bucket(define.sku.bucket()),
             Self::ReceiveLot(receive) => Target::Bucket(receive.sku.bucket()),
             Self::Withdraw(withdraw) => Target::Bucket(withdraw.sku.bucket()),
-            Self::DefineSale(_) | Self::MoveSale { .. } => Target::REGISTRY,
+            // Where what concerns the whole node is decided.
+            Self::DefineSale(_) | Self::MoveSale { .. } | Self::SkipRecord(_) => Target::REGISTRY,
             Self::ReadStock(sku) => Target::Bucket(sku.bucket()),
             Self::ListStocks { shard, .. } | Self::Digest { shard } => Target::Shard(*shard),
             Self::Relocate { value: Movable::Slot(slot), .. } => Target::Slot(*slot),

@@ -18,10 +18,15 @@ pub struct EngineConfig {
     pub seed: [u8; 32],
     /// How far the SQL sink has come, if there is one. What it has not stored stays.
     pub sql: Option<Watermark>,
+    /// How far all other sinks have come. Their copies need the journal, too.
+    pub other_sinks: Vec<Watermark>,
     /// How long a final order stays in the ledger, and its key with it, in microseconds.
     pub retention_us: u64,
     /// Bytes of the journal that are kept at least; `None`: all.
     pub journal_keep_bytes: Option<u64>,
+    /// Bytes of the journal at which it is kept no longer for a sink that is behind; `None`: only
+    /// when the disk is full. Counts if `journal_keep_bytes` does.
+    pub journal_max_bytes: Option<u64>,
     /// How long a hold lasts at least from the first start of its payment, in microseconds: at most
     /// [`PAYMENT_EXTENSION_US_MAX`]. 0: a payment puts no deadline off.
     pub payment_extension_us: u64,
@@ -43,8 +48,10 @@ impl EngineConfig {
             limits: DEFAULT,
             seed,
             sql: None,
+            other_sinks: Vec::new(),
             retention_us: RETENTION_US,
             journal_keep_bytes: None,
+            journal_max_bytes: None,
             payment_extension_us: 0,
         }
     }

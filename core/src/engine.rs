@@ -54,7 +54,12 @@ impl Engine {
         on_fatal: &OnFatal,
     ) -> Result<(Self, Handle), Fatal> {
         let opened = recover(storage.clone(), config, Reading::now())?;
-        let retain = Retain { bytes: config.journal_keep_bytes, archive, sql: config.sql.clone() };
+        let retain = Retain {
+            bytes: config.journal_keep_bytes,
+            bytes_max: config.journal_max_bytes,
+            archive,
+            sinks: config.sql.iter().chain(&config.other_sinks).cloned().collect(),
+        };
         let sealed = opened.opened.sealed.clone();
         let space = opened.opened.space.clone();
         let upkeep = Upkeep::new(storage, config.limits, sealed, space, retain)?;

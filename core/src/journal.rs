@@ -40,6 +40,6 @@ pub use reader::{Frame, Reader, Summary, verify};
 pub use recovery::{JournalConfig, Opened, Recovered, open};
 pub use sealed::Sealed;
 pub use space::Space;
-pub use trim::{Kept, Trimmed, kept, trim_oldest};
+pub use trim::{Kept, Oldest, Trimmed, kept, oldest, trim_oldest};
 pub use walk::{Base, TornTail, Visit};
 pub use writer::{Committed, Writer};

@@ -12,7 +12,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use crate::command::{Command, Envelope};
+use crate::command::{Command, Envelope, SkipRecord};
+use crate::event::{Actor, Event, Meta, RecordSkipped};
 use crate::id::{BuyerDigest, KeyDigest, OrderId, SlotId};
 use crate::limits::{Limits, SLOTS};
 use crate::name::SkuId;
@@ -170,6 +171,13 @@ impl Ledger {
             Command::DefineSku(define) => self.define_sku(turn, &define),
             Command::ReceiveLot(receive) => self.receive_lot(turn, &receive),
             Command::Withdraw(withdraw) => self.withdraw(turn, &withdraw),
+            Command::SkipRecord(skip) => {
+                let SkipRecord { sink, sequence, ref why, request } = *skip;
+                let meta = Meta { time: turn.now, actor: Actor::Operator, request };
+                let skipped = RecordSkipped { sink, sequence, why };
+                turn.recorder.record(&meta, &Event::RecordSkipped(skipped));
+                Outcome::Noted
+            }
             Command::ReadStock(sku) => match self.stocks.get(&sku) {
                 Some(stock) => {
                     Outcome::Stock { created: false, stock: Box::new(stock.view(turn.shard)) }

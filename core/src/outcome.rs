@@ -26,7 +26,7 @@ pub enum Outcome {
         /// The payment.
         payment: Box<PaymentView>,
     },
-    /// What the provider said is taken down, or was already.
+    /// What a provider or an operator said is taken down, or was already.
     Noted,
     /// The sale; `created` if the command made it.
     Sale {

@@ -11,7 +11,7 @@ use sluice_core::event::{
     Draw, Event, Line, LotReceived, Meta, OrderEnded, OrderPlaced, OrderRetired, SkuDefined, record,
 };
 use sluice_core::id::{BuyerDigest, KeyDigest, OrderId, RequestId, SlotId};
-use sluice_core::journal::{Batch, Reader, Sealed, Space};
+use sluice_core::journal::{Batch, Reader, Sealed, Space, kept};
 use sluice_core::limits::{Limits, TINY};
 use sluice_core::money::{Amount, Currency};
 use sluice_core::name::{LotId, SkuId, WithdrawalId};
@@ -238,7 +238,12 @@ fn what_is_trimmed_is_covered_and_stored_and_archived() {
 
     let sql = Watermark::default();
     let archived = Directory::read_only(archive.path()).expect("readable");
-    let retain = Retain { bytes: Some(0), archive: Some(archived), sql: Some(sql.clone()) };
+    let retain = Retain {
+        bytes: Some(0),
+        bytes_max: None,
+        archive: Some(archived),
+        sinks: vec![sql.clone()],
+    };
     let metrics = write(folder.path(), &events, &retain);
     assert_eq!(metrics.segments_trimmed.get(), 0, "SQL has nothing");
     sql.set(100);
@@ -264,4 +269,51 @@ fn what_is_trimmed_is_covered_and_stored_and_archived() {
     let fatal = digest(bare.path()).expect_err("nothing to begin with");
     assert_eq!(fatal.exit_code(), 65);
     assert!(fatal.to_string().contains("the first segment is missing"), "{fatal}");
+}
+
+#[test]
+fn a_sink_that_is_behind_is_let_go_at_the_ceiling_and_not_before() {
+    let events = history(300);
+    let sinks = || [(); 3].map(|()| Watermark::default());
+    let retain = |bytes_max, sinks: &[Watermark]| Retain {
+        bytes: Some(0),
+        bytes_max,
+        archive: None,
+        sinks: sinks.to_vec(),
+    };
+    let left = |sinks: &[Watermark]| sinks.iter().map(Watermark::is_detached).collect::<Vec<_>>();
+
+    let folder = tempfile::tempdir().expect("temporary folder");
+    let [quick, slow, dead] = sinks();
+    quick.set(u64::MAX);
+    slow.set(120);
+    let all = [quick, slow, dead];
+    let metrics = write(folder.path(), &events, &retain(None, &all));
+    assert_eq!((metrics.segments_trimmed.get(), metrics.sinks_detached.get()), (0, 0));
+    assert_eq!(left(&all), [false, false, false], "there is no ceiling");
+    assert!(!all.iter().any(Watermark::is_near_ceiling));
+    let storage = Directory::read_only(folder.path()).expect("readable");
+    let bytes = kept(&storage).expect("read").expect("a journal").bytes;
+
+    let (expected, _) = digest(folder.path()).expect("starts");
+
+    for (ceiling, detached, near) in [
+        (bytes + bytes / 8, [false, false, false], [false, true, true]),
+        (bytes / 2, [false, true, true], [false, false, false]),
+    ] {
+        let folder = tempfile::tempdir().expect("temporary folder");
+        let [quick, slow, dead] = sinks();
+        quick.set(u64::MAX);
+        // Has what the first segments hold, and not what the last ones do.
+        slow.set(2);
+        let all = [quick, slow, dead];
+        let metrics = write(folder.path(), &events, &retain(Some(ceiling), &all));
+        assert_eq!(left(&all), detached, "{ceiling} of {bytes}");
+        let alarms: Vec<bool> = all.iter().map(Watermark::is_near_ceiling).collect();
+        assert_eq!(alarms, near, "{ceiling} of {bytes}");
+        let gone = detached.iter().filter(|gone| **gone).count() as u64;
+        assert_eq!(metrics.sinks_detached.get(), gone);
+        assert_eq!(metrics.segments_trimmed.get() > 0, gone > 0);
+        assert_eq!(digest(folder.path()).expect("starts").0, expected, "nothing is lost");
+    }
 }

@@ -93,8 +93,9 @@ pub(crate) fn trim(settings: &Settings) -> Result<(), Failure> {
     }
     let retain = Retain {
         bytes: settings.journal_keep_bytes,
+        bytes_max: None,
         archive: serve::archive(settings)?,
-        sql: Some(sql.clone()),
+        sinks: vec![sql.clone()],
     };
     let (mut segments, mut through) = (0_u64, 0);
     while let Some(trimmed) = snapshot::trim(&directory, &retain).map_err(failed)? {

@@ -69,8 +69,9 @@ impl Node {
         let Replayed { opened, ledger, hash_key, clock } = recover(disk.clone(), config, reading)?;
         let retain = Retain {
             bytes: config.journal_keep_bytes,
+            bytes_max: config.journal_max_bytes,
             archive: archive.cloned(),
-            sql: config.sql.clone(),
+            sinks: config.sql.iter().chain(&config.other_sinks).cloned().collect(),
         };
         let sealed = opened.sealed.clone();
         let space = opened.space.clone();

@@ -31,7 +31,9 @@ impl World {
             seed,
             sql: Some(self.sql.clone()),
             retention_us: self.profile.retention_us,
+            other_sinks: Vec::new(),
             journal_keep_bytes: self.profile.journal_keep_bytes,
+            journal_max_bytes: None,
             payment_extension_us: self.profile.payment_extension_us,
         }
     }

@@ -21,6 +21,15 @@ pub struct Kept {
     pub bytes: u64,
 }
 
+/// The oldest segment of a journal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Oldest {
+    /// Its index.
+    pub segment: u64,
+    /// The last sequence in it.
+    pub through: u64,
+}
+
 /// A segment that was taken away.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Trimmed {
@@ -46,6 +55,19 @@ pub fn kept<S: Storage>(storage: &S) -> Result<Option<Kept>, Fatal> {
     Ok(Some(Kept { oldest, bytes }))
 }
 
+/// The oldest segment, if there is one behind it that holds a record or its seal.
+///
+/// # Errors
+/// The disk refused, or a segment's header is damaged.
+pub fn oldest<S: Storage>(storage: &S) -> Result<Option<Oldest>, Fatal> {
+    let indexes = indexes(storage)?;
+    let (Some(&segment), Some(&next)) = (indexes.first(), indexes.get(1)) else { return Ok(None) };
+    let Found::Frame(head) = SegmentScan::open(storage, next, 0)?.look(SECTOR)? else {
+        return Ok(None);
+    };
+    Ok(Some(Oldest { segment, through: head.first_sequence - 1 }))
+}
+
 /// Takes the oldest segment away if its index is below `below` and it holds no sequence behind
 /// `through`: moves it to `archive` if there is one. Durable at return, so that a crash leaves no
 /// gap: only one segment at a time can be both here and gone. `None` if none may go.
@@ -58,15 +80,10 @@ pub fn trim_oldest<S: Storage, A: Storage>(
     below: u64,
     through: u64,
 ) -> Result<Option<Trimmed>, Fatal> {
-    let indexes = indexes(storage)?;
-    let (Some(&oldest), Some(&next)) = (indexes.first(), indexes.get(1)) else { return Ok(None) };
-    if oldest >= below {
-        return Ok(None);
-    }
-    let Found::Frame(head) = SegmentScan::open(storage, next, 0)?.look(SECTOR)? else {
+    let Some(Oldest { segment: oldest, through: last }) = self::oldest(storage)? else {
         return Ok(None);
     };
-    if head.first_sequence - 1 > through {
+    if oldest >= below || last > through {
         return Ok(None);
     }
     let bytes = length(storage, oldest)?;
@@ -75,7 +92,7 @@ pub fn trim_oldest<S: Storage, A: Storage>(
     }
     storage.remove(&segment::name(oldest)).map_err(Fatal::disk(DiskCall::Remove, oldest, 0))?;
     storage.sync_directory().map_err(Fatal::disk(DiskCall::SyncDirectory, oldest, 0))?;
-    Ok(Some(Trimmed { segment: oldest, through: head.first_sequence - 1, bytes }))
+    Ok(Some(Trimmed { segment: oldest, through: last, bytes }))
 }
 
 fn length<S: Storage>(storage: &S, index: u64) -> Result<u64, Fatal> {

@@ -346,6 +346,7 @@ impl<S: Storage + Clone, T: Target> Follower<S, T> {
                     Stop::Error(error) => Err(error),
                 };
             } else {
+                self.attach();
                 if now >= session.checked_at + CHECK_EVERY {
                     session.checked_at = now;
                     let looked = session.store.is_replaced(session.stored);
@@ -441,6 +442,14 @@ impl<S: Storage + Clone, T: Target> Follower<S, T> {
             self.tell(session.stored);
         }
         Ok(())
+    }
+
+    /// The journal is kept for this sink again: it has all, so nothing that was gone was missing.
+    fn attach(&self) {
+        if self.config.watermark.is_detached() {
+            self.config.watermark.attach();
+            tracing::warn!("the {} sink has caught up and is attached again", T::NAME.as_str());
+        }
     }
 
     /// Tells whoever must not lose what the store has.

@@ -1,7 +1,10 @@
 //! What keeps a journal at work from growing without end: snapshots, and then trimming.
 //!
-//! A segment goes only if three have what it holds: the older of the two snapshots, the SQL store if
-//! one is attached, and the operator's patience, which says how much is to be kept.
+//! A segment goes only if three have what it holds: the older of the two snapshots, the store of each
+//! sink that is attached, and the operator's patience, which says how much is to be kept.
+//!
+//! A sink that is gone for long must not fill the disk: at a ceiling, or when the disk is full, the
+//! journal is kept no longer for those that are behind. Before that an alarm is raised.
 
 use super::build::{Snapshotter, Snapshotting, covered, made};
 use super::error::Error;
@@ -17,15 +20,18 @@ use crate::watermark::Watermark;
 pub struct Retain<S> {
     /// Bytes of segments that are kept at least; `None`: all.
     pub bytes: Option<u64>,
+    /// Bytes of segments at which none is kept for a sink that is behind; `None`: only when the disk
+    /// is full.
+    pub bytes_max: Option<u64>,
     /// Where segments go that are not kept; `None`: nowhere.
     pub archive: Option<S>,
-    /// How far SQL has come, if it is attached.
-    pub sql: Option<Watermark>,
+    /// How far sinks have come.
+    pub sinks: Vec<Watermark>,
 }
 
 impl<S> Retain<S> {
     /// All of it.
-    pub const ALL: Self = Self { bytes: None, archive: None, sql: None };
+    pub const ALL: Self = Self { bytes: None, bytes_max: None, archive: None, sinks: Vec::new() };
 }
 
 /// What upkeep counts.
@@ -43,6 +49,8 @@ pub struct UpkeepMetrics {
     pub segments_trimmed: Counter,
     /// The last sequence that was taken away.
     pub trimmed_through: Counter,
+    /// Times that the journal was kept no longer for a sink.
+    pub sinks_detached: Counter,
 }
 
 /// The helper that does it, step by step.
@@ -127,7 +135,7 @@ impl<S: Storage + Clone> Upkeep<S> {
             covered = self.snapshotter.sealed();
         }
         let Some(trimmed) = trim_oldest(&self.storage, covered, &self.retain)? else {
-            return Ok(Upkept::Idle);
+            return self.let_go(covered, metrics);
         };
         metrics.segments_trimmed.add(1);
         metrics.trimmed_through.set(trimmed.through);
@@ -135,6 +143,46 @@ impl<S: Storage + Clone> Upkeep<S> {
         let copied = self.retain.archive.is_some();
         Ok(Upkept::More { written: if copied { trimmed.bytes } else { 0 } })
     }
+
+    /// Keeps the journal no longer for sinks that alone keep it from being trimmed, if it has come
+    /// to its ceiling or the disk is full; raises an alarm before.
+    fn let_go(&self, covered: u64, metrics: &UpkeepMetrics) -> Result<Upkept, Error> {
+        if self.retain.bytes.is_none() {
+            return Ok(Upkept::Idle);
+        }
+        let (Some(kept), Some(oldest)) =
+            (journal::kept(&self.storage)?, journal::oldest(&self.storage)?)
+        else {
+            return Ok(Upkept::Idle);
+        };
+        let ceiling = self.retain.bytes_max.unwrap_or(u64::MAX);
+        let is_full = kept.bytes > ceiling || self.space.is_low();
+        let mut detached = 0;
+        for sink in &self.retain.sinks {
+            // With more than is to be kept, only a sink can be in the way of what snapshots cover.
+            let is_in_the_way = Some(kept.bytes) > self.retain.bytes
+                && oldest.segment < covered
+                && sink.get() < oldest.through
+                && !sink.is_detached();
+            sink.set_near_ceiling(is_in_the_way && (is_full || is_near(kept.bytes, ceiling)));
+            if is_in_the_way && is_full && sink.detach() {
+                detached += 1;
+                tracing::error!(
+                    stored = sink.get(),
+                    bytes = kept.bytes,
+                    "the journal is kept no longer for a sink that is behind: unless it catches up \
+                     at once it must be rebuilt from an archive"
+                );
+            }
+        }
+        metrics.sinks_detached.add(detached);
+        Ok(if detached > 0 { Upkept::More { written: 0 } } else { Upkept::Idle })
+    }
+}
+
+/// Whether so many bytes are near a ceiling: four fifths of it.
+const fn is_near(bytes: u64, ceiling: u64) -> bool {
+    bytes >= ceiling / 5 * 4
 }
 
 /// Trims a journal that nobody is writing, one segment. `None` if none may go.
@@ -145,8 +193,8 @@ pub fn trim<S: Storage + Clone>(storage: &S, retain: &Retain<S>) -> Result<Optio
     trim_oldest(storage, covered(&made(storage)?), retain)
 }
 
-/// Takes the oldest segment away if the snapshots cover it, SQL has it, and more is kept than need
-/// be.
+/// Takes the oldest segment away if the snapshots cover it, all attached sinks have it, and more is
+/// kept than need be.
 fn trim_oldest<S: Storage>(
     storage: &S,
     covered: u64,
@@ -158,7 +206,8 @@ fn trim_oldest<S: Storage>(
     if kept.oldest >= covered || kept.bytes <= most {
         return Ok(None);
     }
-    let mut through = retain.sql.as_ref().map_or(u64::MAX, Watermark::get);
+    let attached = retain.sinks.iter().filter(|sink| !sink.is_detached());
+    let mut through = attached.map(Watermark::get).min().unwrap_or(u64::MAX);
     if planted::is(Bug::TrimmedPastWatermark) {
         through = u64::MAX;
     }
