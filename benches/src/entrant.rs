@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Error, Result, ensure};
 use sluice_loadgen::{Report, Stop};
 
 use crate::contest::Terms;
@@ -160,8 +160,9 @@ impl Entrant {
             Self::Postgres { links } => ("postgres", links),
         };
         let (mut arguments, links) = (vec!["--peer", peer], links.to_string());
-        if let Some(service) = service {
-            let path = service.path().to_str().context("a path that is text")?;
+        let store = service.map(Service::path);
+        if let Some(store) = &store {
+            let path = store.to_str().context("a path that is text")?;
             arguments.extend(["--store", path, "--links", &links]);
         }
         Ok((Server::peer(arguments)?, None))
@@ -198,7 +199,8 @@ impl Used {
 fn used(server: &Server, service: Option<&dyn Service>) -> Result<Used> {
     // The generator's children are measured on their own.
     let server = processor::time_of(server.id())?;
-    let store = service.map(|service| processor::time_of(service.id())).transpose()?;
+    let store =
+        service.map(|service| Ok::<_, Error>(processor::time_of(service.id()?)?)).transpose()?;
     let generator = processor::time_of_one(std::process::id())?;
     let machine = processor::time_of_machine()?;
     Ok(Used { server, store: store.unwrap_or_default(), generator, machine })

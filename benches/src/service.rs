@@ -1,11 +1,10 @@
 //! Redis and PostgreSQL as a contest starts them: on Unix sockets in folders of their own, for one
 //! turn. They end when dropped, and when the contest is killed.
 
-mod daemon;
 mod postgres;
 mod redis;
 
-use std::path::Path;
+use std::path::PathBuf;
 
 use anyhow::{Result, ensure};
 
@@ -15,10 +14,13 @@ pub use redis::{Fsync, RedisServer};
 /// What a peer keeps its orders in.
 pub trait Service {
     /// The process.
-    fn id(&self) -> u32;
+    ///
+    /// # Errors
+    /// If it has ended.
+    fn id(&self) -> Result<u32>;
 
     /// Where a peer finds it.
-    fn path(&self) -> &Path;
+    fn path(&self) -> PathBuf;
 
     /// What it says about itself: its version and the settings that count.
     ///

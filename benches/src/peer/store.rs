@@ -88,7 +88,7 @@ pub fn rehearse(peer: Peer, service: &dyn Service) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     service.receive("few", 3)?;
     service.receive("many", 2 * BUYER_UNITS_MAX)?;
-    let store = runtime.block_on(Store::open(peer, service.path(), 1))?;
+    let store = runtime.block_on(Store::open(peer, &service.path(), 1))?;
     let place = |number: u64, key: &str, sku: &str, units: u64, expected: Placed| {
         let id = order_id(number);
         let units = u32::try_from(units)?;

@@ -1,13 +1,11 @@
 //! Redis with its append-only file on, on an empty folder.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use ::redis::{Client, Commands as _, Connection, ScanOptions};
 use anyhow::{Context as _, Result};
-use rustix::process::Signal;
-use tempfile::TempDir;
+use sluice_services::{Persistence, Redis, RedisOptions};
 
-use super::daemon::{Daemon, Program, find, search_path};
 use super::{Books, Service};
 use crate::peer::{AVAILABLE_PREFIX, ORDER_PREFIX, redis_address};
 use crate::server::on_a_disk;
@@ -22,21 +20,7 @@ pub enum Fsync {
 }
 
 /// A Redis server.
-pub struct RedisServer {
-    // Dropped in this order: the process before its folder.
-    daemon: Daemon,
-    socket: PathBuf,
-    _folder: TempDir,
-}
-
-impl Fsync {
-    const fn name(self) -> &'static str {
-        match self {
-            Self::Always => "always",
-            Self::EverySecond => "everysec",
-        }
-    }
-}
+pub struct RedisServer(Redis);
 
 impl RedisServer {
     /// Starts one.
@@ -44,27 +28,27 @@ impl RedisServer {
     /// # Errors
     /// If it is not installed or does not start.
     pub fn start(fsync: Fsync) -> Result<Self> {
-        let path = find("redis-server", search_path(), "redis-server")?;
-        let folder = tempfile::tempdir_in(on_a_disk().canonicalize()?)?;
-        let socket = folder.path().join("redis.sock");
-        let arguments = arguments(folder.path(), &socket, fsync);
-        let program = Program { path: &path, arguments, user: None };
-        let daemon = Daemon::start(&program, "eady to accept connections", Signal::KILL)?;
-        Ok(Self { daemon, socket, _folder: folder })
+        let persistence = match fsync {
+            Fsync::Always => Persistence::LogAlways,
+            Fsync::EverySecond => Persistence::LogEverySecond,
+        };
+        let parent = Some(on_a_disk());
+        let options = RedisOptions { persistence, tcp: false, parent, ..RedisOptions::default() };
+        Ok(Self(Redis::start(&options)?))
     }
 
     fn connect(&self) -> Result<Connection> {
-        Ok(Client::open(redis_address(&self.socket))?.get_connection()?)
+        Ok(Client::open(redis_address(&self.0.socket()))?.get_connection()?)
     }
 }
 
 impl Service for RedisServer {
-    fn id(&self) -> u32 {
-        self.daemon.id()
+    fn id(&self) -> Result<u32> {
+        self.0.id().context("Redis has ended")
     }
 
-    fn path(&self) -> &Path {
-        &self.socket
+    fn path(&self) -> PathBuf {
+        self.0.socket()
     }
 
     fn settings(&self) -> Result<String> {
@@ -96,48 +80,5 @@ impl Service for RedisServer {
             orders += 1;
         }
         Ok(Books { available, orders })
-    }
-}
-
-/// The settings. What is not named is as Redis has it by default; nothing but the log is written
-/// to disk, and the log is not rewritten during a turn.
-fn arguments(folder: &Path, socket: &Path, fsync: Fsync) -> Vec<String> {
-    let (folder, socket) = (folder.display().to_string(), socket.display().to_string());
-    [
-        ["--port", "0"],
-        ["--unixsocket", &socket],
-        ["--dir", &folder],
-        ["--appendonly", "yes"],
-        ["--appendfsync", fsync.name()],
-        ["--save", ""],
-        ["--auto-aof-rewrite-percentage", "0"],
-        ["--daemonize", "no"],
-    ]
-    .concat()
-    .into_iter()
-    .map(str::to_owned)
-    .collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::{Fsync, arguments};
-    use std::path::Path;
-
-    #[test]
-    fn the_log_is_on_and_nothing_else_is_written() {
-        for (fsync, name) in [(Fsync::Always, "always"), (Fsync::EverySecond, "everysec")] {
-            let arguments = arguments(Path::new("/d"), Path::new("/d/s"), fsync);
-            let given = |flag: &str| {
-                let at = arguments.iter().position(|word| word == flag).expect(flag);
-                arguments[at + 1].as_str()
-            };
-            assert_eq!(given("--appendonly"), "yes");
-            assert_eq!(given("--appendfsync"), name);
-            assert_eq!(given("--save"), "");
-            assert_eq!(given("--port"), "0");
-            assert_eq!(given("--unixsocket"), "/d/s");
-            assert_eq!(given("--dir"), "/d");
-        }
     }
 }
