@@ -133,6 +133,30 @@ const BORDERS: &[Border] = &[
         except: &[],
         why: "gateway, loadgen and simulator share a rank",
     },
+    Border {
+        place: "loadgen",
+        forbidden: &["sluice_services"],
+        except: &[],
+        why: "the load generator meets servers, not what they keep their orders in",
+    },
+    Border {
+        place: "simulator",
+        forbidden: &["sluice_services"],
+        except: &[],
+        why: "nothing real is in a simulation",
+    },
+    Border {
+        place: "services",
+        forbidden: &[
+            "sluice_core",
+            "sluice_gateway",
+            "sluice_loadgen",
+            "sluice_simulator",
+            "sluice_benches",
+        ],
+        except: &[],
+        why: "what tests are started with knows nothing of what is tested",
+    },
 ];
 
 /// Imports between packages that no layer allows.
@@ -254,5 +278,10 @@ mod tests {
         assert_eq!(borders(&one("core/src/engine.rs", "use sluice_gateway::x;")).len(), 1);
         assert_eq!(borders(&one("simulator/src/lib.rs", "use sluice_gateway::x;")).len(), 1);
         assert!(borders(&one("simulator/src/lib.rs", "use sluice_core::shard::Shard;")).is_empty());
+        assert_eq!(borders(&one("services/src/redis.rs", "use sluice_core::sink::x;")).len(), 1);
+        for path in ["loadgen/tests/run.rs", "simulator/src/lib.rs"] {
+            assert_eq!(borders(&one(path, "use sluice_services::Redis;")).len(), 1);
+        }
+        assert!(borders(&one("core/tests/sql.rs", "use sluice_services::Redis;")).is_empty());
     }
 }

@@ -44,7 +44,31 @@ const BANS: &[Ban] = &[
         crates: &["sluice-simulator", "sluice-benches"],
         why: "the server carries neither the simulator nor the benchmarks",
     },
+    Ban {
+        manifest: "loadgen/Cargo.toml",
+        crates: &[SERVICES],
+        why: "the load generator meets servers, not what they keep their orders in",
+    },
+    Ban {
+        manifest: "simulator/Cargo.toml",
+        crates: &[SERVICES],
+        why: "nothing real is in a simulation",
+    },
+    Ban {
+        manifest: "services/Cargo.toml",
+        crates: &[
+            "sluice-core",
+            "sluice-gateway",
+            "sluice-loadgen",
+            "sluice-simulator",
+            "sluice-benches",
+        ],
+        why: "what tests are started with knows nothing of what is tested",
+    },
 ];
+
+/// Starts Redis and PostgreSQL for tests and benchmarks.
+const SERVICES: &str = "sluice-services";
 
 impl Manifest {
     /// Parses `text`, found at `path`.
@@ -59,21 +83,26 @@ impl Manifest {
         Ok(Self { path: path.to_owned(), table })
     }
 
-    /// The names of all crates it depends on: normal, dev and build, for any target.
-    fn dependencies(&self) -> Vec<String> {
-        let mut names = dependencies_in(&self.table);
+    /// The names of all crates it depends on in `kinds` of tables, for any target.
+    fn dependencies(&self, kinds: &[&str]) -> Vec<String> {
+        let mut names = dependencies_in(&self.table, kinds);
         let targets = self.table.get("target").and_then(toml::Value::as_table);
         for target in targets.into_iter().flat_map(Table::values).filter_map(toml::Value::as_table)
         {
-            names.extend(dependencies_in(target));
+            names.extend(dependencies_in(target, kinds));
         }
         names
     }
 }
 
-fn dependencies_in(table: &Table) -> Vec<String> {
+/// Where a crate may depend on others: for itself, for its tests, for its build.
+const NORMAL: &str = "dependencies";
+const DEV: &str = "dev-dependencies";
+const BUILD: &str = "build-dependencies";
+
+fn dependencies_in(table: &Table, kinds: &[&str]) -> Vec<String> {
     let mut names = Vec::new();
-    for kind in ["dependencies", "dev-dependencies", "build-dependencies"] {
+    for &kind in kinds {
         let Some(entries) = table.get(kind).and_then(toml::Value::as_table) else {
             continue;
         };
@@ -90,7 +119,7 @@ pub fn dependencies_follow_layers(manifests: &[Manifest]) -> Vec<Violation> {
     let mut found = Vec::new();
     for ban in BANS {
         for manifest in manifests.iter().filter(|manifest| manifest.path == ban.manifest) {
-            for name in manifest.dependencies() {
+            for name in manifest.dependencies(&[NORMAL, DEV, BUILD]) {
                 if ban.crates.contains(&name.as_str()) {
                     found.push(Violation::new(
                         &manifest.path,
@@ -102,6 +131,20 @@ pub fn dependencies_follow_layers(manifests: &[Manifest]) -> Vec<Violation> {
         }
     }
     found
+}
+
+/// Servers of tests stay in tests: only the benchmarks may depend on them otherwise.
+pub fn services_stay_in_tests(manifests: &[Manifest]) -> Vec<Violation> {
+    const HOMES: &[&str] = &["benches/Cargo.toml"];
+    manifests
+        .iter()
+        .filter(|manifest| !HOMES.contains(&manifest.path.as_str()))
+        .filter(|manifest| manifest.dependencies(&[NORMAL, BUILD]).iter().any(|n| n == SERVICES))
+        .map(|manifest| {
+            let message = format!("depends on `{SERVICES}`: only tests may, as {DEV}");
+            Violation::new(&manifest.path, 0, message)
+        })
+        .collect()
 }
 
 /// The planted bugs are for the simulator alone: no other manifest may name the feature.
@@ -164,6 +207,31 @@ mod tests {
             ))
             .is_empty()
         );
+    }
+
+    #[test]
+    fn servers_of_tests_outside_of_tests_are_reported() {
+        for text in [
+            "[dependencies]\nsluice-services.workspace = true",
+            "[build-dependencies]\nsluice-services.workspace = true",
+            "[target.'cfg(unix)'.dependencies]\nsluice-services.workspace = true",
+            "[dependencies]\nservers = { package = \"sluice-services\", path = \"../services\" }",
+        ] {
+            for path in ["core/Cargo.toml", "gateway/Cargo.toml"] {
+                assert_eq!(services_stay_in_tests(&one(path, text)).len(), 1, "{path}: {text}");
+            }
+            assert!(services_stay_in_tests(&one("benches/Cargo.toml", text)).is_empty());
+        }
+        let text = "[dev-dependencies]\nsluice-services.workspace = true";
+        for path in ["core/Cargo.toml", "gateway/Cargo.toml"] {
+            assert!(services_stay_in_tests(&one(path, text)).is_empty());
+            assert!(dependencies_follow_layers(&one(path, text)).is_empty());
+        }
+        for path in ["loadgen/Cargo.toml", "simulator/Cargo.toml"] {
+            assert_eq!(dependencies_follow_layers(&one(path, text)).len(), 1, "{path}");
+        }
+        let text = "[dev-dependencies]\nsluice-core.workspace = true";
+        assert_eq!(dependencies_follow_layers(&one("services/Cargo.toml", text)).len(), 1);
     }
 
     #[test]

@@ -26,7 +26,7 @@ fn manifest_files() -> Vec<Manifest> {
         demand_none("every manifest can be read", &violations);
         Vec::new()
     });
-    for path in ["core/Cargo.toml", "loadgen/Cargo.toml"] {
+    for path in ["core/Cargo.toml", "loadgen/Cargo.toml", "services/Cargo.toml"] {
         assert!(manifests.iter().any(|manifest| manifest.path == path), "{path} was not found");
     }
     manifests
@@ -49,6 +49,11 @@ fn packages_import_only_what_lies_below_them() {
 #[test]
 fn dependencies_follow_the_layers() {
     demand_none("dependencies", &manifests::dependencies_follow_layers(&manifest_files()));
+}
+
+#[test]
+fn servers_of_tests_stay_in_tests() {
+    demand_none("servers of tests", &manifests::services_stay_in_tests(&manifest_files()));
 }
 
 #[test]
