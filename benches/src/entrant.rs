@@ -132,7 +132,9 @@ impl Entrant {
             self.judge(&report)?;
             if let Some(service) = &service {
                 let books = service.books(SKU)?;
-                let right = books.check(PLENTY, report.answers.accepted);
+                // Orders of the warm-up are stored like any other.
+                let warm_up = report.unmeasured.map_or(0, |unmeasured| unmeasured.accepted);
+                let right = books.check(PLENTY, warm_up + report.answers.accepted);
                 right.with_context(|| format!("({}) after its turn", self.letter()))?;
             }
         }
