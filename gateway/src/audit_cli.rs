@@ -119,6 +119,10 @@ fn lines(report: &Report, place: &str) -> String {
     if report.is_whole() {
         line(&mut text, "oversold", &report.oversold.to_string());
     }
+    for skip in &report.skipped {
+        let what = format!("record {} (by record {}): {}", skip.sequence, skip.said, skip.why);
+        line(&mut text, "passed over", &what);
+    }
     line(&mut text, "differences", &report.differences_count.to_string());
     for difference in &report.differences {
         text.push_str(&format!(
@@ -155,6 +159,11 @@ fn json(report: &Report) -> String {
         true => json.number(report.oversold),
         false => json.raw("null"),
     };
+    json.raw(",\"skipped\":").list(&report.skipped, |json, skip| {
+        json.raw("{\"sequence\":").number(skip.sequence);
+        json.raw(",\"said_by\":").number(skip.said);
+        json.raw(",\"why\":").string(&skip.why).raw("}");
+    });
     json.raw(",\"clean\":").raw(if report.is_clean() { "true" } else { "false" });
     json.raw(",\"differences_count\":").number(report.differences_count);
     json.raw(",\"differences\":").list(&report.differences, |json, difference| {

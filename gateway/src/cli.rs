@@ -11,7 +11,7 @@ use crate::secrets::Given;
 use crate::settings::{PaymentProvider, Settings, SettingsError};
 use crate::span::{SPAN_RANGE, Span};
 use crate::token::{Signer, is_buyer};
-use crate::{audit_cli, clock, demo, journal_cli, serve};
+use crate::{audit_cli, clock, demo, journal_cli, serve, sink_cli};
 
 /// The order core of a flash sale.
 #[derive(Debug, Parser)]
@@ -34,6 +34,10 @@ enum Task {
     /// Checks, prints or trims the journal.
     #[command(subcommand)]
     Journal(JournalTask),
+    /// Shows how far the copies in SQL and Redis are, makes one anew, or lets one pass over a record
+    /// that it cannot store.
+    #[command(subcommand)]
+    Sink(SinkTask),
 }
 
 #[derive(Debug, Subcommand)]
@@ -45,6 +49,39 @@ enum JournalTask {
     /// Trims the journal of a server that does not run, down to --journal-keep-bytes: what snapshots
     /// cover and the database has stored goes, to --archive-dir if that is given.
     Trim(ServerFlags),
+}
+
+#[derive(Debug, Subcommand)]
+enum SinkTask {
+    /// Shows how far each copy is, what is wrong with it, and what to do about it.
+    Status(SinkStatusFlags),
+    /// Lets a copy pass over the record that it has stopped at. That it was is journaled, and the
+    /// audit lists it.
+    Skip(SinkSkipFlags),
+}
+
+#[derive(Debug, Args)]
+struct SinkStatusFlags {
+    /// Print one object of JSON.
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    server: ServerFlags,
+}
+
+#[derive(Debug, Args)]
+struct SinkSkipFlags {
+    /// The record, as sluice sink status names it.
+    #[arg(value_name = "SEQUENCE")]
+    sequence: u64,
+    /// Why it may be left out, at most 255 bytes.
+    #[arg(long, value_name = "TEXT")]
+    why: String,
+    /// Which copy, if several have stopped at this record: sql or redis.
+    #[arg(long, value_name = "NAME")]
+    sink: Option<String>,
+    #[command(flatten)]
+    server: ServerFlags,
 }
 
 #[derive(Debug, Args)]
@@ -160,6 +197,7 @@ pub fn run() -> ExitCode {
         Task::Token(flags) => flags.print(),
         Task::Audit(flags) => flags.compare(),
         Task::Journal(task) => task.read(),
+        Task::Sink(task) => task.act(),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -214,6 +252,18 @@ impl AuditFlags {
     fn compare(&self) -> Result<(), Failure> {
         let show = Show { json: self.json, differences: self.differences as usize };
         audit_cli::audit(&self.server.settings()?, &show)
+    }
+}
+
+impl SinkTask {
+    fn act(&self) -> Result<(), Failure> {
+        match self {
+            Self::Status(flags) => sink_cli::status(&flags.server.settings()?, flags.json),
+            Self::Skip(flags) => {
+                let settings = flags.server.settings()?;
+                sink_cli::skip(&settings, flags.sequence, &flags.why, flags.sink.as_deref())
+            }
+        }
     }
 }
 

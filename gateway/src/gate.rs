@@ -13,7 +13,6 @@ use sluice_core::command::Buyer;
 use sluice_core::engine::{Busy, Handle};
 use sluice_core::id::PaymentId;
 use sluice_core::metrics::Counter;
-use sluice_core::sink::SinkStatus;
 
 use crate::clock;
 use crate::lookup::Lookup;
@@ -23,6 +22,7 @@ use crate::rates::Rates;
 use crate::read_through::RetiredOrders;
 use crate::sandbox;
 use crate::secrets::Secrets;
+use crate::sinks::SeenSink;
 use crate::stream::Streams;
 use crate::token::{Signer, TokenError};
 use crate::webhook::signature::Verifier;
@@ -65,8 +65,8 @@ pub(crate) struct Gate {
     pub(crate) rates: Rates,
     pub(crate) buyers_door: Arc<Doorman>,
     pub(crate) operators_door: Arc<Doorman>,
-    /// The sink that copies to SQL.
-    pub(crate) sql: Arc<SinkStatus>,
+    /// What copies the journal elsewhere.
+    pub(crate) sinks: Vec<SeenSink>,
     /// The way to orders that have left the ledger.
     pub(crate) retired: RetiredOrders,
     /// The way to what operators ask of the copy.
@@ -75,7 +75,7 @@ pub(crate) struct Gate {
 
 /// What is known of the copies.
 pub(crate) struct Copies {
-    pub(crate) sql: Arc<SinkStatus>,
+    pub(crate) sinks: Vec<SeenSink>,
     pub(crate) retired: RetiredOrders,
     pub(crate) lookup: Arc<Lookup>,
 }
@@ -110,7 +110,7 @@ impl Gate {
             rates: Rates::default(),
             buyers_door,
             operators_door,
-            sql: copies.sql,
+            sinks: copies.sinks,
             retired: copies.retired,
             lookup: copies.lookup,
         }

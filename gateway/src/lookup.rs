@@ -80,6 +80,11 @@ impl Lookup {
         Ok(Self { asks, status, handle: handle.clone() })
     }
 
+    /// The last sequence that the copy has, as far as is known.
+    pub(crate) fn copied(&self) -> u64 {
+        self.status.watermark.get()
+    }
+
     /// All that happened to an order.
     pub(crate) async fn timeline(&self, order: OrderId) -> Result<Timeline, Unreadable> {
         self.ask(|reply| Ask::Timeline(order, reply)).await

@@ -29,11 +29,12 @@ use crate::preconditions::if_match;
 use crate::problem::{Code, Problem};
 use crate::routes::{self, Listener};
 use crate::skus::{SkusAsked, end_of_skus};
-use crate::{body, call, ops, query, sinks};
+use crate::{body, call, ops, query};
 
 mod orders;
 mod payments;
 mod sales;
+mod sinks;
 
 /// How long a body may take to come in.
 const BODY_PATIENCE: Duration = Duration::from_secs(10);
@@ -64,6 +65,8 @@ pub(crate) fn router(gate: Arc<Gate>) -> Router {
         .route("/admin/v1/sales/{sale}/end", post(sales::end))
         .route("/admin/v1/payments", get(payments::refunds))
         .route("/admin/v1/notices", get(payments::notices))
+        .route("/admin/v1/sinks", get(sinks::list))
+        .route("/admin/v1/sinks/{sink}/skip", post(sinks::skip))
         .route("/admin/v1/audit", get(audit))
         .route("/admin/v1/shards", get(ops::shards))
         .method_not_allowed_fallback(|path: MatchedPath, request: Request| {
@@ -192,7 +195,7 @@ async fn audit(State(gate): State<Arc<Gate>>, request: Request) -> Result<Respon
     });
     let oversold: u64 = stocks.iter().map(oversold).sum();
     json.raw(",\"oversold\":").number(oversold).raw(",\"sinks\":");
-    sinks::list(&mut json, &gate);
+    crate::sinks::list(&mut json, &gate);
     json.raw("}");
     Ok(json_response(StatusCode::OK, json))
 }

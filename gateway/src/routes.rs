@@ -65,6 +65,8 @@ pub(crate) const ROUTES: &[Route] = &[
     route(Listener::Operators, "/admin/v1/sales/{sale}/end", "POST"),
     route(Listener::Operators, "/admin/v1/payments", READ),
     route(Listener::Operators, "/admin/v1/notices", READ),
+    route(Listener::Operators, "/admin/v1/sinks", READ),
+    route(Listener::Operators, "/admin/v1/sinks/{sink}/skip", "POST"),
     route(Listener::Operators, "/admin/v1/audit", READ),
     route(Listener::Operators, "/admin/v1/shards", READ),
 ];

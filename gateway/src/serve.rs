@@ -27,6 +27,7 @@ use crate::sandbox::Sandbox;
 use crate::secrets::Given;
 use crate::settings::{PaymentProvider, Settings, journal_dir};
 use crate::shutdown::{CONNECTIONS_DEADLINE, PROCESS_DEADLINE, Stage, signalled};
+use crate::sinks::SeenSink;
 use crate::stream::Streams;
 use crate::wire::accept::{self, Accepted, Bound, Doorman};
 use crate::worker::{self, Role};
@@ -264,7 +265,7 @@ fn start_copies(
     watermark: Watermark,
     handle: &Handle,
 ) -> Result<(Sink, Copies), Failure> {
-    let follower = handle.clone();
+    let (follower, kept_for) = (handle.clone(), watermark.clone());
     let mut seed = [0; 8];
     seed.copy_from_slice(&ids::seed()[..8]);
     let config = SinkConfig {
@@ -287,8 +288,8 @@ fn start_copies(
     let retired = RetiredOrders::start(source, handle).map_err(thread)?;
     let lookup = Lookup::start(settings.database(), Arc::clone(sink.status()), handle);
     let lookup = Arc::new(lookup.map_err(thread)?);
-    let copies = Copies { sql: Arc::clone(sink.status()), retired, lookup };
-    Ok((sink, copies))
+    let sinks = vec![SeenSink { status: Arc::clone(sink.status()), watermark: kept_for }];
+    Ok((sink, Copies { sinks, retired, lookup }))
 }
 
 fn open_engine(

@@ -1,89 +1,113 @@
 //! How the copies are doing, as operators see it.
 
 use std::fmt::Write as _;
+use std::sync::Arc;
 
-use sluice_core::sink::{SinkState, Trouble};
+use sluice_core::sink::{SinkState, SinkStatus, Trouble};
+use sluice_core::watermark::Watermark;
 
 use crate::gate::Gate;
 use crate::json::write::Writer;
 use crate::ops::Exposition;
 
-/// Whether every copy is being made.
+/// A copy that lags longer is not well, whatever its sink says, in microseconds.
+const LAG_US_MAX: u64 = 10_000_000;
+
+/// A sink, as the rest of the server sees it.
+pub(crate) struct SeenSink {
+    pub(crate) status: Arc<SinkStatus>,
+    /// How far the journal is kept for it.
+    pub(crate) watermark: Watermark,
+}
+
+/// Whether every copy is being made, and keeps up.
 pub(crate) fn are_well(gate: &Gate) -> bool {
-    matches!(gate.sql.state(), SinkState::Connecting | SinkState::Following)
+    let (durable, now) = (gate.handle.journal_metrics().durable.get(), gate.handle.now());
+    gate.sinks.iter().all(|sink| {
+        let follows = matches!(sink.status.state(), SinkState::Connecting | SinkState::Following);
+        follows && sink.status.lag_us(durable, now) < LAG_US_MAX && !sink.watermark.is_detached()
+    })
 }
 
 /// Writes the list of sinks.
 pub(crate) fn list(json: &mut Writer, gate: &Gate) {
+    json.list(&gate.sinks, |json, sink| one(json, gate, sink));
+}
+
+/// Writes one of them.
+fn one(json: &mut Writer, gate: &Gate, sink: &SeenSink) {
+    let (status, watermark) = (&sink.status, &sink.watermark);
     let durable = gate.handle.journal_metrics().durable.get();
-    let lag_us = gate.sql.lag_us(durable, gate.handle.now());
-    json.raw("[{\"name\":\"").raw(gate.sql.name().as_str());
-    json.raw("\",\"state\":\"").raw(gate.sql.state().as_str());
-    json.raw("\",\"watermark\":").number(gate.sql.watermark.get());
-    json.raw(",\"lag_records\":").number(gate.sql.lag_records(durable));
+    let lag_us = status.lag_us(durable, gate.handle.now());
+    json.raw("{\"name\":\"").raw(status.name().as_str());
+    json.raw("\",\"state\":\"").raw(status.state().as_str());
+    json.raw("\",\"watermark\":").number(status.watermark.get());
+    json.raw(",\"synced\":").number(status.synced.get());
+    json.raw(",\"lag_records\":").number(status.lag_records(durable));
     json.raw(",\"lag_seconds\":").number(lag_us.div_ceil(1_000_000));
+    json.raw(",\"stopped_at\":");
+    match status.poison() {
+        Some(sequence) => json.number(sequence),
+        None => json.raw("null"),
+    };
+    json.raw(",\"detached\":").bool(watermark.is_detached());
     json.raw(",\"last_error\":");
-    match gate.sql.last_error() {
+    match status.last_error() {
         Some(error) => json.string(&error),
         None => json.raw("null"),
     };
-    json.raw("}]");
+    json.raw("}");
 }
+
+type Family = (&'static str, &'static str, &'static str, fn(&SeenSink, u64) -> u64);
+
+#[rustfmt::skip]
+const FAMILIES: [Family; 12] = [
+    ("sluice_sink_watermark", "gauge", "the last sequence stored", |s, _| s.status.watermark.get()),
+    ("sluice_sink_synced", "gauge", "the last sequence stored and synced", |s, _| s.status.synced.get()),
+    ("sluice_sink_lag_records", "gauge", "durable records not stored yet", |s, durable| s.status.lag_records(durable)),
+    ("sluice_sink_records_total", "counter", "records stored", |s, _| s.status.records.get()),
+    ("sluice_sink_rows_total", "counter", "rows or keys added or changed", |s, _| s.status.rows.get()),
+    ("sluice_sink_batches_total", "counter", "transactions", |s, _| s.status.batches.get()),
+    ("sluice_sink_batch_records", "gauge", "records of the last transaction", |s, _| s.status.batch_records.get()),
+    ("sluice_sink_connections_total", "counter", "times the store was opened", |s, _| s.status.connections.get()),
+    ("sluice_sink_rewinds_total", "counter", "times the store had less than before", |s, _| s.status.rewinds.get()),
+    ("sluice_sink_stopped_at", "gauge", "the record that the store refuses and that an operator must look at; 0 for none", |s, _| s.status.poison().unwrap_or(0)),
+    ("sluice_sink_near_ceiling", "gauge", "1: the sink keeps the journal from being trimmed, and that is near the size at which it is detached", |s, _| u64::from(s.watermark.is_near_ceiling())),
+    ("sluice_sink_detached", "gauge", "1: the journal is kept no longer for this sink", |s, _| u64::from(s.watermark.is_detached())),
+];
 
 /// Writes what is counted of sinks and of reads of retired orders.
 pub(crate) fn families(text: &mut Exposition, gate: &Gate) {
-    let sql = &gate.sql;
     let durable = gate.handle.journal_metrics().durable.get();
-    let label = format!("sink=\"{}\"", sql.name().as_str());
-    for (name, kind, help, value) in [
-        ("sluice_sink_watermark", "gauge", "the last sequence stored", sql.watermark.get()),
-        ("sluice_sink_synced", "gauge", "the last sequence stored and synced", sql.synced.get()),
-        (
-            "sluice_sink_lag_records",
-            "gauge",
-            "durable records not stored yet",
-            sql.lag_records(durable),
-        ),
-        ("sluice_sink_records_total", "counter", "records stored", sql.records.get()),
-        ("sluice_sink_rows_total", "counter", "rows added or changed", sql.rows.get()),
-        ("sluice_sink_batches_total", "counter", "transactions", sql.batches.get()),
-        (
-            "sluice_sink_batch_records",
-            "gauge",
-            "records of the last transaction",
-            sql.batch_records.get(),
-        ),
-        (
-            "sluice_sink_connections_total",
-            "counter",
-            "times the store was opened",
-            sql.connections.get(),
-        ),
-        (
-            "sluice_sink_rewinds_total",
-            "counter",
-            "times the store had less than before",
-            sql.rewinds.get(),
-        ),
-    ] {
+    let labels: Vec<String> =
+        gate.sinks.iter().map(|sink| format!("sink=\"{}\"", sink.status.name().as_str())).collect();
+    let sinks = || gate.sinks.iter().zip(&labels);
+    for (name, kind, help, value) in FAMILIES {
         text.family(name, kind, help);
-        text.sample(&label, value);
+        sinks().for_each(|(sink, label)| text.sample(label, value(sink, durable)));
     }
-    let lag = sql.lag_us(durable, gate.handle.now());
     text.family("sluice_sink_lag_seconds", "gauge", "age of the last record stored, if any lags");
-    text.sample(&label, format_args!("{}.{:06}", lag / 1_000_000, lag % 1_000_000));
-    text.family("sluice_sink_state", "gauge", "1 for the state that the sink is in");
+    for (sink, label) in sinks() {
+        let lag = sink.status.lag_us(durable, gate.handle.now());
+        text.sample(label, format_args!("{}.{:06}", lag / 1_000_000, lag % 1_000_000));
+    }
     let mut labels = String::new();
-    for state in SinkState::ALL {
-        labels.clear();
-        write!(labels, "{label},state=\"{}\"", state.as_str()).expect("in memory");
-        text.sample(&labels, u8::from(sql.state() == state));
+    text.family("sluice_sink_state", "gauge", "1 for the state that the sink is in");
+    for (sink, label) in sinks() {
+        for state in SinkState::ALL {
+            labels.clear();
+            write!(labels, "{label},state=\"{}\"", state.as_str()).expect("in memory");
+            text.sample(&labels, u8::from(sink.status.state() == state));
+        }
     }
     text.family("sluice_sink_errors_total", "counter", "trouble with the store, by kind");
-    for trouble in Trouble::ALL {
-        labels.clear();
-        write!(labels, "{label},kind=\"{}\"", trouble.as_str()).expect("in memory");
-        text.sample(&labels, sql.troubles(trouble));
+    for (sink, label) in sinks() {
+        for trouble in Trouble::ALL {
+            labels.clear();
+            write!(labels, "{label},kind=\"{}\"", trouble.as_str()).expect("in memory");
+            text.sample(&labels, sink.status.troubles(trouble));
+        }
     }
     read_families(text, gate);
 }

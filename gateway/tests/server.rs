@@ -12,6 +12,7 @@ mod processes;
 mod retired;
 mod sales;
 mod shop;
+mod sinks;
 mod small_disk;
 mod standby;
 mod upkeep;

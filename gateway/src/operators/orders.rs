@@ -111,10 +111,9 @@ pub(super) async fn one(
     let view = present(&gate, order).await?;
     let known = match history(&gate, &view).await {
         Ok(timeline) => Known::All(timeline),
-        Err(Unseen::Behind(timeline)) => Known::Part(
-            timeline,
-            Behind { copied: gate.sql.watermark.get(), durable: durable(&gate) },
-        ),
+        Err(Unseen::Behind(timeline)) => {
+            Known::Part(timeline, Behind { copied: gate.lookup.copied(), durable: durable(&gate) })
+        }
         Err(Unseen::Unreadable(Unreadable(why))) => Known::Nothing(why),
     };
     let mut json = Writer::with_capacity(2_048);

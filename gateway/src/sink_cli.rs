@@ -1,0 +1,140 @@
+//! `sluice sink`: how far the copies are, and what an operator does about one that has stopped.
+
+use std::io::{self, Write as _};
+
+use hyper::{Method, StatusCode};
+use serde::Deserialize;
+
+use crate::exit::{DISK, Failure, USAGE};
+use crate::json::write::Writer;
+use crate::operator_client::{Answer, ask};
+use crate::settings::Settings;
+
+/// The sinks of a server that runs, as it says.
+#[derive(Debug, Deserialize)]
+struct Running {
+    sinks: Vec<RunningSink>,
+    journal_sequence: u64,
+}
+
+/// One of them.
+#[derive(Debug, Deserialize)]
+struct RunningSink {
+    name: String,
+    state: String,
+    watermark: u64,
+    lag_records: u64,
+    lag_seconds: u64,
+    stopped_at: Option<u64>,
+    detached: bool,
+    last_error: Option<String>,
+}
+
+/// What a server that refuses says.
+#[derive(Debug, Deserialize)]
+struct Refused {
+    detail: String,
+}
+
+/// Prints how far each sink is.
+pub(crate) fn status(settings: &Settings, as_json: bool) -> Result<(), Failure> {
+    let answer = on_a_runtime(ask(settings, Method::GET, "/admin/v1/sinks", Vec::new()))?;
+    let text = match answer {
+        Some(answer) if as_json => {
+            format!("{}\n", String::from_utf8_lossy(&accepted(&answer)?.body))
+        }
+        Some(answer) => lines(&running(&answer)?),
+        None => return Err(no_server(settings)),
+    };
+    print(&text)
+}
+
+/// Lets a sink pass over the record that it has stopped at.
+pub(crate) fn skip(
+    settings: &Settings,
+    sequence: u64,
+    why: &str,
+    sink: Option<&str>,
+) -> Result<(), Failure> {
+    let name = match sink {
+        Some(name) => name.to_owned(),
+        None => stopped_at(settings, sequence)?,
+    };
+    let mut body = Writer::default();
+    body.raw("{\"sequence\":").number(sequence).raw(",\"why\":").string(why).raw("}");
+    let path = format!("/admin/v1/sinks/{name}/skip");
+    let answer = on_a_runtime(ask(settings, Method::POST, &path, body.into_bytes()))?;
+    accepted(&answer.ok_or_else(|| no_server(settings))?)?;
+    print(&format!("the {name} sink passes over record {sequence}; the audit lists it\n"))
+}
+
+/// The one sink that has stopped at a record.
+fn stopped_at(settings: &Settings, sequence: u64) -> Result<String, Failure> {
+    let answer = on_a_runtime(ask(settings, Method::GET, "/admin/v1/sinks", Vec::new()))?;
+    let running = running(&answer.ok_or_else(|| no_server(settings))?)?;
+    let mut stopped = running.sinks.iter().filter(|sink| sink.stopped_at == Some(sequence));
+    match (stopped.next(), stopped.next()) {
+        (Some(sink), None) => Ok(sink.name.clone()),
+        (Some(_), Some(_)) => {
+            Err(Failure::new(USAGE, format!("--sink: several sinks have stopped at {sequence}")))
+        }
+        (None, _) => {
+            let what = format!("no sink has stopped at record {sequence}: see sluice sink status");
+            Err(Failure::new(USAGE, what))
+        }
+    }
+}
+
+fn on_a_runtime<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.map_err(|error| Failure::new(DISK, format!("runtime: {error}")))?.block_on(work)
+}
+
+fn no_server(settings: &Settings) -> Failure {
+    let what = "no server answers there, and only a running one knows how its sinks do";
+    Failure::new(USAGE, format!("ops-listen: {}: {what}", settings.ops_listen))
+}
+
+/// The answer, if it is not a refusal.
+fn accepted(answer: &Answer) -> Result<&Answer, Failure> {
+    if answer.status == StatusCode::OK {
+        return Ok(answer);
+    }
+    let detail = serde_json::from_slice::<Refused>(&answer.body).map(|refused| refused.detail);
+    let detail = detail.unwrap_or_else(|_| "the answer cannot be read".to_owned());
+    Err(Failure::new(USAGE, format!("{}: {detail}", answer.status.as_u16())))
+}
+
+fn running(answer: &Answer) -> Result<Running, Failure> {
+    serde_json::from_slice(&accepted(answer)?.body)
+        .map_err(|error| Failure::new(DISK, format!("the server's answer: {error}")))
+}
+
+fn lines(running: &Running) -> String {
+    let mut text = format!("the journal is durable up to {}\n", running.journal_sequence);
+    for sink in &running.sinks {
+        text.push_str(&format!(
+            "{:<6} {:<10} stored up to {}, {} records and {} s behind\n",
+            sink.name, sink.state, sink.watermark, sink.lag_records, sink.lag_seconds
+        ));
+        if sink.detached {
+            text.push_str("       detached: the journal is kept no longer for it\n");
+        }
+        if let Some(error) = &sink.last_error {
+            text.push_str(&format!("       {error}\n"));
+        }
+        if let Some(sequence) = sink.stopped_at {
+            text.push_str(&format!(
+                "       mend the store, or pass the record over: sluice sink skip {sequence} --why \
+                 '…'\n"
+            ));
+        }
+    }
+    text
+}
+
+fn print(text: &str) -> Result<(), Failure> {
+    let mut out = io::stdout().lock();
+    let printed = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    printed.map_err(|error| Failure::new(DISK, format!("stdout: {error}")))
+}
