@@ -41,6 +41,10 @@ const SYNC_AT_REST: Duration = Duration::from_millis(100);
 /// How often a sink at rest looks whether its store is still there.
 const CHECK_EVERY: Duration = Duration::from_secs(1);
 
+/// How soon after one batch the next is stored, unless it is full. A store works less for a few large
+/// batches than for many small ones, and under load it shares the cores with who serves.
+const BATCH_EVERY: Duration = Duration::from_millis(50);
+
 /// How long a sink goes on after it was told to end, if it gets on.
 const FINISH: Duration = Duration::from_millis(700);
 
@@ -109,6 +113,8 @@ struct Session<S: Storage, T: Target> {
     /// The last sequence that it has synced.
     synced: u64,
     unsynced_bytes: usize,
+    /// When the next batch may be stored although it is not full.
+    next_at: Instant,
     synced_at: Instant,
     checked_at: Instant,
 }
@@ -271,6 +277,7 @@ impl<S: Storage + Clone, T: Target> Follower<S, T> {
                     stored: mark.sequence,
                     synced: 0,
                     unsynced_bytes: 0,
+                    next_at: now,
                     synced_at: now,
                     checked_at: now,
                 })
@@ -333,6 +340,10 @@ impl<S: Storage + Clone, T: Target> Follower<S, T> {
             if self.batches[0].extent().records() == 0 && stop.is_none() {
                 stop = session.source.gather(&mut self.batches[0], room).await.err();
             }
+            if self.may_grow(session, stop.as_ref()) {
+                self.wait(session.next_at.saturating_duration_since(now)).await;
+                stop = session.source.gather(&mut self.batches[0], room).await.err();
+            }
             if self.batches[0].extent().records() > 0 {
                 match self.store(session, stop).await? {
                     Ok(met) => stop = met,
@@ -359,6 +370,19 @@ impl<S: Storage + Clone, T: Target> Follower<S, T> {
             }
             self.sync_when_due(session).await?;
         }
+    }
+
+    /// Whether the batch to be stored is small, and the last one only just was.
+    fn may_grow(&self, session: &Session<S, T>, stop: Option<&Stop>) -> bool {
+        let records = self.batches[0].extent().records();
+        let is_small = records > 0 && records < self.room().records / 2;
+        // One record that is to be stored alone does not grow.
+        let is_alone = session.stored < self.singly_through;
+        is_small
+            && !is_alone
+            && stop.is_none()
+            && !self.is_asked()
+            && Instant::now() < session.next_at
     }
 
     fn room(&self) -> Room {
@@ -396,6 +420,7 @@ impl<S: Storage + Clone, T: Target> Follower<S, T> {
             Err(error) => return Err(error),
         }
         session.checked_at = Instant::now();
+        session.next_at = session.checked_at + BATCH_EVERY;
         session.stored = extent.through;
         session.unsynced_bytes += extent.bytes;
         self.count(&extent);
