@@ -219,6 +219,8 @@ fn arguments(options: &RedisOptions, port: u16, data: &Path, socket: &Path) -> V
         ("appendfsync", sync.to_owned()),
         ("auto-aof-rewrite-percentage", "0".to_owned()),
         ("save", save.to_owned()),
+        // Otherwise a replica waits for others to be served with it.
+        ("repl-diskless-sync-delay", "0".to_owned()),
         ("daemonize", "no".to_owned()),
     ];
     if let Some(password) = &options.password {

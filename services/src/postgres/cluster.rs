@@ -76,16 +76,13 @@ impl Installation {
         if durable {
             return self.make(folder.path(), true);
         }
-        let template = Path::new(TEMPLATES).join(self.version()?);
+        let template = Path::new(TEMPLATES).join(self.template()?);
         if template.is_dir() {
             return copy(&template, &cluster, self.owner);
         }
         self.make(folder.path(), false)?;
-        fs::create_dir_all(TEMPLATES)?;
-        let unfinished = tempfile::tempdir_in(TEMPLATES)?;
-        copy(&cluster, &unfinished.path().join(NAME), None)?;
-        // Whoever makes one at the same time may be quicker; theirs is as good.
-        let _ = fs::rename(unfinished.path().join(NAME), template);
+        // If it cannot be kept, the next one is made like this one.
+        let _ = keep(&cluster, &template);
         Ok(())
     }
 
@@ -111,11 +108,22 @@ impl Installation {
         self.owner.map(|_| USER)
     }
 
-    /// Its version, as the name of a folder.
-    fn version(&self) -> Result<String> {
+    /// The name of the cluster to copy: one for each version, and for each user who may read it.
+    fn template(&self) -> Result<String> {
         let said = output(Command::new(&self.server).arg("--version"))?;
-        Ok(folder_name(&String::from_utf8_lossy(&said)))
+        let version = folder_name(&String::from_utf8_lossy(&said));
+        Ok(format!("{version}-{}", getuid().as_raw()))
     }
+}
+
+/// Keeps a copy of `cluster` as `template`.
+fn keep(cluster: &Path, template: &Path) -> Result<()> {
+    fs::create_dir_all(TEMPLATES)?;
+    let unfinished = tempfile::tempdir_in(TEMPLATES)?;
+    let unfinished = unfinished.path().join(NAME);
+    copy(cluster, &unfinished, None)?;
+    // Whoever makes one at the same time may be quicker; theirs is as good.
+    Ok(fs::rename(unfinished, template)?)
 }
 
 /// Where its programs may be, the newest version first.
