@@ -12,13 +12,16 @@ use std::sync::OnceLock;
 use std::sync::mpsc::{SyncSender, sync_channel};
 
 use anyhow::{Context as _, Result, bail};
-use rustix::process::{Pid, Signal, kill_process, kill_process_group};
+use rustix::process::Signal;
 
 use crate::program::Program;
 use crate::tree;
 
 /// Lines of its log that are shown if it does not start.
 const LINES_SHOWN_MAX: usize = 20;
+
+/// What ends every process that receives it. The others are for the first to see to.
+const AT_ONCE: [Signal; 2] = [Signal::KILL, Signal::QUIT];
 
 /// A process that serves, in a process group of its own.
 pub(crate) struct Daemon {
@@ -95,20 +98,16 @@ impl Daemon {
 
 impl Drop for Daemon {
     fn drop(&mut self) {
-        // What it has forked would outlive it, and might still write to its folder. PostgreSQL sees
-        // to its own.
-        let started = match self.ending {
-            Signal::KILL => tree::descendants(self.id()),
-            _ => Vec::new(),
-        };
+        // Stopped, it starts no more, and does nothing more with what it has received.
+        tree::stop(self.id());
+        let started = tree::descendants(self.id());
+        tree::signal(self.id(), self.ending);
+        if AT_ONCE.contains(&self.ending) {
+            // What it has forked would outlive it for a while, and might write to its folder.
+            started.iter().for_each(|&process| tree::signal(process, self.ending));
+        }
         self.resume();
         // It may have ended by itself; either way it is gone after the wait.
-        if let Some(pid) = Pid::from_raw(self.child.id() as i32) {
-            let _ = match self.ending {
-                Signal::KILL => kill_process_group(pid, Signal::KILL),
-                signal => kill_process(pid, signal),
-            };
-        }
         let _ = self.child.wait();
         started.into_iter().for_each(tree::wait_until_dead);
     }

@@ -29,7 +29,7 @@ pub(crate) fn descendants(ancestor: u32) -> Vec<u32> {
 pub(crate) fn stop(process: u32) {
     signal(process, Signal::STOP);
     // It may be in a system call that must end first.
-    look_until(process, |state| matches!(state, None | Some('T' | 'Z' | 'X')));
+    look_until(process, |state| matches!(state, None | Some('T' | 't' | 'Z' | 'X')));
 }
 
 /// Waits for a process that was killed.
@@ -50,8 +50,8 @@ pub(crate) fn signal(process: u32, signal: Signal) {
     }
 }
 
-/// What a process does: `R` runs, `S` and `D` sleep, `T` is stopped, `Z` is dead (proc(5)). Nothing
-/// if there is none.
+/// What a process does: `R` runs, `S` and `D` sleep, `T` is stopped, `t` by who traces it, `Z` is
+/// dead (proc(5)). Nothing if there is none.
 pub(crate) fn state(process: u32) -> Option<char> {
     status(process).map(|(state, _)| state)
 }

@@ -92,6 +92,18 @@ fn what_comes_back_depends_on_what_is_on_disk() {
 }
 
 #[test]
+fn killed_while_paused_it_does_nothing_more() {
+    let persistence = Persistence::LogAlways;
+    let mut redis = start(&RedisOptions { persistence, ..RedisOptions::default() });
+    let mut stream = connect(&redis);
+    redis.pause();
+    stream.write_all(b"SET key 1\r\n").expect("written");
+    redis.kill();
+    redis.start_again().expect("it starts");
+    assert_eq!(cli(&redis, &["DBSIZE"]), "0");
+}
+
+#[test]
 fn stopped_in_order_it_writes_its_snapshot() {
     let persistence = Persistence::Snapshot;
     let mut redis = start(&RedisOptions { persistence, ..RedisOptions::default() });
