@@ -39,7 +39,8 @@ impl Daemon {
         command.stdout(writer.try_clone()?).stderr(writer);
         // Ctrl-C is for the process that uses it, which ends it in its turn.
         command.process_group(0);
-        let child = spawn(command).with_context(|| format!("cannot start {shown}"))?;
+        let through = || format!("cannot start {shown} by setpriv, of Debian's package util-linux");
+        let child = spawn(command).with_context(through)?;
         let mut daemon = Self { child, ending };
         daemon.wait_until(ready, log).with_context(|| format!("{shown} did not start"))?;
         Ok(daemon)

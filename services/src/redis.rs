@@ -110,7 +110,7 @@ impl Redis {
             format!("redis://{entry}127.0.0.1:{}/", self.port)
         } else {
             let entry = password.map_or(String::new(), |word| format!("?pass={}", encoded(word)));
-            format!("unix://{}{entry}", self.socket().display())
+            format!("redis+unix://{}{entry}", self.socket().display())
         }
     }
 

@@ -158,7 +158,7 @@ fn without_a_port_the_socket_is_the_only_way() {
     let settings = vec![("databases".to_owned(), "3".to_owned())];
     let redis = start(&RedisOptions { tcp: false, settings, ..RedisOptions::default() });
     assert_eq!(redis.port(), 0);
-    assert_eq!(redis.url(), format!("unix://{}", redis.socket().display()));
+    assert_eq!(redis.url(), format!("redis+unix://{}", redis.socket().display()));
     assert_eq!(cli(&redis, &["CONFIG", "GET", "port"]), "port\n0");
     assert_eq!(cli(&redis, &["CONFIG", "GET", "databases"]), "databases\n3");
 }
