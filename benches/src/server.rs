@@ -27,7 +27,7 @@ pub struct Server {
     ops: Option<Ops>,
     jwt_secret: Secret,
     /// The data directory, which goes with the server.
-    _folder: Option<tempfile::TempDir>,
+    folder: Option<tempfile::TempDir>,
 }
 
 impl Drop for Server {
@@ -50,7 +50,7 @@ impl Server {
         let address = line.strip_prefix("listening ").context("the peer's address")?;
         let target = endpoint(address)?;
         let jwt_secret = Secret::new(JWT_SECRET);
-        Ok(Self { child, target, ops: None, jwt_secret, _folder: None })
+        Ok(Self { child, target, ops: None, jwt_secret, folder: None })
     }
 
     /// Starts the server that was built beside this program, on an empty data directory.
@@ -58,11 +58,17 @@ impl Server {
     /// # Errors
     /// If it does not start.
     pub fn sluice() -> Result<Self> {
-        let program = std::env::current_exe()?.with_file_name("sluice");
-        ensure!(program.exists(), "{} is not built: cargo build --release", program.display());
+        Self::sluice_with(&[])
+    }
+
+    /// The same, with these flags.
+    ///
+    /// # Errors
+    /// If it does not start.
+    pub fn sluice_with(flags: &[String]) -> Result<Self> {
         let folder = tempfile::tempdir_in(on_a_disk())?;
-        let mut command = bound(&program);
-        command.arg("serve").arg("--data-dir").arg(folder.path());
+        let mut command = bound(&sluice_program()?);
+        command.arg("serve").arg("--data-dir").arg(folder.path()).args(flags);
         command.args(["--listen", "127.0.0.1:0", "--ops-listen", "127.0.0.1:0"]);
         let (child, line) = start(&mut command)?;
         let addresses = line.strip_prefix("listening buyers=").context("the server's addresses")?;
@@ -76,7 +82,7 @@ impl Server {
                 admin_token: secrets.admin.context("the admin token")?,
             }),
             jwt_secret: secrets.jwt.context("the tokens' key")?,
-            _folder: Some(folder),
+            folder: Some(folder),
         })
     }
 
@@ -85,11 +91,36 @@ impl Server {
         self.child.id()
     }
 
-    /// Drives orders at it. `stock` is how many units an operator receives first.
+    /// Its data directory, if it is not a peer.
+    pub fn data_dir(&self) -> Option<&Path> {
+        self.folder.as_ref().map(tempfile::TempDir::path)
+    }
+
+    /// Where operators call it, as an address, if it is not a peer.
+    pub fn operators(&self) -> Option<String> {
+        self.ops.as_ref().map(|ops| ops.url.to_string())
+    }
+
+    /// Drives orders at it as fast as it takes them. `stock` is how many units an operator receives
+    /// first.
     ///
     /// # Errors
     /// If it cannot be reached or set up.
     pub fn drive(&self, terms: &Terms, stock: Option<u64>, stop: &Stop) -> Result<Report> {
+        self.drive_by(Profile::ClosedLoop, terms, stock, stop)
+    }
+
+    /// Drives orders at it, sent as `profile` says.
+    ///
+    /// # Errors
+    /// If it cannot be reached or set up.
+    pub fn drive_by(
+        &self,
+        profile: Profile,
+        terms: &Terms,
+        stock: Option<u64>,
+        stop: &Stop,
+    ) -> Result<Report> {
         let setup = stock.map(|stock| Setup {
             stock,
             unit_price: 100,
@@ -109,12 +140,22 @@ impl Server {
                 audit: false,
             }),
         );
-        plan.profile = Profile::ClosedLoop;
+        plan.profile = profile;
         plan.warm_up = WARM_UP;
         plan.duration = Duration::from_secs(terms.seconds);
         plan.connections = terms.connections;
         Ok(sluice_loadgen::run(&plan, stop, &mut Silent)?)
     }
+}
+
+/// The server that was built beside this program.
+///
+/// # Errors
+/// If it is not there.
+pub fn sluice_program() -> Result<PathBuf> {
+    let program = std::env::current_exe()?.with_file_name("sluice");
+    ensure!(program.exists(), "{} is not built: cargo build --release", program.display());
+    Ok(program)
 }
 
 /// Where data directories of benchmarks lie: on a disk, not in memory.
