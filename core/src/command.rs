@@ -312,6 +312,18 @@ pub struct Ship {
     pub request: RequestId,
 }
 
+impl Ship {
+    /// What "the same parcel" means: carrier and number. SipHash-1-3 with the zero key; part of the
+    /// format of snapshots.
+    pub fn fingerprint_of(carrier: &str, tracking_number: &str) -> u64 {
+        let mut hasher = SipHasher13::new();
+        hasher.write_u8(carrier.len() as u8);
+        hasher.write(carrier.as_bytes());
+        hasher.write(tracking_number.as_bytes());
+        hasher.finish()
+    }
+}
+
 /// The terms of a sale.
 #[derive(Clone, Debug)]
 pub struct DefineSale {

@@ -8,9 +8,10 @@ use sluice_core::config::EngineConfig;
 use sluice_core::engine::{Fatal, Reading, Replayed, recover};
 use sluice_core::event::{Actor, UnitsWithdrawn};
 use sluice_core::event::{
-    Draw, Event, Line, LotReceived, Meta, OrderEnded, OrderPlaced, OrderRetired, SkuDefined, record,
+    Draw, Event, Line, LotReceived, Meta, NoticeKind, NoticeUnmatched, OrderEnded, OrderPaid,
+    OrderPlaced, OrderRetired, OrderShipped, PaymentStarted, SkuDefined, record,
 };
-use sluice_core::id::{BuyerDigest, KeyDigest, OrderId, RequestId, SlotId};
+use sluice_core::id::{BuyerDigest, KeyDigest, OrderId, PaymentId, RequestId, SlotId};
 use sluice_core::journal::{Batch, Reader, Sealed, Space, kept};
 use sluice_core::limits::{Limits, TINY};
 use sluice_core::money::{Amount, Currency};
@@ -111,11 +112,57 @@ fn history(orders: u64) -> Vec<Event<'static>> {
             let ended = OrderEnded { order: order(earlier), version: 2, lines };
             events.push(Event::OrderCancelled(ended));
         }
+        if number % 9 == 5 {
+            events.extend(paid_and_shipped(number));
+        }
+        if number % 3 == 0 {
+            events.push(unmatched(number));
+        }
         if number % 9 == 8 {
             events.push(Event::OrderRetired(OrderRetired { order: order(number - 8) }));
         }
     }
     events
+}
+
+/// A payment of an order, and its parcel.
+fn paid_and_shipped(number: u64) -> [Event<'static>; 3] {
+    let (order, payment) = (order(number), PaymentId::from_bits(order(number).bits() + 1));
+    let units = 1 + number as u32 % 3;
+    [
+        Event::PaymentStarted(PaymentStarted {
+            payment,
+            order,
+            version: 2,
+            amount: amount(5 * u64::from(units)),
+            currency: Currency::new("CNY").expect("a code"),
+            expires_at: NOW.plus_seconds(60 + number as u32 % 7),
+        }),
+        Event::OrderPaid(OrderPaid {
+            payment,
+            order,
+            version: 3,
+            late: false,
+            lines: smallvec![line(units)],
+        }),
+        Event::OrderShipped(OrderShipped {
+            order,
+            version: 4,
+            carrier: "by bicycle",
+            tracking_number: ["1", "2"][number as usize % 2],
+        }),
+    ]
+}
+
+/// A notice of a payment that nobody knows: some in slots without orders, many in one.
+fn unmatched(number: u64) -> Event<'static> {
+    Event::NoticeUnmatched(NoticeUnmatched {
+        kind: NoticeKind::PaymentSucceeded,
+        payment: if number.is_multiple_of(48) { "pi_1" } else { "pi_2" },
+        order: "theirs",
+        amount: amount(number),
+        currency: Currency::new("CNY").expect("a code"),
+    })
 }
 
 /// Writes events, a few a frame, and lets upkeep come to its end now and then.

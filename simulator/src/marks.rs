@@ -162,6 +162,8 @@ pub enum Mark {
     NoticeUnmatched,
     /// A notice fitted no payment yet.
     NoticeTooEarly,
+    /// A parcel that had left was told once more.
+    ShippedAgain,
     /// An order was delivered.
     Delivered,
     /// A basket was refused for a later line, because that reason is named first.
@@ -184,7 +186,7 @@ pub enum Mark {
 
 impl Mark {
     /// All marks, in order.
-    pub const ALL: [Self; 88] = [
+    pub const ALL: [Self; 89] = [
         Self::CrashBetweenWriteAndSync,
         Self::CrashWithSeveralInFlight,
         Self::CrashInRecovery,
@@ -264,6 +266,7 @@ impl Mark {
         Self::RefundFailed,
         Self::NoticeUnmatched,
         Self::NoticeTooEarly,
+        Self::ShippedAgain,
         Self::Delivered,
         Self::BasketRanked,
         Self::SaidSaleNotOpen,

@@ -136,9 +136,7 @@ impl Model {
             Event::RefundSucceeded(ended) => self.refund_ended(n, meta, ended, true),
             Event::RefundFailed(ended) => self.refund_ended(n, meta, ended, false),
             Event::NoticeUnmatched(notice) => self.unmatched(n, notice),
-            Event::OrderShipped(shipped) => {
-                self.moved_on(at, shipped.order, (shipped.version, S::Paid, S::Shipped))
-            }
+            Event::OrderShipped(shipped) => self.shipped(at, shipped),
             Event::OrderDelivered(done) => {
                 self.moved_on(at, done.order, (done.version, S::Shipped, S::Delivered))
             }

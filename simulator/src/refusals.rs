@@ -215,6 +215,9 @@ impl Case<'_> {
             (Refusal::OrderNotFound, _) => (!self.is_found(), None),
             (Refusal::OrderState { status }, _) => {
                 let was = known.is_some_and(|order| order.was_within(*status, from, to));
+                let repeated = known.and_then(|order| order.parcel.as_ref()).is_some_and(|parcel| {
+                    matches!(body, Body::Ship(ship) if parcel.since <= from && parcel.is_of(ship))
+                });
                 let allowed: &[OrderStatus] = match body {
                     Body::Cancel(..) => {
                         &[OrderStatus::Waiting, OrderStatus::Reserved, OrderStatus::Cancelled]
@@ -231,7 +234,7 @@ impl Case<'_> {
                     Body::Deliver(_) => &[OrderStatus::Shipped, OrderStatus::Delivered],
                     _ => return (false, None),
                 };
-                (was && !allowed.contains(status), None)
+                (was && !repeated && !allowed.contains(status), None)
             }
             (Refusal::Capacity { .. }, Body::StartPayment(..)) => {
                 let begun = known.map_or(0, |order| order.payments.len());

@@ -51,7 +51,7 @@ pub(super) fn of_stock(stock: &SkuStock) -> StateDigest {
     StateDigest { sum: hasher.finish128().as_u128(), half_way }
 }
 
-/// The digest of one slot: the sum over its orders and buyers.
+/// The digest of one slot: the sum over its orders and buyers, and the notices that fitted nothing.
 pub(super) fn of_slot(slot: &BuyerSlot) -> StateDigest {
     let mut sum: u128 = 0;
     for order in slot.orders.iter() {
@@ -104,10 +104,19 @@ pub(super) fn of_slot(slot: &BuyerSlot) -> StateDigest {
             hasher.write_u8(u8::from(payment.ends_order));
             hasher.write_u8(u8::from(payment.refund_failed));
         }
+        if let Some(parcel) = slot.parcels.get(&number) {
+            hasher.write_u64(*parcel);
+        }
         if let Holding::Nothing(wish) = &order.holding {
             hasher.write_u64(wish.ticket);
             hasher.write_u64(wish.max_amount.map_or(u64::MAX, |most| most.minor()));
         }
+        sum = sum.wrapping_add(hasher.finish128().as_u128());
+    }
+    if !slot.unmatched.is_empty() {
+        let mut hasher = SipHasher13::new();
+        hasher.write_usize(slot.id().index());
+        slot.unmatched.iter().for_each(|fingerprint| hasher.write_u64(*fingerprint));
         sum = sum.wrapping_add(hasher.finish128().as_u128());
     }
     StateDigest { sum, half_way: slot.flights.len() }

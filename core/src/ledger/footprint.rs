@@ -23,6 +23,8 @@ pub struct Footprint {
     pub offers: usize,
     /// Bytes of payments.
     pub payments: usize,
+    /// Bytes of what is known of parcels.
+    pub parcels: usize,
 }
 
 impl Footprint {
@@ -36,6 +38,7 @@ impl Footprint {
             + self.deadlines
             + self.offers
             + self.payments
+            + self.parcels
     }
 }
 
@@ -54,6 +57,7 @@ impl Ledger {
             sum.deadlines += slot.deadlines.bytes() + slot.finished.capacity() * size_of::<u32>();
             sum.offers += slot.offers.bytes();
             sum.payments += slot.payments.bytes();
+            sum.parcels += slot.parcels.allocation_size();
         }
         sum
     }

@@ -15,6 +15,7 @@ use super::buyers::NO_ORDER;
 use super::digest::{of_register, of_slot, of_stock};
 use super::offers::Offer;
 use super::orders::{Holding, NewOrder, Order, Units, Wish};
+use super::paying::UNMATCHED_MAX;
 use super::payments::Payment;
 use super::protocol::Value;
 use super::queue::{Stage, Waiter};
@@ -216,7 +217,8 @@ impl BuyerSlot {
             currency: offer.currency,
             sale: offer.sale.map(|sale| self.offers.sale(sale).clone()),
         });
-        SlotImage { slot, offers: offers.collect(), orders }
+        let unmatched = self.unmatched.iter().copied().collect();
+        SlotImage { slot, offers: offers.collect(), orders, unmatched }
     }
 
     fn order_image(&self, order: &Order) -> OrderImage {
@@ -236,6 +238,7 @@ impl BuyerSlot {
             extended_s: order.extended_s,
             holding: self.holding_image(&order.holding),
             payments,
+            parcel: self.parcels.get(&number).copied(),
         }
     }
 
@@ -257,7 +260,11 @@ impl BuyerSlot {
     }
 
     fn from_image(image: &SlotImage) -> Result<Self, &'static str> {
+        if image.unmatched.len() > UNMATCHED_MAX {
+            return Err("too many notices that fitted no payment");
+        }
         let mut slot = Self::new(image.slot);
+        slot.unmatched.extend(&image.unmatched);
         for offer in &image.offers {
             let sku = slot.offers.sku_number(&offer.sku);
             let sale = offer.sale.as_ref().map(|sale| slot.offers.sale_number(sale));
@@ -335,6 +342,9 @@ impl BuyerSlot {
             payment.status = image.status;
             payment.ends_order = image.ends_order;
             payment.refund_failed = image.refund_failed;
+        }
+        if let Some(parcel) = image.parcel {
+            self.parcels.insert(number, parcel);
         }
         Ok(number)
     }

@@ -204,16 +204,17 @@ impl BuyerSlot {
         }
     }
 
-    /// An order that moved on.
-    pub(super) fn move_on(
-        &mut self,
-        meta: &Meta,
-        order: OrderId,
-        version: u32,
-        status: OrderStatus,
-    ) {
+    /// An order that is on its way, and the fingerprint of its parcel.
+    pub(super) fn ship(&mut self, meta: &Meta, (order, version): (OrderId, u32), parcel: u64) {
         let number = self.number(order);
-        self.enter(meta, number, version, status);
+        self.enter(meta, number, version, OrderStatus::Shipped);
+        self.parcels.insert(number, parcel);
+    }
+
+    /// An order that was handed over.
+    pub(super) fn deliver(&mut self, meta: &Meta, order: OrderId, version: u32) {
+        let number = self.number(order);
+        self.enter(meta, number, version, OrderStatus::Delivered);
     }
 
     fn touch(&mut self, meta: &Meta, order: OrderId, version: u32) {

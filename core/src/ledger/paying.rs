@@ -6,7 +6,7 @@
 use std::collections::VecDeque;
 use std::hash::Hasher;
 
-use rustc_hash::FxHasher;
+use siphasher::sip::SipHasher13;
 
 use crate::command::{Command, Envelope, Notice, PlaceLine, Refund, ReplyTo, StartPayment};
 use crate::event::{
@@ -24,8 +24,8 @@ use super::protocol::{Denial, Shift};
 use super::turn::Turn;
 use super::{BuyerSlot, Ledger};
 
-/// Notices that fitted no payment and are remembered, of one slot.
-const UNMATCHED_MAX: usize = 64;
+/// Notices that fitted no payment and are remembered, of one slot. A snapshot holds no more either.
+pub(super) const UNMATCHED_MAX: usize = 64;
 
 impl Ledger {
     pub(super) fn start_payment(&mut self, turn: &mut Turn<'_>, start: &StartPayment) -> Outcome {
@@ -351,15 +351,16 @@ fn put_off(deadline: Timestamp, until: Timestamp) -> Timestamp {
     deadline.plus_micros(seconds * 1_000_000)
 }
 
-/// By what a notice is recognised that fitted no payment.
+/// By what a notice is recognised that fitted no payment. SipHash-1-3 with the zero key; part of the
+/// format of snapshots.
 pub(super) fn fingerprint_of(notice: &NoticeUnmatched<'_>) -> u64 {
-    let mut hasher = FxHasher::default();
+    let mut hasher = SipHasher13::new();
     hasher.write_u8(notice.kind as u8);
-    hasher.write(notice.payment.as_bytes());
-    hasher.write_u8(0);
-    hasher.write(notice.order.as_bytes());
-    hasher.write_u64(notice.amount.minor());
+    hasher.write(&notice.amount.minor().to_le_bytes());
     hasher.write(&notice.currency.bytes());
+    hasher.write_u8(notice.payment.len() as u8);
+    hasher.write(notice.payment.as_bytes());
+    hasher.write(notice.order.as_bytes());
     hasher.finish()
 }
 

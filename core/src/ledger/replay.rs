@@ -2,7 +2,7 @@
 //!
 //! The two halves share nothing but the events, so that they can be rebuilt at the same time.
 
-use crate::command::Notice;
+use crate::command::{Notice, Ship};
 use crate::event::{
     Event, FORMAT, Line, Meta, OrderEnded, OrderPaid, OrderPlaced, OrderPromoted, OrderQueued,
     OrderStatus, PaymentFailed, PaymentStarted, RefundEnded, RefundRequested, Returned,
@@ -39,8 +39,10 @@ pub enum HomeEvent {
     RefundRequested(RefundRequested),
     /// Something was heard of a refund: whether it succeeded.
     RefundEnded(RefundEnded, bool),
-    /// An order moved on: its version and its state then.
-    Moved(OrderId, u32, OrderStatus),
+    /// An order was shipped: its version then, and the fingerprint of its parcel.
+    Shipped(OrderId, u32, u64),
+    /// An order was handed over: its version then.
+    Delivered(OrderId, u32),
     /// A notice fitted no payment: where it was looked into, and its fingerprint.
     Unmatched(SlotId, u64),
     /// An order left.
@@ -64,11 +66,10 @@ impl HomeEvent {
             Event::RefundSucceeded(ended) => Self::RefundEnded(ended, true),
             Event::RefundFailed(ended) => Self::RefundEnded(ended, false),
             Event::OrderShipped(shipped) => {
-                Self::Moved(shipped.order, shipped.version, OrderStatus::Shipped)
+                let parcel = Ship::fingerprint_of(shipped.carrier, shipped.tracking_number);
+                Self::Shipped(shipped.order, shipped.version, parcel)
             }
-            Event::OrderDelivered(delivered) => {
-                Self::Moved(delivered.order, delivered.version, OrderStatus::Delivered)
-            }
+            Event::OrderDelivered(delivered) => Self::Delivered(delivered.order, delivered.version),
             Event::NoticeUnmatched(notice) => {
                 Self::Unmatched(Notice::slot_of(notice.payment), fingerprint_of(&notice))
             }
@@ -219,8 +220,11 @@ impl Ledger {
             HomeEvent::RefundEnded(ended, succeeded) => {
                 self.slot_mut(ended.order.slot()).end_refund(meta, ended, *succeeded);
             }
-            HomeEvent::Moved(order, version, status) => {
-                self.slot_mut(order.slot()).move_on(meta, *order, *version, *status);
+            HomeEvent::Shipped(order, version, parcel) => {
+                self.slot_mut(order.slot()).ship(meta, (*order, *version), *parcel);
+            }
+            HomeEvent::Delivered(order, version) => {
+                self.slot_mut(order.slot()).deliver(meta, *order, *version);
             }
             HomeEvent::Unmatched(slot, fingerprint) => {
                 self.slot_mut(*slot).remember_unmatched(*fingerprint);

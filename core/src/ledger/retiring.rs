@@ -112,6 +112,7 @@ impl BuyerSlot {
             self.buyers.remove(buyer);
         }
         self.payments.remove_of(number);
+        self.parcels.remove(&number);
         if !planted::is(Bug::RetiredOrderStays) {
             self.orders.remove(number);
         }

@@ -10,8 +10,13 @@ use super::turn::Turn;
 
 impl Ledger {
     pub(super) fn ship(&mut self, turn: &mut Turn<'_>, ship: &Ship) -> Outcome {
+        let fingerprint = Ship::fingerprint_of(&ship.carrier, &ship.tracking_number);
         let version = match self.next_version(ship.order, OrderStatus::Paid) {
             Ok(version) => version,
+            // A retry of a call whose answer was lost, whatever became of the order since.
+            Err(_) if self.slot(ship.order.slot()).parcel(ship.order) == Some(fingerprint) => {
+                return self.shown(ship.order);
+            }
             Err(refusal) => return Outcome::Refused(refusal),
         };
         let shipped = OrderShipped {
@@ -23,7 +28,7 @@ impl Ledger {
         let meta = Meta { time: turn.now, actor: Actor::Operator, request: ship.request };
         turn.recorder.record(&meta, &Event::OrderShipped(shipped));
         let home = self.slot_mut(ship.order.slot());
-        home.move_on(&meta, ship.order, version, OrderStatus::Shipped);
+        home.ship(&meta, (ship.order, version), fingerprint);
         self.shown(ship.order)
     }
 
@@ -44,7 +49,7 @@ impl Ledger {
         let delivered = OrderDelivered { order, version };
         let meta = Meta { time: turn.now, actor: Actor::Operator, request };
         turn.recorder.record(&meta, &Event::OrderDelivered(delivered));
-        self.slot_mut(order.slot()).move_on(&meta, order, version, OrderStatus::Delivered);
+        self.slot_mut(order.slot()).deliver(&meta, order, version);
         self.shown(order)
     }
 

@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
+use hashbrown::HashMap;
+use rustc_hash::FxBuildHasher;
 use smallvec::SmallVec;
 
 use crate::command::ListOrders;
@@ -31,6 +33,8 @@ pub struct BuyerSlot {
     pub(super) offers: Offers,
     pub(super) deadlines: Deadlines,
     pub(super) payments: Payments,
+    /// Fingerprints of what was shipped, by number of order; nothing for the many that were not.
+    pub(super) parcels: HashMap<u32, u64, FxBuildHasher>,
     /// Fingerprints of the latest notices that fitted no payment, so that one is taken down once.
     pub(super) unmatched: VecDeque<u64>,
     /// Orders of which nothing more will become, in the order in which that was so.
@@ -48,6 +52,7 @@ impl BuyerSlot {
             offers: Offers::default(),
             deadlines: Deadlines::default(),
             payments: Payments::default(),
+            parcels: HashMap::default(),
             unmatched: VecDeque::new(),
             finished: VecDeque::new(),
             flights: BTreeMap::new(),
@@ -84,6 +89,11 @@ impl BuyerSlot {
     /// The order, whoever's it is.
     pub(super) fn order(&self, order: OrderId) -> Option<&Order> {
         self.orders.find(order).map(|number| self.orders.get(number))
+    }
+
+    /// The fingerprint of the parcel that an order became, if it was shipped.
+    pub(super) fn parcel(&self, order: OrderId) -> Option<u64> {
+        self.parcels.get(&self.orders.find(order)?).copied()
     }
 
     /// The order, if it is this buyer's.

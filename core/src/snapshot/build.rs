@@ -414,7 +414,7 @@ impl<F: StorageFile> Previous<F> {
 }
 
 impl<S: Storage> Write<S> {
-    /// Brings the next slot with orders up to date and writes it. Says how many bytes were written;
+    /// Brings the next slot with records up to date and writes it. Says how many bytes were written;
     /// `None` behind the last slot.
     fn next_slot(&mut self) -> Result<Option<u64>, Error> {
         while let Some(slot) = SlotId::new(self.slot as u16) {
@@ -434,7 +434,7 @@ impl<S: Storage> Write<S> {
         image: Option<&SlotImage>,
         records: &[Location],
     ) -> Result<u64, Error> {
-        let nothing = SlotImage { slot, offers: Vec::new(), orders: Vec::new() };
+        let nothing = SlotImage::empty(slot);
         let installed = self.ledger.install_slot(image.unwrap_or(&nothing));
         installed.map_err(|what| self.previous.damaged(what))?;
         for location in records {

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use zerocopy::little_endian::U64;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
 use super::layout;
@@ -141,6 +142,7 @@ pub(super) fn encode_slot(slot: &SlotImage, out: &mut Vec<u8>) {
             slot: (slot.slot.index() as u16).into(),
             offers: (slot.offers.len() as u32).into(),
             orders: (slot.orders.len() as u32).into(),
+            unmatched: (slot.unmatched.len() as u16).into(),
         },
     );
     for offer in &slot.offers {
@@ -158,6 +160,7 @@ pub(super) fn encode_slot(slot: &SlotImage, out: &mut Vec<u8>) {
         text(out, &[offer.sku.as_str(), offer.lot.as_str(), named(&offer.sale)]);
     }
     slot.orders.iter().for_each(|order| encode_order(order, out));
+    slot.unmatched.iter().for_each(|fingerprint| put(out, &U64::new(*fingerprint)));
 }
 
 fn encode_order(order: &OrderImage, out: &mut Vec<u8>) {
@@ -181,6 +184,7 @@ fn encode_order(order: &OrderImage, out: &mut Vec<u8>) {
             extended_s: order.extended_s.into(),
             holdings: (units.len() as u16).into(),
             payments: (order.payments.len() as u16).into(),
+            has_parcel: u8::from(order.parcel.is_some()),
         },
     );
     for (offer, quantity) in units {
@@ -202,6 +206,7 @@ fn encode_order(order: &OrderImage, out: &mut Vec<u8>) {
             },
         );
     }
+    order.parcel.iter().for_each(|parcel| put(out, &U64::new(*parcel)));
 }
 
 fn encode_wish(wish: &WishImage, out: &mut Vec<u8>) {
@@ -224,7 +229,7 @@ pub(super) fn decode_slot(bytes: &[u8]) -> Result<SlotImage, &'static str> {
     let mut reader = Reader(bytes);
     let fixed: layout::Slot = reader.fixed()?;
     let slot = SlotId::new(fixed.slot.get()).ok_or("a slot's number")?;
-    let mut image = SlotImage { slot, offers: Vec::new(), orders: Vec::new() };
+    let mut image = SlotImage::empty(slot);
     for _ in 0..fixed.offers.get() {
         let fixed: layout::Offer = reader.fixed()?;
         image.offers.push(OfferImage {
@@ -239,12 +244,16 @@ pub(super) fn decode_slot(bytes: &[u8]) -> Result<SlotImage, &'static str> {
     for _ in 0..fixed.orders.get() {
         image.orders.push(decode_order(&mut reader)?);
     }
+    for _ in 0..fixed.unmatched.get() {
+        image.unmatched.push(reader.fixed::<U64>()?.get());
+    }
     reader.end()?;
     Ok(image)
 }
 
 fn decode_order(reader: &mut Reader<'_>) -> Result<OrderImage, &'static str> {
     let fixed: layout::Order = reader.fixed()?;
+    let has_parcel = fixed.has_parcel;
     let mut units = smallvec::SmallVec::new();
     for _ in 0..fixed.holdings.get() {
         let fixed: layout::Holding = reader.fixed()?;
@@ -267,6 +276,7 @@ fn decode_order(reader: &mut Reader<'_>) -> Result<OrderImage, &'static str> {
         extended_s: fixed.extended_s.get(),
         holding,
         payments: Vec::new(),
+        parcel: None,
     };
     for _ in 0..fixed.payments.get() {
         let fixed: layout::Payment = reader.fixed()?;
@@ -277,6 +287,9 @@ fn decode_order(reader: &mut Reader<'_>) -> Result<OrderImage, &'static str> {
             ends_order: flag(fixed.ends_order)?,
             refund_failed: flag(fixed.refund_failed)?,
         });
+    }
+    if flag(has_parcel)? {
+        order.parcel = Some(reader.fixed::<U64>()?.get());
     }
     Ok(order)
 }

@@ -1,7 +1,7 @@
 //! The bytes of snapshots. Little-endian, no padding; a changed layout is a new version.
 //!
-//! A header, then sections: the sales, one each, sorted by name; the stocks, sorted by SKU; the buyer slots that have orders,
-//! in order; the end. Each section has a checksum (CRC32C), and the end says how many there were.
+//! A header, then sections: the sales, one each, sorted by name; the stocks, sorted by SKU; the buyer
+//! slots of which there are records, in order; the end. Each section has a checksum (CRC32C), and the end says how many there were.
 
 use zerocopy::little_endian::{U16, U32, U64, U128};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
@@ -9,7 +9,7 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 pub(super) const MAGIC: [u8; 8] = *b"SLUICES1";
 
 /// The version of all layouts here.
-pub(super) const VERSION: u16 = 2;
+pub(super) const VERSION: u16 = 3;
 
 /// Kind of a section: one stock.
 pub(super) const STOCK: u8 = 1;
@@ -146,11 +146,13 @@ layout! {
 }
 
 layout! {
-    /// A buyer slot; then its offers and its orders.
+    /// A buyer slot; then its offers, its orders, and the fingerprints (U64) of notices that fitted no
+    /// payment.
     struct Slot {
         slot: U16,
         offers: U32,
         orders: U32,
+        unmatched: U16,
     }
 }
 
@@ -167,7 +169,8 @@ layout! {
 }
 
 layout! {
-    /// An order; then what it holds, or what it wishes if that is nothing; then its payments.
+    /// An order; then what it holds, or what it wishes if that is nothing; then its payments; then the
+    /// fingerprint (U64) of its parcel, if it has one.
     struct Order {
         order: U128,
         buyer: U128,
@@ -182,6 +185,7 @@ layout! {
         extended_s: U16,
         holdings: U16,
         payments: U16,
+        has_parcel: u8,
     }
 }
 

@@ -22,7 +22,7 @@ impl Clients {
         let known = sight.model.skus.get(&sku).map_or(0, |sku| sku.newest_terms().revision);
         Body::Define(Box::new(DefineSku {
             sku,
-            title: format!("{:1$}", chance.below(1_000), chance.index(250)).into(),
+            title: format!("{:1$}", chance.below(3), chance.index(250)).into(),
             unit_price: Amount::new(chance.between(1, 300)).expect("in range"),
             currency,
             per_buyer_limit: *chance.pick(&[0, 0, 2, 4, 7]),

@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use sluice_core::event::{Lines, Meta, OrderEnded, OrderPlaced, OrderRetired, OrderStatus, total};
+use sluice_core::command::Ship;
+use sluice_core::event::{
+    Lines, Meta, OrderEnded, OrderPlaced, OrderRetired, OrderShipped, OrderStatus, total,
+};
 use sluice_core::id::{OrderId, PaymentId};
 use sluice_core::money::{Amount, Currency};
 use sluice_core::outcome::OrderView;
@@ -40,8 +43,26 @@ pub struct Order {
     pub max_amount: Option<Amount>,
     /// Its payments, oldest first.
     pub payments: Vec<PaymentId>,
+    /// What was shipped, if it was.
+    pub parcel: Option<Parcel>,
     /// The record with which it left the ledger.
     pub retired: Option<u64>,
+}
+
+/// What became of an order that was shipped.
+#[derive(Clone, Debug)]
+pub struct Parcel {
+    /// With which record.
+    pub since: u64,
+    carrier: String,
+    tracking_number: String,
+}
+
+impl Parcel {
+    /// Whether this is what an operator says of it.
+    pub fn is_of(&self, ship: &Ship) -> bool {
+        (&*self.carrier, &*self.tracking_number) == (&*ship.carrier, &*ship.tracking_number)
+    }
 }
 
 /// What every new order has.
@@ -236,6 +257,7 @@ impl Model {
             ticket: new.ticket,
             max_amount: new.max_amount,
             payments: Vec::new(),
+            parcel: None,
             retired: None,
         };
         if self.orders.insert(new.order, order).is_some() {
@@ -304,6 +326,22 @@ impl Model {
             let stock = self.sku_mut(&line.sku)?;
             stock.shift((sequence, meta.time), &line.draws, Change::Restore)?;
         }
+        Ok(())
+    }
+
+    /// An order that was shipped.
+    pub(super) fn shipped(
+        &mut self,
+        at: (u64, Timestamp),
+        shipped: &OrderShipped<'_>,
+    ) -> Result<(), String> {
+        let OrderShipped { order, version, carrier, tracking_number } = *shipped;
+        self.moved_on(at, order, (version, OrderStatus::Paid, OrderStatus::Shipped))?;
+        self.order_mut(order).parcel = Some(Parcel {
+            since: at.0,
+            carrier: carrier.to_owned(),
+            tracking_number: tracking_number.to_owned(),
+        });
         Ok(())
     }
 

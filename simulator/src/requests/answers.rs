@@ -1,6 +1,6 @@
 //! Whether an answer fits its question and is true.
 
-use sluice_core::command::{Notice, Place};
+use sluice_core::command::{Notice, Place, Ship};
 use sluice_core::event::{NoticeKind, OrderStatus, SaleMove};
 use sluice_core::outcome::{OrderView, Outcome, PaymentStatus, SaleView, StockView};
 
@@ -43,7 +43,7 @@ impl Requests {
                     false => Err("I3 the order of another key".to_owned()),
                 }
             }
-            (body, Outcome::Order(view)) => changed(model, body, view, seen),
+            (body, Outcome::Order(view)) => changed(model, body, view, seen, marks),
             (Body::StartPayment(start, buyer), Outcome::Payment { created, payment }) => {
                 paying(model, payment, seen, *created)?;
                 let own = model.orders[&payment.order].buyer == *buyer;
@@ -134,6 +134,7 @@ fn changed(
     body: &Body,
     view: &OrderView,
     (request, to): (&Request, u64),
+    marks: &mut Marks,
 ) -> Result<Option<bool>, String> {
     let (order, buyer) = body.order().ok_or("nobody asked for an order")?;
     if view.order != order {
@@ -142,7 +143,7 @@ fn changed(
     shown(model, view, buyer, (request, to))?;
     let (right, id) = match body {
         Body::Cancel(cancel, _) => (view.status == OrderStatus::Cancelled, Some(cancel.request)),
-        Body::Ship(ship) => (view.status == OrderStatus::Shipped, Some(ship.request)),
+        Body::Ship(ship) => return shipped(model, ship, (request, to), marks),
         Body::Deliver(_) => (view.status == OrderStatus::Delivered, None),
         Body::Refund(_) => {
             (matches!(view.status, OrderStatus::Refunding | OrderStatus::Refunded), None)
@@ -155,6 +156,23 @@ fn changed(
     // Whoever was first has the record.
     let sequence = model.orders[&order].entered(view.version);
     Ok(id.map(|id| model.requests.get(&id.bits()) == Some(&sequence) && sequence > request.from))
+}
+
+/// An order that is or was on its way: a repeat is answered by what became of it since.
+fn shipped(
+    model: &Model,
+    ship: &Ship,
+    (request, to): (&Request, u64),
+    marks: &mut Marks,
+) -> Result<Option<bool>, String> {
+    let parcel = model.orders[&ship.order].parcel.as_ref();
+    let parcel = parcel.filter(|parcel| parcel.is_of(ship) && parcel.since <= to);
+    let since = parcel.ok_or("it was not shipped so")?.since;
+    let first = model.requests.get(&ship.request.bits()) == Some(&since) && since > request.from;
+    if !first {
+        marks.hit(Mark::ShippedAgain);
+    }
+    Ok(Some(first))
 }
 
 /// A stock that was read or changed.

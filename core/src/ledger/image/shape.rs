@@ -87,6 +87,15 @@ pub struct SlotImage {
     pub offers: Vec<OfferImage>,
     /// Its orders, a buyer's together, oldest first.
     pub orders: Vec<OrderImage>,
+    /// Fingerprints of the latest notices that fitted no payment, oldest first.
+    pub unmatched: Vec<u64>,
+}
+
+impl SlotImage {
+    /// Of a slot in which nothing has happened yet.
+    pub const fn empty(slot: SlotId) -> Self {
+        Self { slot, offers: Vec::new(), orders: Vec::new(), unmatched: Vec::new() }
+    }
 }
 
 /// Units of one lot at one price.
@@ -133,6 +142,8 @@ pub struct OrderImage {
     pub holding: HoldingImage,
     /// Its payments, oldest first.
     pub payments: Vec<PaymentImage>,
+    /// The fingerprint of its parcel, if it was shipped.
+    pub parcel: Option<u64>,
 }
 
 /// What an order holds or held, or waits for.

@@ -74,14 +74,16 @@ fn slot() -> SlotImage {
                 ends_order: true,
                 refund_failed: false,
             }],
+            parcel: Some(0x1B),
         }],
+        unmatched: vec![0x1C, 0x1D],
     }
 }
 
 fn slot_of_one_who_waits() -> SlotImage {
     let mut image = slot();
     let order = &mut image.orders[0];
-    (order.status, order.payments) = (OrderStatus::Waiting, Vec::new());
+    (order.status, order.payments, order.parcel) = (OrderStatus::Waiting, Vec::new(), None);
     order.holding = HoldingImage::Wish(Box::new(WishImage {
         sku: SkuId::new("tv").expect("a name"),
         sale: None,
@@ -90,6 +92,7 @@ fn slot_of_one_who_waits() -> SlotImage {
         max_amount: Amount::new(9),
         currency: Currency::new("EUR").expect("a code"),
     }));
+    image.unmatched.clear();
     image
 }
 
@@ -129,18 +132,19 @@ fn images_have_their_golden_bytes() {
 
     let mut bytes = Vec::new();
     encode_slot(&slot(), &mut bytes);
-    let golden = "0300 01000000 01000000 01000000 0900000000000000 455552 02 01 02 7476 4c 7331 \
+    let golden = "0300 01000000 01000000 0200 01000000 0900000000000000 455552 02 01 02 7476 4c 7331 \
         0b000000000000000000000000000000 0c000000000000000000000000000000 01 \
         0d000000000000000000000000000000 0e00000000000000 0f00000000000000 1000000000000000 \
-        11000000 02000000 05 0300 0100 0100 00000000 01000000 \
-        1a000000000000000000000000000000 0900000000000000 04 01 00";
+        11000000 02000000 05 0300 0100 0100 01 00000000 01000000 \
+        1a000000000000000000000000000000 0900000000000000 04 01 00 \
+        1b00000000000000 1c00000000000000 1d00000000000000";
     assert_eq!(hex(&bytes), digits(golden));
     assert_eq!(decode_slot(&bytes), Ok(slot()));
 
     let mut bytes = Vec::new();
     encode_slot(&slot_of_one_who_waits(), &mut bytes);
     let golden =
-        "01 0300 0000 0000 01000000 1f00000000000000 01 0900000000000000 455552 02 00 7476";
+        "01 0300 0000 0000 00 01000000 1f00000000000000 01 0900000000000000 455552 02 00 7476";
     assert!(hex(&bytes).ends_with(&digits(golden)), "{}", hex(&bytes));
     assert_eq!(decode_slot(&bytes), Ok(slot_of_one_who_waits()));
 
