@@ -263,14 +263,19 @@ pub struct StartPayment {
 pub struct Notice {
     /// What.
     pub kind: NoticeKind,
-    /// Of which payment, in its own words: at most 64 bytes.
+    /// Of which payment, in its own words: at most [`NOTICE_ID_BYTES_MAX`] bytes of them.
+    ///
+    /// [`NOTICE_ID_BYTES_MAX`]: crate::limits::NOTICE_ID_BYTES_MAX
     pub payment: SmolStr,
-    /// Of which order, in its own words: at most 64 bytes.
+    /// Of which order, as much of its own words.
     pub order: SmolStr,
     /// The amount it names.
     pub amount: Amount,
-    /// The currency it names.
-    pub currency: Currency,
+    /// The currency it names, in its own words, whatever that is: at most
+    /// [`NOTICE_CURRENCY_BYTES_MAX`] bytes of them.
+    ///
+    /// [`NOTICE_CURRENCY_BYTES_MAX`]: crate::limits::NOTICE_CURRENCY_BYTES_MAX
+    pub currency: SmolStr,
     /// The request, for tracing.
     pub request: RequestId,
 }

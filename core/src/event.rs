@@ -31,7 +31,7 @@ pub use standby::{LeftReason, OrderPromoted, OrderQueued, StandbyLeft};
 pub use status::OrderStatus;
 
 /// The format of the records that this program writes.
-pub const FORMAT: u32 = 3;
+pub const FORMAT: u32 = 4;
 
 /// Who caused an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -18,6 +18,13 @@ pub const NAME_BYTES_MAX: usize = 64;
 /// Longest free text (title of a SKU, reason of a withdrawal), in bytes.
 pub const TEXT_BYTES_MAX: usize = 255;
 
+/// How much is kept of an id in a notice, in bytes. More than an id of ours has, so that no cut makes
+/// one of another's.
+pub const NOTICE_ID_BYTES_MAX: usize = 64;
+
+/// How much is kept of a currency in a notice, in bytes. More than a code has.
+pub const NOTICE_CURRENCY_BYTES_MAX: usize = 16;
+
 /// Smallest unit of a torn write that the journal counts with, in bytes.
 pub const SECTOR_BYTES: usize = 512;
 

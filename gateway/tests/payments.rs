@@ -226,6 +226,13 @@ fn what_fits_no_payment_confirms_nothing_and_is_listed() {
         json!({"order_id": "nobodys"}),
         json!({"payment_id": "00000000000000000000000000"}),
         json!({"payment_id": "pi_3MtwBwLkdIwHu7ix28a3tqPa"}),
+        json!({"currency": "cny"}),
+        json!({"currency": "CNY (yuan renminbi)"}),
+        json!({"currency": ""}),
+        json!({"order_id": "o".repeat(300)}),
+        json!({"payment_id": "é".repeat(300)}),
+        json!({"payment_id": "p\u{0}\u{1b}[2J"}),
+        json!({"payment_id": ""}),
     ];
     for case in &cases {
         for _ in 0..2 {
@@ -239,6 +246,12 @@ fn what_fits_no_payment_confirms_nothing_and_is_listed() {
     assert_eq!(shop.count("sluice_notices_unmatched_total"), unmatched as f64, "each once");
     shop.server.caught_up();
     let page = shop.server.operate("GET", "/admin/v1/notices?limit=5", None).json();
+    let all = shop.server.operate("GET", "/admin/v1/notices?limit=100", None).json();
+    let all = all["notices"].as_array().expect("a list");
+    let words = |field: &str, text: &str| all.iter().any(|notice| notice[field] == text);
+    assert!(words("currency", "cny") && words("currency", "CNY (yuan renmin"));
+    assert!(words("order_id", &"o".repeat(64)) && words("payment_id", &"é".repeat(32)));
+    assert!(words("payment_id", "p\u{fffd}\u{fffd}[2J"));
     let newest = &page["notices"][0];
     assert_eq!((&newest["type"], &newest["amount"]), (&json!("refund.succeeded"), &json!(500)));
     let cursor = page["next_cursor"].as_str().expect("there is more");

@@ -281,7 +281,7 @@ fn words_of(notice: &Notice) -> String {
         payment: &notice.payment,
         order: &notice.order,
         amount: notice.amount,
-        currency: notice.currency,
+        currency: &notice.currency,
     };
     format!("{unmatched:?}")
 }

@@ -122,7 +122,7 @@ pub(super) fn notice(
         Value::text(notice.payment),
         Value::text(notice.order),
         Value::number(notice.amount.minor()),
-        Value::text(notice.currency.as_str()),
+        Value::text(notice.currency),
         Value::number(meta.time.micros()),
     ]
 }

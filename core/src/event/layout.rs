@@ -247,6 +247,17 @@ layout! {
 }
 
 layout! {
+    /// Kind 19, version 2; then the payment, the order and the currency, in the provider's words.
+    struct NoticeUnmatchedV2 {
+        kind: u8,
+        amount: U64,
+        payment_length: u8,
+        order_length: u8,
+        currency_length: u8,
+    }
+}
+
+layout! {
     /// Kind 20, version 1; then the carrier and its number.
     struct OrderShippedV1 {
         order: U128,

@@ -187,6 +187,6 @@ pub struct NoticeUnmatched<'a> {
     pub order: &'a str,
     /// The amount it named.
     pub amount: Amount,
-    /// The currency it named.
-    pub currency: Currency,
+    /// The currency it named, in its own words, whatever that is.
+    pub currency: &'a str,
 }

@@ -111,7 +111,7 @@ const fn kind_of(event: &Event<'_>) -> (u16, u8) {
         Event::RefundRequested(_) => (layout::REFUND_REQUESTED, 1),
         Event::RefundSucceeded(_) => (layout::REFUND_SUCCEEDED, 1),
         Event::RefundFailed(_) => (layout::REFUND_FAILED, 1),
-        Event::NoticeUnmatched(_) => (layout::NOTICE_UNMATCHED, 1),
+        Event::NoticeUnmatched(_) => (layout::NOTICE_UNMATCHED, 2),
         Event::OrderShipped(_) => (layout::ORDER_SHIPPED, 1),
         Event::OrderDelivered(_) => (layout::ORDER_DELIVERED, 1),
         Event::SaleDefined(_) => (layout::SALE_DEFINED, 1),
@@ -209,6 +209,9 @@ fn decode_event<'a>(
         }
         (layout::REFUND_FAILED, 1) => Event::RefundFailed(payments::decode_refund_ended(reader)?),
         (layout::NOTICE_UNMATCHED, 1) => {
+            Event::NoticeUnmatched(payments::decode_notice_unmatched_v1(reader)?)
+        }
+        (layout::NOTICE_UNMATCHED, 2) => {
             Event::NoticeUnmatched(payments::decode_notice_unmatched(reader)?)
         }
         (layout::ORDER_SHIPPED, 1) => Event::OrderShipped(orders::decode_order_shipped(reader)?),

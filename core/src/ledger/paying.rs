@@ -333,7 +333,7 @@ impl Ledger {
             payment: &notice.payment,
             order: &notice.order,
             amount: notice.amount,
-            currency: notice.currency,
+            currency: &notice.currency,
         };
         let home = self.slot_mut(notice.slot());
         if home.unmatched.contains(&fingerprint_of(&unmatched)) {
@@ -357,10 +357,10 @@ pub(super) fn fingerprint_of(notice: &NoticeUnmatched<'_>) -> u64 {
     let mut hasher = SipHasher13::new();
     hasher.write_u8(notice.kind as u8);
     hasher.write(&notice.amount.minor().to_le_bytes());
-    hasher.write(&notice.currency.bytes());
-    hasher.write_u8(notice.payment.len() as u8);
-    hasher.write(notice.payment.as_bytes());
-    hasher.write(notice.order.as_bytes());
+    for words in [notice.payment, notice.order, notice.currency] {
+        hasher.write_u8(words.len() as u8);
+        hasher.write(words.as_bytes());
+    }
     hasher.finish()
 }
 
@@ -373,7 +373,7 @@ impl BuyerSlot {
         let currency = self.show(order).currency;
         let same = OrderId::parse(&notice.order) == Some(order.id)
             && payment.amount == notice.amount
-            && currency == notice.currency;
+            && currency.as_str() == notice.currency;
         if !same && !planted::is(Bug::MismatchConfirmed) {
             return None;
         }

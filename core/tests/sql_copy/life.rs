@@ -251,7 +251,7 @@ impl Life<'_> {
             payment: SmolStr::new(payment),
             order: SmolStr::new(order),
             amount: amount(minor),
-            currency: currency(),
+            currency: currency().as_str().into(),
             request: REQUEST,
         };
         let outcome = ask(self.handle, Command::Notify(Box::new(notice)));

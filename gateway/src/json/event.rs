@@ -235,7 +235,8 @@ fn notice_unmatched(json: &mut Writer, notice: &NoticeUnmatched<'_>) {
     json.raw("notice_unmatched\",\"type\":\"").raw(notice.kind.as_str());
     json.raw("\",\"payment_id\":").string(notice.payment);
     json.raw(",\"order_id\":").string(notice.order);
-    money(json, notice.amount, notice.currency);
+    json.raw(",\"amount\":").number(notice.amount.minor());
+    json.raw(",\"currency\":").string(notice.currency);
 }
 
 fn order_shipped(json: &mut Writer, shipped: &OrderShipped<'_>) {

@@ -36,5 +36,5 @@ pub(crate) fn notice(json: &mut Writer, notice: &StoredNotice) {
     json.raw("\",\"payment_id\":").string(&notice.payment);
     json.raw(",\"order_id\":").string(&notice.order);
     json.raw(",\"amount\":").number(notice.amount.minor());
-    json.raw(",\"currency\":\"").raw(notice.currency.as_str()).raw("\"}");
+    json.raw(",\"currency\":").string(&notice.currency).raw("}");
 }

@@ -86,7 +86,7 @@ impl Manners {
             payment: facts.payment.clone().into(),
             order: facts.order.clone().into(),
             amount: self.amount.unwrap_or(facts.amount),
-            currency: facts.currency,
+            currency: facts.currency.as_str().into(),
             request: RequestId::NONE,
         };
         let mut notices: SmallVec<[Notice; 2]> = smallvec![notice(self.is_paid)];

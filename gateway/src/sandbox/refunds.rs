@@ -132,7 +132,7 @@ impl<R: Refunds> Refunder<R> {
             payment: payment.into(),
             order: order.into(),
             amount,
-            currency,
+            currency: currency.as_str().into(),
             request: RequestId::NONE,
         };
         Delivery { delay: Duration::ZERO, times: 1, notices: smallvec![notice] }

@@ -5,7 +5,7 @@ use sluice_core::event::{
     RefundEnded, RefundReason, RefundRequested, Returned, total,
 };
 use sluice_core::id::{OrderId, PaymentId};
-use sluice_core::money::{Amount, Currency};
+use sluice_core::money::Amount;
 use sluice_core::name::{SaleId, SkuId};
 use sluice_core::outcome::PaymentStatus;
 use sluice_core::time::Timestamp;
@@ -249,20 +249,20 @@ impl Model {
     }
 
     /// The payment in the ledger of which all this is true.
-    fn matching(&self, about: (&str, &str, Amount, Currency)) -> Option<(PaymentId, &Payment)> {
+    fn matching(&self, about: (&str, &str, Amount, &str)) -> Option<(PaymentId, &Payment)> {
         self.ever_matching(about).filter(|(_, payment)| self.order(payment.order).is_ok())
     }
 
     /// The payment of which all this is true, whether its order has left or not.
     pub fn ever_matching(
         &self,
-        (payment, order, amount, currency): (&str, &str, Amount, Currency),
+        (payment, order, amount, currency): (&str, &str, Amount, &str),
     ) -> Option<(PaymentId, &Payment)> {
         let id = PaymentId::parse(payment)?;
         let known = self.payments.get(&id)?;
         let same = order == known.order.to_string()
             && amount == known.amount
-            && currency == self.orders[&known.order].currency;
+            && currency == self.orders[&known.order].currency.as_str();
         same.then_some((id, known))
     }
 }

@@ -205,7 +205,7 @@ fn is_moved(sale: &SaleView, to: SaleMove) -> bool {
 /// What a provider said is durable when it is told so: its effect, or that it fitted nothing (I2).
 fn noted(model: &Model, notice: &Notice, (_, to): (&Request, u64), marks: &mut Marks) -> Verdict {
     let unmatched = model.unmatched.get(&words_of(notice)).is_some_and(|since| *since <= to);
-    let about = (&*notice.payment, &*notice.order, notice.amount, notice.currency);
+    let about = (&*notice.payment, &*notice.order, notice.amount, &*notice.currency);
     let known = model.ever_matching(about);
     let done = |payment: &Payment| {
         use PaymentStatus as S;

@@ -313,7 +313,7 @@ fn noticed(
         && PaymentId::parse(&notice.payment) == Some(of)
         && *notice.order == *known.order.to_string()
         && notice.amount == known.amount
-        && notice.currency == model.orders[&known.order].currency
+        && notice.currency == model.orders[&known.order].currency.as_str()
         && meta.actor == Actor::Provider;
     right.then_some(()).ok_or_else(|| format!("{event:?} is not of {notice:?}"))
 }

@@ -168,7 +168,7 @@ impl Run {
             payment: known.payment.to_string().into(),
             order: known.order.to_string().into(),
             amount,
-            currency: known.currency,
+            currency: line.get("currency").unwrap_or(known.currency.as_str()).into(),
             request: RequestId::NONE,
         })
     }

@@ -85,6 +85,17 @@ impl<'a, 'n> Reader<'a, 'n> {
         Ok(fixed)
     }
 
+    /// The same, where it stands.
+    pub(super) fn borrowed<T: FromBytes + KnownLayout + Immutable + Unaligned>(
+        &mut self,
+    ) -> Result<&'a T, RecordError> {
+        let Ok((fixed, rest)) = T::ref_from_prefix(self.rest) else {
+            return Err(self.wrong_length());
+        };
+        self.rest = rest;
+        Ok(fixed)
+    }
+
     pub(super) fn bytes(&mut self, length: u8) -> Result<&'a [u8], RecordError> {
         let Some((bytes, rest)) = self.rest.split_at_checked(usize::from(length)) else {
             return Err(self.wrong_length());

@@ -150,30 +150,49 @@ pub(super) fn decode_refund_ended(reader: &mut Reader<'_, '_>) -> Result<RefundE
 }
 
 pub(super) fn encode_notice_unmatched(notice: &NoticeUnmatched<'_>, out: &mut Vec<u8>) {
+    let words = [notice.payment, notice.order, notice.currency];
+    let [payment_length, order_length, currency_length] = words.map(|it| length(it.as_bytes()));
     put(
         out,
-        &layout::NoticeUnmatchedV1 {
+        &layout::NoticeUnmatchedV2 {
             kind: notice.kind as u8,
             amount: notice.amount.minor().into(),
-            currency: notice.currency.bytes(),
-            payment_length: length(notice.payment.as_bytes()),
-            order_length: length(notice.order.as_bytes()),
+            payment_length,
+            order_length,
+            currency_length,
         },
     );
-    out.extend_from_slice(notice.payment.as_bytes());
-    out.extend_from_slice(notice.order.as_bytes());
+    words.iter().for_each(|it| out.extend_from_slice(it.as_bytes()));
 }
 
 pub(super) fn decode_notice_unmatched<'a>(
     reader: &mut Reader<'a, '_>,
 ) -> Result<NoticeUnmatched<'a>, RecordError> {
-    let fixed: layout::NoticeUnmatchedV1 = reader.fixed()?;
-    let kind = NoticeKind::from_number(fixed.kind);
+    let fixed: layout::NoticeUnmatchedV2 = reader.fixed()?;
     Ok(NoticeUnmatched {
-        kind: kind.ok_or(RecordError::Field { field: "kind" })?,
+        kind: notice_kind(fixed.kind)?,
         payment: reader.text(fixed.payment_length, "payment")?,
         order: reader.text(fixed.order_length, "order")?,
         amount: amount(fixed.amount.get())?,
-        currency: currency(fixed.currency)?,
+        currency: reader.text(fixed.currency_length, "currency")?,
     })
+}
+
+/// Version 1, in which a currency was three capital letters.
+pub(super) fn decode_notice_unmatched_v1<'a>(
+    reader: &mut Reader<'a, '_>,
+) -> Result<NoticeUnmatched<'a>, RecordError> {
+    let fixed: &layout::NoticeUnmatchedV1 = reader.borrowed()?;
+    currency(fixed.currency)?;
+    Ok(NoticeUnmatched {
+        kind: notice_kind(fixed.kind)?,
+        payment: reader.text(fixed.payment_length, "payment")?,
+        order: reader.text(fixed.order_length, "order")?,
+        amount: amount(fixed.amount.get())?,
+        currency: std::str::from_utf8(&fixed.currency).expect("it is a currency"),
+    })
+}
+
+fn notice_kind(number: u8) -> Result<NoticeKind, RecordError> {
+    NoticeKind::from_number(number).ok_or(RecordError::Field { field: "kind" })
 }

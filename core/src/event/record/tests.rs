@@ -235,7 +235,7 @@ fn of_money(lines_bytes: &str) -> Vec<(Event<'static>, String)> {
         payment: "p",
         order: "ord",
         amount: amount(9),
-        currency: currency(),
+        currency: "Euro",
     };
     vec![
         (
@@ -252,7 +252,7 @@ fn of_money(lines_bytes: &str) -> Vec<(Event<'static>, String)> {
         (Event::RefundFailed(ended), format!("1200 {HEAD} {PAYMENT_2} 09")),
         (
             Event::NoticeUnmatched(notice),
-            format!("1300 {HEAD} 04 0900000000000000 455552 01 03 70 6f7264"),
+            format!("1300 {HEAD_2} 04 0900000000000000 01 03 04 70 6f7264 4575726f"),
         ),
     ]
 }
@@ -312,6 +312,16 @@ fn golden_of_old() -> Vec<(Event<'static>, String)> {
         ),
         (Event::OrderCancelled(ended.clone()), format!("0700 {HEAD} {ORDER_2} 01 {lines_bytes}")),
         (Event::OrderExpired(ended), format!("0800 {HEAD} {ORDER_2} 01 {lines_bytes}")),
+        (
+            Event::NoticeUnmatched(NoticeUnmatched {
+                kind: NoticeKind::RefundFailed,
+                payment: "p",
+                order: "ord",
+                amount: amount(9),
+                currency: "EUR",
+            }),
+            format!("1300 {HEAD} 04 0900000000000000 455552 01 03 70 6f7264"),
+        ),
     ]
 }
 

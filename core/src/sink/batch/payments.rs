@@ -159,7 +159,7 @@ impl Batch {
             Value::text(notice.payment),
             Value::text(notice.order),
             Value::number(notice.amount.minor()),
-            Value::Text(self.words.currency(notice.currency)),
+            Value::text(notice.currency),
             at.time(),
         ]);
     }

@@ -46,8 +46,8 @@ pub struct StoredNotice {
     pub order: Box<str>,
     /// The amount it named.
     pub amount: Amount,
-    /// The currency it named.
-    pub currency: Currency,
+    /// The currency it named, in its own words.
+    pub currency: Box<str>,
     /// When it came.
     pub received_at: Timestamp,
 }
@@ -151,7 +151,7 @@ fn stored_notice(row: &SqliteRow) -> Result<StoredNotice, SinkError> {
         payment: text(row, "payment_id")?,
         order: text(row, "order_id")?,
         amount: ranged(row, "amount", Amount::new)?,
-        currency: read(row, "currency", Currency::new)?,
+        currency: text(row, "currency")?,
         received_at: time(row, "received_at")?,
     })
 }

@@ -33,7 +33,7 @@ fn notice(kind: NoticeKind) -> Notice {
         payment: facts.payment.into(),
         order: facts.order.into(),
         amount: facts.amount,
-        currency: facts.currency,
+        currency: facts.currency.as_str().into(),
         request: RequestId::NONE,
     }
 }
