@@ -1,8 +1,12 @@
 //! Orders that are paid, in every order of events, and what providers may do wrong.
 
+use std::io::{BufRead as _, BufReader};
+use std::process::{Child, Command, Stdio};
+
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
-use crate::harness::Client;
+use crate::harness::{Client, Server};
 use crate::shop::{Shop, WEBHOOK, now, refusal, signed, signed_by};
 
 const RETURN: &str = r#"{"return_to_stock":true}"#;
@@ -361,6 +365,55 @@ fn a_payment_that_was_answered_survives_a_crash() {
     assert_eq!(shop.units("phone"), [100 - sold, 0, sold, 0]);
     assert_eq!(shop.count("sluice_refunds_requested_total"), 0.0);
     shop.close();
+}
+
+/// Makes every sync of a running server hang, before the disk is asked or behind it.
+fn hang_syncs(server: &Server, delay: &str) -> Child {
+    let inject = format!("inject=fdatasync:{delay}=20000000");
+    let mut strace = Command::new("strace");
+    strace.args(["-f", "-o", "/dev/null", "-e", &inject, "-p", &server.child.id().to_string()]);
+    let mut strace = strace.stderr(Stdio::piped()).spawn().expect("strace runs");
+    let mut line = String::new();
+    let stderr = strace.stderr.as_mut().expect("piped");
+    BufReader::new(stderr).read_line(&mut line).expect("a line");
+    assert!(line.contains("attached"), "{line}");
+    strace
+}
+
+#[test]
+fn no_payment_is_answered_before_its_sync_and_a_crash_there_loses_none() {
+    for delay in ["delay_enter", "delay_exit"] {
+        let shop = Shop::open(&["--shards", "1"]);
+        shop.sku("phone", 3, 600);
+        let order = shop.reserve("alice", "phone", 1);
+        let payment = shop.pay("alice", &order);
+        let mut body = json!({"type": "payment.succeeded"});
+        for field in ["payment_id", "order_id", "amount", "currency"] {
+            body[field] = payment[field].clone();
+        }
+        let fields = signed("m1", now(), body.to_string().as_bytes());
+        let mut strace = hang_syncs(&shop.server, delay);
+        let mut provider = Client::connect(shop.server.buyers);
+        provider.send("POST", WEBHOOK, &fields, Some(&body));
+        // It is verified and decided; its sync hangs.
+        while shop.count("sluice_orders_paid_total") < 1.0 {}
+        kill_process(Pid::from_child(&shop.server.child), Signal::KILL).expect("it runs");
+        // A process that is traced stays until its tracer has seen its end; this one sleeps.
+        strace.kill().expect("it runs");
+        strace.wait().expect("it ran");
+        let shop = shop.crash(&["--shards", "1"]);
+        assert!(provider.answer(false).is_none(), "I2 {delay}: it was answered");
+        for _ in 0..2 {
+            let mut provider = Client::connect(shop.server.buyers);
+            let again = provider.call("POST", WEBHOOK, &fields, Some(&body));
+            assert_eq!(again.status, 200, "{delay}");
+            assert_eq!(shop.read("alice", &order)["status"], "paid", "{delay}");
+        }
+        let timeline = ["buyer placed", "buyer payment_started", "provider paid"];
+        assert_eq!(shop.timeline(&order), timeline, "{delay}");
+        assert_eq!(shop.units("phone"), [2, 0, 1, 0], "{delay}");
+        shop.close();
+    }
 }
 
 #[test]
