@@ -307,6 +307,8 @@ pub enum Refusal {
     SalePaused,
     /// The SKU's sale is over.
     SaleEnded,
+    /// A new sale would be over already.
+    SaleWouldBeOver,
     /// A SKU is in another sale that has not ended.
     SkuInSale {
         /// The SKU.

@@ -21,6 +21,9 @@ impl Problem {
             },
             Refusal::SalePaused => Self::new(Code::SalePaused, "the sale is paused"),
             Refusal::SaleEnded => Self::new(Code::SaleEnded, "the sale is over"),
+            Refusal::SaleWouldBeOver => {
+                Self::invalid(format!("ends_at: must be later than now, which is {now}"))
+            }
             Refusal::SkuInSale { sku, sale } => {
                 Self::new(Code::SkuInSale, format!("skus: {sku} is in the sale {sale}"))
             }
@@ -150,6 +153,7 @@ mod tests {
             (Refusal::TooManyKeys, 429, "too_many_keys"),
             (Refusal::LotExists, 409, "lot_exists"),
             (Refusal::WithdrawalExists, 422, "idempotency_key_reused"),
+            (Refusal::SaleWouldBeOver, 400, "invalid_request"),
             (Refusal::RevisionChanged { revision: 1 }, 412, "precondition_failed"),
             (Refusal::CurrencyFixed { currency }, 400, "invalid_request"),
             (Refusal::Capacity { ceiling: "SKUs" }, 503, "capacity"),

@@ -45,8 +45,16 @@ fn a_sale_opens_pauses_and_ends() {
     assert!(early.json()["server_time"].as_str().is_some_and(|time| time.ends_with('Z')));
     assert_eq!(shop.units("phone"), [9, 0, 0, 0], "no stock was touched");
     assert_eq!(shop.public("/v1/skus/phone")["status"], "not_open");
+    // Paused before it opens: that it has not opened is said first, and both are shown.
+    for (to, paused) in [("pause", true), ("resume", false), ("pause", true), ("resume", false)] {
+        let moved = shop.to_sale("spring", to).json();
+        assert_eq!((&moved["state"], &moved["paused"]), (&json!("scheduled"), &json!(paused)));
+        let refused = refusal(&shop.one("alice", "phone"));
+        assert_eq!(refused, (409, "sale_not_open".to_owned()));
+        while shop.public("/v1/sales/spring")["paused"] != paused {}
+    }
 
-    assert_eq!(shop.sale("spring", &["phone"], LONG_AGO, 0).field("etag"), Some("\"2\""));
+    assert_eq!(shop.sale("spring", &["phone"], LONG_AGO, 0).field("etag"), Some("\"6\""));
     let held = shop.reserve("alice", "phone", 1);
     assert_eq!(shop.public("/v1/sales/spring")["state"], "open");
     for _ in 0..2 {
@@ -165,6 +173,7 @@ fn sales_are_listed_and_defined_strictly() {
         ("starts_at", json!(1_794_355_200)),
         ("ends_at", json!(LONG_AGO)),
         ("ends_at", json!("2019-01-01T00:00:00Z")),
+        ("ends_at", json!("2020-01-02T00:00:00z")),
         ("skus", json!("x")),
         ("skus", json!(["x", "x"])),
         ("skus", json!(["a b"])),
@@ -191,6 +200,11 @@ fn sales_are_listed_and_defined_strictly() {
     let announced = json!([{"sku": "x", "name": null, "unit_price": null, "currency": null,
         "available": 0, "status": "sold_out"}]);
     assert_eq!(shop.public("/v1/sales/s")["skus"], announced);
+    // One that is there may be given an end in the past: it is over then.
+    let mut over = right.clone();
+    over["ends_at"] = json!("2020-01-02t00:00:00z");
+    assert_eq!(put("", &over).json()["state"], "ended");
+    assert_eq!(refusal(&put("", &right)), (409, "sale_ended".to_owned()));
     for path in ["/v1/sales/none", "/v1/sales/none/stream", "/v1/sales/a%00b"] {
         let answer = Client::connect(shop.server.buyers).call("GET", path, "", None);
         assert_eq!(refusal(&answer), (404, "sale_not_found".to_owned()), "{path}");

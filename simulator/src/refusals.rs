@@ -263,7 +263,13 @@ impl Case<'_> {
         let mut durable = past.into_iter().flat_map(|past| within(past, from, to));
         match (refusal, define) {
             (Refusal::SaleNotFound, None) => (model.sale_at(id, from).is_none(), None),
-            (Refusal::SaleEnded, _) => (durable.any(|sale| sale.ended), None),
+            (Refusal::SaleEnded, Some(_)) => {
+                (durable.any(|sale| sale.ended || sale.ends_at <= self.now), None)
+            }
+            (Refusal::SaleEnded, None) => (durable.any(|sale| sale.ended), None),
+            (Refusal::SaleWouldBeOver, Some(define)) => {
+                (model.sale_at(id, from).is_none() && define.ends_at <= self.now, None)
+            }
             (Refusal::SkuInSale { sku, sale }, Some(define)) => {
                 let taken = (from..=to).any(|n| {
                     model.sale_of(sku, n).is_some_and(|other| other.sale == *sale && !other.ended)

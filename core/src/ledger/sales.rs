@@ -12,7 +12,7 @@ use crate::event::{Actor, Event, Meta, SaleDefined, SaleMove, SaleMoved};
 use crate::id::RequestId;
 use crate::limits::Limits;
 use crate::name::{SaleId, SkuId};
-use crate::outcome::{Outcome, Refusal, SaleView};
+use crate::outcome::{Outcome, Refusal, SaleState, SaleView};
 use crate::planted::{self, Bug};
 use crate::time::Timestamp;
 
@@ -87,13 +87,18 @@ impl Register {
         before
     }
 
-    fn decide(&self, define: &DefineSale, limits: &Limits) -> Result<u32, Refusal> {
+    fn decide(&self, define: &DefineSale, now: Timestamp, limits: &Limits) -> Result<u32, Refusal> {
         let known = self.sales.get(&define.sale);
+        // A sale that runs may be given an end in the past: that ends it.
+        if known.is_none() && define.ends_at <= now {
+            return Err(Refusal::SaleWouldBeOver);
+        }
         let revision = known.map_or(0, |sale| sale.revision);
         if define.if_revision.is_some_and(|expected| expected != revision) {
             return Err(Refusal::RevisionChanged { revision });
         }
-        if known.is_some_and(|sale| sale.ended) {
+        // Also while the end of its time is about to be recorded: what is over does not come back.
+        if known.is_some_and(|sale| sale.state(now) == SaleState::Ended) {
             return Err(Refusal::SaleEnded);
         }
         let other = |sku: &SkuId| self.taken.get(sku).filter(|sale| **sale != define.sale);
@@ -113,7 +118,7 @@ impl Register {
 impl Ledger {
     pub(super) fn define_sale(&mut self, turn: &mut Turn<'_>, define: &DefineSale, reply: ReplyTo) {
         let limits = self.limits;
-        let revision = match self.register().decide(define, &limits) {
+        let revision = match self.register().decide(define, turn.now, &limits) {
             Ok(revision) => revision,
             Err(refusal) => return turn.effects.answer(reply, Outcome::Refused(refusal)),
         };

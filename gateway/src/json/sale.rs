@@ -1,7 +1,7 @@
 //! Sales, as operators see them and as anybody does.
 
 use sluice_core::name::SkuId;
-use sluice_core::outcome::SaleView;
+use sluice_core::outcome::{SaleState, SaleView};
 use sluice_core::time::Timestamp;
 use sluice_core::view::Board;
 
@@ -31,7 +31,10 @@ fn head(json: &mut Writer, view: &SaleView, now: Timestamp) {
     json.raw("{\"sale\":\"").raw(view.sale.as_str());
     json.raw("\",\"name\":").string(&view.title);
     json.raw(",\"state\":\"").raw(view.state(now).as_str());
-    json.raw("\",\"starts_at\":").time(view.starts_at);
+    // A sale that has not opened is refused for that first, paused or not: its state says so.
+    let paused = view.paused && view.state(now) != SaleState::Ended;
+    json.raw("\",\"paused\":").bool(paused);
+    json.raw(",\"starts_at\":").time(view.starts_at);
     json.raw(",\"ends_at\":").time(view.ends_at);
     json.raw(",\"per_buyer_limit\":").number(u64::from(view.per_buyer_limit));
 }

@@ -157,6 +157,8 @@ fn time(fields: &Fields<'_, '_>, name: &str) -> Result<Timestamp, Problem> {
 
 fn moment(text: &str) -> Option<Timestamp> {
     // The parser takes more than RFC 3339 does: dates with spaces, weeks, names of zones.
+    // Its T and Z may be lower case (RFC 3339, 5.6).
+    let text = text.to_ascii_uppercase();
     let shape = text.as_bytes().get(10) == Some(&b'T')
         && text.bytes().all(|b| b.is_ascii_digit() || b"-+:.TZ".contains(&b))
         && (text.ends_with('Z') || text.as_bytes().iter().rev().nth(2) == Some(&b':'))
@@ -178,6 +180,8 @@ mod tests {
             ("2026-11-11T08:00:00+08:00", 1_794_355_200_000_000),
             ("2026-11-10T19:30:00.5-04:30", 1_794_355_200_500_000),
             ("2026-11-11T00:00:00.012345Z", 1_794_355_200_012_345),
+            ("2026-11-11t00:00:00z", 1_794_355_200_000_000),
+            ("2026-11-11t08:00:00.5+08:00", 1_794_355_200_500_000),
         ] {
             assert_eq!(moment(text).map(|moment| moment.micros()), Some(micros), "{text}");
         }
@@ -186,6 +190,8 @@ mod tests {
             "2026-11-11",
             "2026-11-11T00:00:00",
             "2026-11-11 00:00:00Z",
+            "2026-11-11T00:00:00zz",
+            "t026-11-11T00:00:00z",
             "2026-11-11T00:00:00+0800",
             "2026-11-11T00:00:00+08",
             "2026-11-11T00:00:00[UTC]",

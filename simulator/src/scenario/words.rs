@@ -106,6 +106,7 @@ fn code(refusal: &Refusal) -> &'static str {
         Refusal::SaleNotOpen { .. } => "sale_not_open",
         Refusal::SalePaused => "sale_paused",
         Refusal::SaleEnded => "sale_ended",
+        Refusal::SaleWouldBeOver => "sale_would_be_over",
         Refusal::SaleLimit { .. } => "buyer_limit",
         Refusal::SkuInSale { .. } => "sku_in_sale",
         _ => "refused",
