@@ -2,7 +2,8 @@
 //!
 //! Joining is an order that gets a place behind all others. Serving is a unit that comes back, by a
 //! cancel, and goes to whoever is next; a new order joins outside the measured time, so that the
-//! queue stays as long as it was.
+//! queue stays as long as it was. Passing is the same where so many wait in front for more units
+//! than ever come back, and the SKU lets smaller orders pass.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -19,6 +20,9 @@ use sluice_core::quantity::Quantity;
 /// Orders that hold a unit, and that are cancelled one after the other.
 const HOLDING: u64 = 1_000;
 
+/// Units of an order for which there are never enough: they come back one by one, and go on.
+const LARGE: u32 = 2;
+
 /// A SKU for which some wait, and who holds its units.
 struct Shop {
     single: Single,
@@ -30,8 +34,31 @@ struct Shop {
 impl Shop {
     /// So many wait, each order another buyer's.
     fn with_waiting(count: u64) -> Self {
+        let mut shop = Self::sold_out(false);
+        (0..count).for_each(|_| shop.join());
+        shop
+    }
+
+    /// So many wait for more units than come back, and a few behind them for one.
+    fn with_passing(count: u64) -> Self {
+        let mut shop = Self::sold_out(true);
+        for _ in 0..count {
+            let mut place = shop.next();
+            place.lines[0].quantity = Quantity::new(LARGE).expect("in range");
+            let outcome = shop.single.place(place, &mut Nowhere);
+            assert!(matches!(outcome, Outcome::Placed(_)), "{outcome:?}");
+        }
+        (0..HOLDING).for_each(|_| shop.join());
+        shop
+    }
+
+    fn sold_out(standby_pass: bool) -> Self {
         let mut single = Single::new(usize::MAX);
-        single.command(define("sku-0"), &mut Nowhere);
+        let mut terms = define("sku-0");
+        if let Command::DefineSku(terms) = &mut terms {
+            terms.standby_pass = standby_pass;
+        }
+        single.command(terms, &mut Nowhere);
         let lot = Command::ReceiveLot(Box::new(ReceiveLot {
             sku: sku("sku-0"),
             lot: LotId::new("L0").expect("a name"),
@@ -47,7 +74,6 @@ impl Shop {
             shop.holding.push_back((place.order, place.buyer.digest));
             shop.single.place(place, &mut Nowhere);
         }
-        (0..count).for_each(|_| shop.join());
         shop
     }
 
@@ -105,18 +131,22 @@ fn standby(c: &mut Criterion) {
                     .sum()
             });
         });
-        let mut shop = Shop::with_waiting(waiting);
-        group.bench_function(BenchmarkId::new("serve", waiting), |b| {
-            b.iter_custom(|count| {
-                (0..count)
-                    .map(|_| {
-                        let took = timed(|| shop.serve());
-                        shop.join();
-                        took
-                    })
-                    .sum()
+        let shops: [(_, fn(u64) -> Shop); 2] =
+            [("serve", Shop::with_waiting), ("pass", Shop::with_passing)];
+        for (name, shop) in shops {
+            let mut shop = shop(waiting);
+            group.bench_function(BenchmarkId::new(name, waiting), |b| {
+                b.iter_custom(|count| {
+                    (0..count)
+                        .map(|_| {
+                            let took = timed(|| shop.serve());
+                            shop.join();
+                            took
+                        })
+                        .sum()
+                });
             });
-        });
+        }
     }
     group.finish();
 }

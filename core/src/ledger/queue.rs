@@ -2,8 +2,9 @@
 //!
 //! Tickets are counted up and stand in blocks of 256. Joining, serving and leaving touch one block
 //! each; to tell a place in the queue, or to find somebody for whom few units are enough, takes a
-//! look at each block, whatever stands in it.
+//! look at what is known of each block: only one in which somebody is to be found is looked into.
 
+use std::cmp::Ordering;
 use std::collections::VecDeque;
 
 use crate::id::{BuyerDigest, OrderId};
@@ -48,12 +49,15 @@ impl Stage {
 
 #[derive(Clone, Debug)]
 struct Block {
-    waiters: Box<[Option<Waiter>; BLOCK as usize]>,
+    /// `None` while nobody is in it.
+    waiters: Option<Box<[Option<Waiter>; BLOCK as usize]>>,
     present: u16,
     /// Those still to be served.
     open: u16,
-    /// None that is still to be served wants fewer units.
+    /// How few units one of these wants; more than anybody can if there is none.
     least: u32,
+    /// How many of these want as few.
+    wanting_least: u16,
 }
 
 /// The queue.
@@ -72,8 +76,54 @@ pub(super) struct Queue {
 
 impl Block {
     fn new() -> Self {
-        let waiters = Box::new([const { None }; BLOCK as usize]);
-        Self { waiters, present: 0, open: 0, least: u32::MAX }
+        Self { waiters: None, present: 0, open: 0, least: u32::MAX, wanting_least: 0 }
+    }
+
+    /// Whoever is in it, by place.
+    fn iter(&self) -> impl Iterator<Item = (usize, &Waiter)> {
+        let waiters = self.waiters.iter().flat_map(|waiters| waiters.iter().enumerate());
+        waiters.filter_map(|(place, it)| Some((place, it.as_ref()?)))
+    }
+
+    fn get(&self, place: u64) -> Option<&Waiter> {
+        self.waiters.as_ref()?[place as usize].as_ref()
+    }
+
+    fn get_mut(&mut self, place: u64) -> Option<&mut Waiter> {
+        self.waiters.as_mut()?[place as usize].as_mut()
+    }
+
+    fn place(&mut self, place: u64) -> &mut Option<Waiter> {
+        let vacant = || Box::new([const { None }; BLOCK as usize]);
+        &mut self.waiters.get_or_insert_with(vacant)[place as usize]
+    }
+
+    /// Somebody who wants so many units is to be served.
+    fn opened(&mut self, units: u32) {
+        self.open += 1;
+        if units < self.least {
+            (self.least, self.wanting_least) = (units, 0);
+        }
+        self.wanting_least += u16::from(units == self.least);
+    }
+
+    /// Somebody who wants so many units is not to be served any more. The others are asked only once
+    /// the last of those who want least has gone.
+    fn closed(&mut self, units: u32) {
+        self.open -= 1;
+        self.wanting_least -= u16::from(units == self.least);
+        if self.wanting_least > 0 {
+            return;
+        }
+        let open = self.iter().filter(|(_, waiter)| waiter.stage.is_open());
+        let wishes = open.map(|(_, waiter)| waiter.quantity.get());
+        let (least, count) =
+            wishes.fold((u32::MAX, 0), |(least, count), wish| match wish.cmp(&least) {
+                Ordering::Less => (wish, 1),
+                Ordering::Equal => (least, count + 1),
+                Ordering::Greater => (least, count),
+            });
+        (self.least, self.wanting_least) = (least, count);
     }
 }
 
@@ -130,17 +180,16 @@ impl Queue {
         let block = &mut self.blocks[(number - self.first) as usize];
         block.present += 1;
         if waiter.stage.is_open() {
-            block.open += 1;
-            block.least = block.least.min(waiter.quantity.get());
+            block.opened(waiter.quantity.get());
         }
-        let place = &mut block.waiters[(ticket % BLOCK) as usize];
+        let place = block.place(ticket % BLOCK);
         assert!(place.is_none(), "I11 ticket {ticket} is taken");
         *place = Some(waiter);
     }
 
     pub(super) fn get(&self, ticket: u64) -> Option<&Waiter> {
         let block = (ticket / BLOCK).checked_sub(self.first)?;
-        self.blocks.get(block as usize)?.waiters[(ticket % BLOCK) as usize].as_ref()
+        self.blocks.get(block as usize)?.get(ticket % BLOCK)
     }
 
     /// Sets how far a waiter is.
@@ -149,13 +198,14 @@ impl Queue {
     /// If nobody has the ticket.
     pub(super) fn set_stage(&mut self, ticket: u64, stage: Stage) {
         let block = &mut self.blocks[(ticket / BLOCK - self.first) as usize];
-        let waiter = block.waiters[(ticket % BLOCK) as usize].as_mut();
+        let waiter = block.get_mut(ticket % BLOCK);
         let waiter = waiter.unwrap_or_else(|| panic!("I11 nobody has ticket {ticket}"));
         let before = std::mem::replace(&mut waiter.stage, stage);
-        block.open -= u16::from(before.is_open());
-        block.open += u16::from(stage.is_open());
-        if stage.is_open() {
-            block.least = block.least.min(waiter.quantity.get());
+        let units = waiter.quantity.get();
+        match (before.is_open(), stage.is_open()) {
+            (false, true) => block.opened(units),
+            (true, false) => block.closed(units),
+            _ => {}
         }
         self.open -= u64::from(before.is_open());
         self.open += u64::from(stage.is_open());
@@ -167,9 +217,15 @@ impl Queue {
     pub(super) fn remove(&mut self, ticket: u64) -> Option<Waiter> {
         let number = (ticket / BLOCK).checked_sub(self.first)?;
         let block = self.blocks.get_mut(number as usize)?;
-        let waiter = block.waiters[(ticket % BLOCK) as usize].take()?;
+        let waiter = block.waiters.as_mut()?[(ticket % BLOCK) as usize].take()?;
         block.present -= 1;
-        block.open -= u16::from(waiter.stage.is_open());
+        if waiter.stage.is_open() {
+            block.closed(waiter.quantity.get());
+        }
+        // The block of the next ticket is about to be needed.
+        if block.present == 0 && self.next_ticket / BLOCK > ticket / BLOCK {
+            block.waiters = None;
+        }
         self.length -= 1;
         self.open -= u64::from(waiter.stage.is_open());
         self.joining -= u64::from(waiter.stage == Stage::Joining);
@@ -191,9 +247,7 @@ impl Queue {
         self.blocks.iter().enumerate().skip(number).filter(|(_, block)| block.open > 0).find_map(
             |(n, block)| {
                 let first = (self.first + n as u64) * BLOCK;
-                let waiters = block.waiters.iter().enumerate();
-                let mut waiters =
-                    waiters.filter_map(|(at, it)| Some((first + at as u64, it.as_ref()?)));
+                let mut waiters = block.iter().map(|(at, it)| (first + at as u64, it));
                 waiters.find(|(at, waiter)| *at >= ticket && waiter.stage.is_open())
             },
         )
@@ -207,9 +261,8 @@ impl Queue {
         worth_a_look.find_map(|(n, block)| {
             let wants =
                 |waiter: &Waiter| waiter.stage.is_open() && waiter.quantity.units() <= units;
-            let place = block.waiters.iter().position(|it| it.as_ref().is_some_and(wants))?;
-            let ticket = (self.first + n as u64) * BLOCK + place as u64;
-            Some((ticket, block.waiters[place].as_ref()?))
+            let (place, waiter) = block.iter().find(|(_, waiter)| wants(waiter))?;
+            Some(((self.first + n as u64) * BLOCK + place as u64, waiter))
         })
     }
 
@@ -224,7 +277,8 @@ impl Queue {
         let before: u64 =
             self.blocks.iter().take(number).map(|block| u64::from(block.present)).sum();
         let within = self.blocks.get(number).map_or(0, |block| {
-            block.waiters[..(ticket % BLOCK) as usize].iter().flatten().count() as u64
+            let place = (ticket % BLOCK) as usize;
+            block.iter().take_while(|(at, _)| *at < place).count() as u64
         });
         before + within + 1
     }
@@ -233,8 +287,7 @@ impl Queue {
     pub(super) fn iter(&self) -> impl Iterator<Item = (u64, &Waiter)> {
         self.blocks.iter().enumerate().flat_map(move |(n, block)| {
             let first = (self.first + n as u64) * BLOCK;
-            let waiters = block.waiters.iter().enumerate();
-            waiters.filter_map(move |(place, it)| Some((first + place as u64, it.as_ref()?)))
+            block.iter().map(move |(place, waiter)| (first + place as u64, waiter))
         })
     }
 }
@@ -291,6 +344,60 @@ mod tests {
         queue.set_stage(513, Stage::Offered);
         assert_eq!(found(&queue, 2), None);
         assert_eq!(found(&queue, 9), Some(0));
+    }
+
+    #[test]
+    fn a_block_is_looked_into_only_for_somebody_who_is_in_it() {
+        let mut wishes = vec![5; BLOCK as usize];
+        (wishes[3], wishes[7], wishes[200]) = (2, 3, 2);
+        wishes.extend(vec![1; 2 * BLOCK as usize]);
+        let mut queue = queue(&wishes);
+        let least = |queue: &Queue| queue.blocks.iter().map(|it| it.least).collect::<Vec<_>>();
+        queue.set_stage(3, Stage::Offered);
+        assert_eq!(least(&queue), [2, 1, 1]);
+        queue.remove(200);
+        assert_eq!(least(&queue), [3, 1, 1]);
+        queue.remove(7);
+        assert_eq!(least(&queue), [5, 1, 1]);
+        queue.set_stage(3, Stage::Waiting);
+        assert_eq!(least(&queue), [2, 1, 1]);
+        // What is empty in the middle takes no room, but for where the next will stand.
+        (BLOCK..3 * BLOCK).for_each(|ticket| drop(queue.remove(ticket)));
+        assert_eq!(least(&queue), [2, u32::MAX, u32::MAX]);
+        assert!(queue.blocks[1].waiters.is_none() && queue.blocks[2].waiters.is_none());
+        queue.insert(queue.next_ticket(), waiter(1));
+        queue.remove(3 * BLOCK);
+        assert!(queue.blocks[3].waiters.is_some());
+        assert_eq!((queue.position(3 * BLOCK), queue.len()), (255, 254));
+        queue.insert(300, waiter(1));
+        assert_eq!(queue.next_within(1).map(|(ticket, _)| ticket), Some(300));
+    }
+
+    #[test]
+    fn what_is_known_of_blocks_agrees_with_who_is_in_them() {
+        let mut queue = queue(&[1]);
+        let mut state = 1_u64;
+        for _ in 0..20_000 {
+            // A linear congruential generator (Knuth, volume 2, 3.3.4): the high bits serve.
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            let ticket = (state >> 40) % queue.next_ticket();
+            let stage = [Stage::Joining, Stage::Waiting, Stage::Offered, Stage::Dismissed];
+            match (state >> 33) % 5 {
+                0 | 1 => {
+                    let units = 1 + (state >> 50) as u32 % 9;
+                    queue.insert(queue.next_ticket(), waiter(units));
+                }
+                2 => drop(queue.remove(ticket)),
+                what if queue.get(ticket).is_some() => {
+                    queue.set_stage(ticket, stage[(what + (state >> 60)) as usize % 4]);
+                }
+                _ => {}
+            }
+            let most = (state >> 45) % 10;
+            let mut open = queue.iter().filter(|(_, waiter)| waiter.stage.is_open());
+            let first = open.find(|(_, waiter)| waiter.quantity.units() <= most);
+            assert_eq!(queue.next_within(most), first);
+        }
     }
 
     #[test]
