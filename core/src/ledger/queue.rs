@@ -255,6 +255,9 @@ impl Queue {
 
     /// The first who is still to be served and wants no more than `units`.
     pub(super) fn next_within(&self, units: u64) -> Option<(u64, &Waiter)> {
+        if units == 0 {
+            return None;
+        }
         let blocks = self.blocks.iter().enumerate();
         let mut worth_a_look =
             blocks.filter(|(_, block)| block.open > 0 && u64::from(block.least) <= units);
