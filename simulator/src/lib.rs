@@ -8,6 +8,7 @@ pub mod chance;
 mod checks;
 pub mod clients;
 pub mod cuts;
+pub mod deadlines;
 pub mod disk;
 mod faults;
 pub mod frame;
