@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use sluice_core::engine::Reading;
 use sluice_core::id::HashKey;
-use sluice_core::journal::Fatal;
+use sluice_core::journal::{Fatal, Reader};
 use sluice_core::outcome::Outcome;
 use sluice_core::snapshot::Upkept;
 use sluice_core::time::Timestamp;
@@ -430,6 +430,13 @@ impl World {
 
     fn store_through(&mut self, sequence: u64) {
         self.sql.set(sequence);
+        // A store that was let go of comes back once the journal has all that it lacks.
+        if self.sql.is_detached() {
+            let oldest = Reader::open_first(self.disk.clone()).map(|reader| reader.next_sequence());
+            if oldest.is_ok_and(|oldest| oldest <= sequence + 1) {
+                self.sql.attach();
+            }
+        }
         self.model.stored = self.model.stored.max(sequence);
     }
 
