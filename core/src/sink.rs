@@ -11,16 +11,21 @@ use std::thread::{self, JoinHandle};
 
 use tokio::sync::watch;
 
-use crate::storage::{DatabaseFile, Storage};
+use crate::storage::Storage;
 
 mod backoff;
 mod batch;
+mod connection;
+mod database;
+mod erase;
 mod error;
 mod follower;
+mod postgres;
 mod reading;
 mod schema;
 mod snapshot;
 mod source;
+mod sql;
 mod sqlite;
 mod status;
 mod store;
@@ -28,9 +33,12 @@ pub mod table;
 mod words;
 
 use follower::Follower;
+use postgres::PostgresTarget;
 use sqlite::SqliteTarget;
 use store::{Store, Target};
 
+pub use database::{Database, PostgresAddress, WrongAddress, without_password};
+pub use erase::{Copied, erase, stored};
 pub use error::{SinkError, Trouble};
 pub use follower::SinkConfig;
 pub use reading::{
@@ -57,11 +65,11 @@ impl Sink {
     ///
     /// # Errors
     /// The thread or its runtime cannot be had.
-    pub fn sql<S: Storage + Clone>(
-        database: DatabaseFile,
-        config: SinkConfig<S>,
-    ) -> io::Result<Self> {
-        Self::start(SqliteTarget(database), config)
+    pub fn sql<S: Storage + Clone>(database: Database, config: SinkConfig<S>) -> io::Result<Self> {
+        match database {
+            Database::Sqlite(file) => Self::start(SqliteTarget(file), config),
+            Database::Postgres(address) => Self::start(PostgresTarget(address), config),
+        }
     }
 
     fn start<S, T>(target: T, config: SinkConfig<S>) -> io::Result<Self>

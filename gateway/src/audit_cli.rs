@@ -5,11 +5,12 @@ use std::io::{self, IsTerminal as _, Write as _};
 use sluice_core::audit::{self, AuditConfig, AuditError, Progress, Report};
 use sluice_core::journal::Reader;
 use sluice_core::limits::DEFAULT;
-use sluice_core::sink::Snapshot;
-use sluice_core::storage::Directory;
+use sluice_core::sink::{Database, Snapshot};
+use sluice_core::storage::{Archived, Directory};
 
 use crate::exit::{DAMAGED, DISK, Failure, USAGE};
 use crate::json::write::Writer;
+use crate::serve;
 use crate::settings::Settings;
 
 /// The two differ.
@@ -31,14 +32,17 @@ pub(crate) fn audit(settings: &Settings, show: &Show) -> Result<(), Failure> {
     let path = settings.data_dir.join("journal");
     let storage = Directory::read_only(&path)
         .map_err(|error| Failure::new(DISK, format!("{}: {error}", path.display())))?;
+    let storage = Archived::new(storage, serve::archive(settings)?);
     let database = settings.database();
-    let place = database.path().display().to_string();
-    match database.identity() {
-        Ok(Some(_)) => {}
-        Ok(None) => {
-            return Err(Failure::new(USAGE, format!("database-url: there is no {place}")));
+    let place = database.to_string();
+    if let Database::Sqlite(file) = &database {
+        match file.identity() {
+            Ok(Some(_)) => {}
+            Ok(None) => {
+                return Err(Failure::new(USAGE, format!("database-url: there is no {place}")));
+            }
+            Err(error) => return Err(Failure::new(DISK, format!("{place}: {error}"))),
         }
-        Err(error) => return Err(Failure::new(DISK, format!("{place}: {error}"))),
     }
     let unreadable = |error: AuditError| match &error {
         AuditError::Journal(fatal) => Failure::new(fatal.exit_code(), fatal),
@@ -49,7 +53,7 @@ pub(crate) fn audit(settings: &Settings, show: &Show) -> Result<(), Failure> {
     };
     let cell = cell(&storage).map_err(|fatal| unreadable(fatal.into()))?;
     let config = AuditConfig { cell, limits: DEFAULT, differences_max: show.differences };
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| Failure::new(DISK, format!("runtime: {error}")))?;
     let mut progress = Shown::default();
     let report = runtime.block_on(async {
@@ -71,7 +75,7 @@ pub(crate) fn audit(settings: &Settings, show: &Show) -> Result<(), Failure> {
     }
 }
 
-fn cell(storage: &Directory) -> Result<u16, sluice_core::journal::Fatal> {
+fn cell(storage: &Archived<Directory>) -> Result<u16, sluice_core::journal::Fatal> {
     let mut reader = Reader::open(storage.clone())?;
     Ok(reader.next_proven()?.map_or(CELL, |frame| frame.cell))
 }

@@ -1,18 +1,17 @@
 //! A connection to the copy in SQL that is opened when it is needed, and again when the file is
-//! another one.
+//! another one or the server does not answer any more.
 
-use sluice_core::sink::{Reading, SinkError};
-use sluice_core::storage::DatabaseFile;
+use sluice_core::sink::{Database, Reading, SinkError};
 
 /// The connection, if there is one.
 pub(crate) struct CopyConnection {
-    database: DatabaseFile,
+    database: Database,
     reading: Option<Reading>,
 }
 
 impl CopyConnection {
-    /// To the database at `database`, which need not be there yet.
-    pub(crate) fn new(database: DatabaseFile) -> Self {
+    /// To a database, which need not be there yet.
+    pub(crate) fn new(database: Database) -> Self {
         Self { database, reading: None }
     }
 

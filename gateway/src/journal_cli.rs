@@ -9,7 +9,7 @@ use sluice_core::event::record;
 use sluice_core::id::HashKey;
 use sluice_core::journal::{self, Reader};
 use sluice_core::limits::DEFAULT;
-use sluice_core::sink::Snapshot;
+use sluice_core::sink::{self, Database, SinkError};
 use sluice_core::snapshot::{self, Retain, Verified};
 use sluice_core::storage::{Directory, LockError};
 use sluice_core::watermark::Watermark;
@@ -116,35 +116,32 @@ pub(crate) fn trim(settings: &Settings) -> Result<(), Failure> {
 /// What the database has stored of the journal with this key, for good; nothing if there is none.
 fn stored(settings: &Settings, hash_key: &HashKey) -> Result<u64, Failure> {
     let database = settings.database();
-    let failed = |error: &dyn std::fmt::Display| {
-        Failure::new(DISK, format!("{}: {error}", database.path().display()))
-    };
-    if database.identity().map_err(|error| failed(&error))?.is_none() {
-        return Ok(0);
-    }
+    let failed = |error: &dyn std::fmt::Display| Failure::new(DISK, format!("{database}: {error}"));
     let cell = settings.engine(ids::seed()).cell;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| failed(&error))?;
-    let sequence = runtime.block_on(async {
-        let copy = Snapshot::take(&database, cell).await?;
-        let found = (copy.sequence(), copy.journal().map(str::to_owned));
-        copy.end().await.map(|()| found)
-    });
-    let (sequence, journal) = sequence.map_err(|error| failed(&error))?;
+    let copied = runtime.block_on(sink::stored(&database, cell));
+    let Some(copied) = copied.map_err(|error: SinkError| failed(&error))? else { return Ok(0) };
     let own = hash_key.journal().to_string();
-    if let Some(other) = journal.filter(|other| *other != own) {
+    if copied.journal != own {
+        let other = copied.journal;
         return Err(failed(&format!("it belongs to journal {other}, this one is {own}")));
     }
-    // Its last changes may still be on their way to the disk, and what is trimmed does not come back.
-    for name in ["", "-wal"] {
-        let mut path = database.path().as_os_str().to_owned();
-        path.push(name);
-        match File::open(Path::new(&path)).and_then(|file| file.sync_all()) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(&error)),
-            _ => {}
+    // Its last changes may still be on their way to the disk, and what is trimmed does not come
+    // back. A server has synced what it has answered.
+    if let Database::Sqlite(file) = &database {
+        for name in ["", "-wal"] {
+            let mut path = file.path().as_os_str().to_owned();
+            path.push(name);
+            match File::open(Path::new(&path)).and_then(|file| file.sync_all()) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    return Err(failed(&error));
+                }
+                _ => {}
+            }
         }
     }
-    Ok(sequence)
+    Ok(copied.sequence)
 }
 
 /// Prints every durable event as a line of JSON.

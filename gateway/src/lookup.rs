@@ -14,9 +14,9 @@ use tokio::time::{Instant, sleep, timeout};
 use sluice_core::engine::Handle;
 use sluice_core::id::{OrderId, PaymentId};
 use sluice_core::sink::{
-    FoundOrders, OrderSearch, SinkError, SinkStatus, StoredNotice, StoredPayment, Timeline,
+    Database, FoundOrders, OrderSearch, SinkError, SinkStatus, StoredNotice, StoredPayment,
+    Timeline,
 };
-use sluice_core::storage::DatabaseFile;
 
 use crate::copy::CopyConnection;
 use crate::problem::{Code, Problem};
@@ -67,13 +67,13 @@ impl Lookup {
     /// # Errors
     /// The thread or its runtime cannot be had.
     pub(crate) fn start(
-        database: DatabaseFile,
+        database: Database,
         status: Arc<SinkStatus>,
         handle: &Handle,
     ) -> io::Result<Self> {
         let (asks, asked) = mpsc::channel(WAITING_MAX);
         let reader = Reader { connection: CopyConnection::new(database), cell: handle.cell() };
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         thread::Builder::new()
             .name("lookup-sql".to_owned())
             .spawn(move || runtime.block_on(reader.run(asked)))?;

@@ -19,8 +19,7 @@ use sluice_core::command::Buyer;
 use sluice_core::engine::Handle;
 use sluice_core::id::OrderId;
 use sluice_core::metrics::Counter;
-use sluice_core::sink::{SinkStatus, StoredOrder};
-use sluice_core::storage::DatabaseFile;
+use sluice_core::sink::{Database, SinkStatus, StoredOrder};
 use sluice_core::time::Timestamp;
 
 use crate::copy::CopyConnection;
@@ -79,7 +78,7 @@ pub(crate) struct RetiredOrders {
 /// What reads rest on.
 pub(crate) struct ReadSource {
     /// The database.
-    pub(crate) database: DatabaseFile,
+    pub(crate) database: Database,
     /// The sink that fills it.
     pub(crate) status: Arc<SinkStatus>,
     /// How long a final order stays in the ledger, in microseconds.
@@ -108,7 +107,7 @@ impl RetiredOrders {
             metrics: Arc::clone(&metrics),
             now: Box::new(move || clock.now()),
         };
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         thread::Builder::new()
             .name("reads-sql".to_owned())
             .spawn(move || runtime.block_on(loader.run(asked)))?;

@@ -9,6 +9,7 @@ use std::str::FromStr;
 
 use sluice_core::config::EngineConfig;
 use sluice_core::limits::{DEFAULT, SECTOR_BYTES};
+use sluice_core::sink::{Database, PostgresAddress, WrongAddress, without_password};
 use sluice_core::storage::DatabaseFile;
 
 use crate::span::{SPAN_RANGE, Span};
@@ -85,8 +86,8 @@ pub struct Settings {
     pub ops_listen: SocketAddr,
     /// Where journal and secrets are kept.
     pub data_dir: PathBuf,
-    /// The SQLite database that orders are copied to; `None`: `sluice.db` in the data directory.
-    pub database: Option<PathBuf>,
+    /// The database that orders are copied to; `None`: `sluice.db` in the data directory.
+    pub database: Option<Database>,
     /// How long a final order stays in the ledger, and its key with it.
     pub retention: Span,
     /// Who takes buyers' payments.
@@ -171,9 +172,9 @@ impl Settings {
     }
 
     /// Where the database is.
-    pub fn database(&self) -> DatabaseFile {
-        let path = self.database.clone().unwrap_or_else(|| self.data_dir.join("sluice.db"));
-        DatabaseFile::new(path)
+    pub fn database(&self) -> Database {
+        let usual = || Database::Sqlite(DatabaseFile::new(self.data_dir.join("sluice.db")));
+        self.database.clone().unwrap_or_else(usual)
     }
 
     /// What the engine is opened with.
@@ -312,16 +313,27 @@ impl Given {
         Ok((provider, extension))
     }
 
-    fn database(&self) -> Result<Option<PathBuf>, SettingsError> {
+    fn database(&self) -> Result<Option<Database>, SettingsError> {
         let Some((name, url)) = self.0.get("database-url") else { return Ok(None) };
-        match url.strip_prefix("sqlite://") {
+        // What is wrong may hold a password all the same.
+        let wrong = |range: &str| Err(SettingsError::new(name, &without_password(url), range));
+        if let Some(path) = url.strip_prefix("sqlite://") {
             // Such a name would be a database in memory, or an option.
-            Some(path) if !path.is_empty() && !path.contains(['\0', '?']) && path != ":memory:" => {
-                Ok(Some(PathBuf::from(path)))
+            if path.is_empty() || path.contains(['\0', '?']) || path == ":memory:" {
+                return wrong("must be sqlite:// and a path, such as sqlite:///var/lib/sluice.db");
             }
-            _ => {
-                let range = "must be sqlite:// and a path, such as sqlite:///var/lib/sluice.db";
-                Err(SettingsError::new(name, url, range))
+            return Ok(Some(Database::Sqlite(DatabaseFile::new(PathBuf::from(path)))));
+        }
+        if !["postgres://", "postgresql://"].iter().any(|scheme| url.starts_with(scheme)) {
+            return wrong(
+                "must be sqlite:// and a path, such as sqlite:///var/lib/sluice.db, or \
+                 postgres://user:password@host:port/database",
+            );
+        }
+        match url.parse::<PostgresAddress>() {
+            Ok(address) => Ok(Some(Database::Postgres(address))),
+            Err(WrongAddress(what)) => {
+                wrong(&format!("must be postgres://user:password@host:port/database: {what}"))
             }
         }
     }
@@ -419,6 +431,12 @@ mod tests {
                 ["database_url", "mysql://x", "sqlite://"],
             ),
             (None, None, "database_url = \"sqlite://\"", ["database_url", "sqlite://", "a path"]),
+            (
+                None,
+                None,
+                "database_url = \"postgres://me:hunter2@db:x/shop\"",
+                ["database_url", "postgres://me:…@db:x/shop", "host:port/database"],
+            ),
             (None, None, "retention = \"0s\"", ["retention", "\"0s\"", "3650d"]),
             (
                 None,
@@ -436,17 +454,22 @@ mod tests {
             for part in parts {
                 assert!(error.contains(part), "{error}");
             }
+            assert!(!error.contains("hunter2"), "{error}");
         }
     }
 
     #[test]
     fn the_database_is_in_the_data_directory_unless_it_is_set() {
         let settings = merged(None, None, "data_dir = \"d\"").expect("right");
-        assert_eq!(settings.database().path(), std::path::Path::new("d/sluice.db"));
+        assert_eq!(settings.database().to_string(), "d/sluice.db");
         assert_eq!(settings.engine([0; 32]).retention_us, 30 * 86_400 * 1_000_000);
         let file = "database_url = \"sqlite:///a/b.db\"\nretention = \"90s\"";
         let settings = merged(None, None, file).expect("right");
-        assert_eq!(settings.database().path(), std::path::Path::new("/a/b.db"));
+        assert_eq!(settings.database().to_string(), "/a/b.db");
+        let postgres = "database_url = \"postgres://me:hunter2@db/shop\"";
+        let settings = merged(None, None, postgres).expect("right");
+        assert_eq!(settings.database().to_string(), "postgres://me@db:5432/shop");
+        assert!(!format!("{settings:?}").contains("hunter2"));
         assert_eq!(settings.engine([0; 32]).retention_us, 90_000_000);
     }
 

@@ -21,7 +21,7 @@ use sluice_core::money::{Amount, Currency};
 use sluice_core::name::{LotId, SkuId};
 use sluice_core::quantity::{QUANTITY_MAX, Quantity};
 use sluice_core::sink::table::{TABLES, Table, Value};
-use sluice_core::sink::{Sink, SinkConfig, SinkStatus, Snapshot};
+use sluice_core::sink::{Database, Sink, SinkConfig, SinkStatus, Snapshot};
 use sluice_core::storage::{DatabaseFile, Directory};
 use sluice_core::watermark::Watermark;
 use smallvec::smallvec;
@@ -132,7 +132,7 @@ fn start(journal: &Journal, path: &Path, durable: u64) -> Result<Sink> {
         limits: DEFAULT,
         seed: 1,
     };
-    Ok(Sink::sql(DatabaseFile::new(path.to_path_buf()), config)?)
+    Ok(Sink::sql(Database::Sqlite(DatabaseFile::new(path.to_path_buf())), config)?)
 }
 
 /// Inserts the rows of the copy at `path` into an empty one at `bare`.
@@ -175,7 +175,8 @@ fn insert_bare(journal: &Journal, path: &Path, bare: &Path, transactions: u64) -
 type Rows = Vec<(&'static Table, Vec<Vec<Value>>)>;
 
 async fn all_rows(path: &Path) -> Result<Rows> {
-    let mut snapshot = Snapshot::take(&DatabaseFile::new(path.to_path_buf()), 1).await?;
+    let mut snapshot =
+        Snapshot::take(&Database::Sqlite(DatabaseFile::new(path.to_path_buf())), 1).await?;
     let mut rows = Vec::new();
     for table in TABLES.into_iter().filter(|table| table.key > 1) {
         rows.push((table, snapshot.page(table, &[], None, usize::MAX).await?));

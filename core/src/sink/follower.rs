@@ -242,7 +242,7 @@ impl<S: Storage + Clone, T: Target> Follower<S, T> {
     async fn session(&mut self) -> Result<End, SinkError> {
         let config = &self.config;
         let opening = self.target.open(config.cell, config.journal);
-        let (store, mark) = answered(T::PATIENCE, opening).await?;
+        let (store, mark) = answered(T::PATIENCE_TO_OPEN, opening).await?;
         let mut session = match self.begin(store, &mark).await {
             Ok(session) => session,
             Err((store, error)) => {
@@ -510,8 +510,5 @@ async fn answered<A>(
     patience: Duration,
     answer: impl Future<Output = Result<A, SinkError>>,
 ) -> Result<A, SinkError> {
-    timeout(patience, answer).await.unwrap_or_else(|_| {
-        let what = format!("no answer within {} s", patience.as_secs());
-        Err(SinkError::new(Trouble::Unreachable, what))
-    })
+    timeout(patience, answer).await.unwrap_or_else(|_| Err(SinkError::unanswered(patience)))
 }

@@ -1,13 +1,14 @@
 //! Reading the copy: orders that have left the ledger, and what operators ask for. Never writes.
 
-use sqlx::sqlite::{SqliteConnection, SqliteRow};
-use sqlx::{Column as _, ColumnIndex, ConnectOptions as _, Row as _, ValueRef as _};
+use std::time::Duration;
 
-use crate::storage::{DatabaseFile, FileIdentity};
+use crate::storage::FileIdentity;
 use crate::time::Timestamp;
 
+use super::connection::{Connection, Row};
+use super::database::Database;
 use super::error::{SinkError, Trouble};
-use super::sqlite::options;
+use super::table::Value;
 
 mod orders;
 mod payments;
@@ -17,86 +18,87 @@ pub use orders::{FoundOrders, OrderSearch, StoredOrder};
 pub use payments::{StoredNotice, StoredPayment};
 pub use timeline::{Timeline, TimelineEvent};
 
+/// How long an answer may take. Whoever asked has gone by then.
+const PATIENCE: Duration = Duration::from_secs(10);
+
 /// A connection that reads orders and payments.
 #[derive(Debug)]
 pub struct Reading {
-    connection: SqliteConnection,
-    file: DatabaseFile,
+    connection: Connection,
+    database: Database,
     identity: Option<FileIdentity>,
 }
 
 impl Reading {
-    /// Opens the database at `file`, which must be there.
+    /// Opens a database, which must be there.
     ///
     /// # Errors
     /// What the database says.
-    pub async fn open(file: DatabaseFile) -> Result<Self, SinkError> {
-        let identity = file.identity()?;
-        let connection = options(&file).read_only(true).connect().await?;
-        Ok(Self { connection, file, identity })
+    pub async fn open(database: Database) -> Result<Self, SinkError> {
+        let identity = identity(&database)?;
+        let connection = Connection::open(&database, PATIENCE).await?;
+        Ok(Self { connection, database, identity })
     }
 
-    /// Whether the file was deleted or replaced since it was opened.
+    /// Whether the file was deleted or replaced since it was opened. That a server was replaced
+    /// shows by the connection, which breaks.
     ///
     /// # Errors
     /// The directory cannot be searched.
     pub fn is_replaced(&self) -> Result<bool, SinkError> {
-        Ok(self.file.identity()? != self.identity)
+        Ok(identity(&self.database)? != self.identity)
+    }
+}
+
+fn identity(database: &Database) -> Result<Option<FileIdentity>, SinkError> {
+    match database {
+        Database::Sqlite(file) => Ok(file.identity()?),
+        Database::Postgres(_) => Ok(None),
     }
 }
 
 /// Any page's size as the database takes it.
-fn at_most(limit: usize) -> i64 {
-    i64::try_from(limit).unwrap_or(i64::MAX)
-}
-
-/// Whether there is nothing in a column.
-fn is_null(row: &SqliteRow, column: &'static str) -> Result<bool, SinkError> {
-    Ok(row.try_get_raw(column)?.is_null())
-}
-
-fn number(row: &SqliteRow, column: &'static str) -> Result<i64, SinkError> {
-    Ok(row.try_get(column)?)
+fn at_most(limit: usize) -> Value {
+    Value::Integer(i64::try_from(limit).unwrap_or(i64::MAX))
 }
 
 /// A number, turned into what it stands for.
 fn ranged<T>(
-    row: &SqliteRow,
+    row: &Row,
     column: &'static str,
     check: impl FnOnce(u64) -> Option<T>,
 ) -> Result<T, SinkError> {
-    let number = u64::try_from(number(row, column)?).ok();
+    let number = u64::try_from(row.number(column)?).ok();
     number.and_then(check).ok_or_else(|| out_of_range(row, column))
 }
 
 /// A text, turned into what it stands for.
 fn read<T>(
-    row: &SqliteRow,
+    row: &Row,
     column: &'static str,
     check: impl FnOnce(&str) -> Option<T>,
 ) -> Result<T, SinkError> {
-    check(row.try_get(column)?).ok_or_else(|| out_of_range(row, column))
+    check(row.text(column)?).ok_or_else(|| out_of_range(row, column))
 }
 
-fn time(row: &SqliteRow, column: &'static str) -> Result<Timestamp, SinkError> {
+fn time(row: &Row, column: &'static str) -> Result<Timestamp, SinkError> {
     ranged(row, column, |micros| Some(Timestamp::from_micros(micros)))
 }
 
-fn text(row: &SqliteRow, column: &'static str) -> Result<Box<str>, SinkError> {
-    Ok(row.try_get::<String, _>(column)?.into_boxed_str())
+fn text(row: &Row, column: &'static str) -> Result<Box<str>, SinkError> {
+    Ok(Box::from(row.text(column)?))
 }
 
 /// What `read` makes of a column, if anything is in it.
 fn optional<T>(
-    row: &SqliteRow,
+    row: &Row,
     column: &'static str,
-    read: impl FnOnce(&SqliteRow, &'static str) -> Result<T, SinkError>,
+    read: impl FnOnce(&Row, &'static str) -> Result<T, SinkError>,
 ) -> Result<Option<T>, SinkError> {
-    if is_null(row, column)? { Ok(None) } else { read(row, column).map(Some) }
+    if row.is_null(column)? { Ok(None) } else { read(row, column).map(Some) }
 }
 
-fn out_of_range(row: &SqliteRow, column: &'static str) -> SinkError {
-    let order: String = row.try_get("order_id").unwrap_or_default();
-    let column = column.index(row).map_or(column, |place| row.column(place).name());
+fn out_of_range(row: &Row, column: &'static str) -> SinkError {
+    let order = row.text("order_id").unwrap_or_default();
     SinkError::new(Trouble::Damaged, format!("order {order}: {column} is out of its range"))
 }

@@ -4,17 +4,22 @@
 //! The statements keep to what SQLite and PostgreSQL have in common: 64-bit integers, text that is
 //! compared bytewise, no types of their own. `{text}` stands for such text.
 
+use super::error::{SinkError, Trouble};
+
 /// How each database spells text that is compared bytewise.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Dialect {
     /// SQLite: the default of its text.
     Sqlite,
+    /// PostgreSQL: whatever the database's own order is.
+    Postgres,
 }
 
 impl Dialect {
     fn text(self) -> &'static str {
         match self {
             Self::Sqlite => "TEXT COLLATE BINARY",
+            Self::Postgres => "TEXT COLLATE \"C\"",
         }
     }
 
@@ -22,6 +27,7 @@ impl Dialect {
     fn table_end(self) -> &'static str {
         match self {
             Self::Sqlite => "WITHOUT ROWID",
+            Self::Postgres => "",
         }
     }
 
@@ -29,6 +35,28 @@ impl Dialect {
     pub(super) fn spell(self, migration: &str) -> String {
         migration.replace("{text}", self.text()).replace("{end}", self.table_end())
     }
+}
+
+/// The migrations that a database lacks, with their numbers, given the first and the last that it
+/// has.
+///
+/// # Errors
+/// It is of no release, or of a newer program.
+pub(super) fn pending(
+    first: Option<i64>,
+    last: Option<i64>,
+) -> Result<impl Iterator<Item = (i64, &'static str)>, SinkError> {
+    if first.is_some_and(|first| first < FIRST) {
+        let what = "the database was made before the first release, by a schema that is no more: \
+                    take it away, with what lies beside it, and it is built anew from the journal";
+        return Err(SinkError::new(Trouble::Unusable, what));
+    }
+    let (done, known) = (last.unwrap_or(FIRST - 1), FIRST - 1 + MIGRATIONS.len() as i64);
+    if done > known {
+        let what = format!("the database has schema {done}, this program knows {known}");
+        return Err(SinkError::new(Trouble::Unusable, what));
+    }
+    Ok((FIRST..).zip(MIGRATIONS).filter(move |(number, _)| *number > done))
 }
 
 /// Creates the table of migrations, which is older than all of them.
@@ -214,9 +242,28 @@ pub(super) const MIGRATIONS: [&str; 21] = [
         PRIMARY KEY (cell, sequence)) {end}",
 ];
 
+/// Whether a database has all migrations.
+///
+/// # Errors
+/// It is of no release, of a newer program, or of an older one.
+pub(super) fn judge(first: Option<i64>, last: Option<i64>) -> Result<(), SinkError> {
+    match pending(first, last)?.next() {
+        None => Ok(()),
+        Some((number, _)) => {
+            let what = format!(
+                "the database has schema {}, this program needs {}: start its server once, and the \
+                 database is brought up",
+                number - 1,
+                FIRST - 1 + MIGRATIONS.len() as i64
+            );
+            Err(SinkError::new(Trouble::Unusable, what))
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use super::super::table::TABLES;
+    use super::super::table::{TABLES, is_text};
     use super::{Dialect, MIGRATIONS};
 
     #[test]
@@ -228,6 +275,12 @@ mod tests {
             let words = lines.skip(1).map(|line| line.split_whitespace().next().unwrap_or(""));
             let columns: Vec<&str> = words.filter(|word| *word != "PRIMARY").collect();
             assert_eq!(columns, table.columns, "{}", table.name);
+            for line in found.unwrap_or(&"").lines().skip(1) {
+                let mut words = line.split_whitespace();
+                let (column, kind) = (words.next().unwrap_or(""), words.next().unwrap_or(""));
+                let text = kind.starts_with("{text}");
+                assert!(column == "PRIMARY" || is_text(column) == text, "{line}");
+            }
             let key = format!("PRIMARY KEY ({}))", table.columns[..table.key].join(", "));
             assert!(found.is_some_and(|text| text.contains(&key)), "{key}");
         }
@@ -236,9 +289,11 @@ mod tests {
     #[test]
     fn a_migration_is_one_statement_that_may_be_said_again() {
         for migration in MIGRATIONS {
-            let statement = Dialect::Sqlite.spell(migration);
-            assert!(statement.contains("IF NOT EXISTS"), "{statement}");
-            assert!(!statement.contains([';', '{', '}']), "{statement}");
+            for dialect in [Dialect::Sqlite, Dialect::Postgres] {
+                let statement = dialect.spell(migration);
+                assert!(statement.contains("IF NOT EXISTS"), "{statement}");
+                assert!(!statement.contains([';', '{', '}']), "{statement}");
+            }
         }
     }
 }

@@ -1,37 +1,43 @@
 //! The copy as it was at one moment, for the audit. Never writes.
 
-use sqlx::sqlite::{SqliteConnection, SqliteRow};
-use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Executor as _, Row as _};
-use sqlx::{TypeInfo as _, ValueRef as _};
+use std::time::Duration;
 
 use crate::event::SinkName;
-use crate::storage::DatabaseFile;
 
-use super::error::SinkError;
-use super::sqlite::{mark, options};
+use super::connection::{Connection, Row};
+use super::database::Database;
+use super::error::{SinkError, Trouble};
 use super::table::{Table, Value};
+
+/// How long a page may take.
+const PATIENCE: Duration = Duration::from_secs(300);
 
 /// The copy as it was at one moment.
 #[derive(Debug)]
 pub struct Snapshot {
-    connection: SqliteConnection,
-    cell: i64,
+    connection: Connection,
+    cell: u16,
     sequence: u64,
     journal: Option<String>,
 }
 
 impl Snapshot {
-    /// Takes one of the rows of `cell`. Holds nobody up; while it is there the database's log grows.
+    /// Takes one of the rows of `cell`. Holds nobody up; while it is there a file's log grows, and a
+    /// server keeps what is out of date.
     ///
     /// # Errors
-    /// What the database says.
-    pub async fn take(file: &DatabaseFile, cell: u16) -> Result<Self, SinkError> {
-        let mut connection = options(file).read_only(true).connect().await?;
+    /// There are no tables of a copy, or another program's, or what the database says.
+    pub async fn take(database: &Database, cell: u16) -> Result<Self, SinkError> {
+        let mut connection = Connection::open(database, PATIENCE).await?;
+        if !connection.has_tables().await? {
+            let what = "the database holds no copy: no sink has been connected to it yet";
+            return Err(SinkError::new(Trouble::Unusable, what));
+        }
+        connection.hold_still().await?;
         // The first read is what fixes the moment.
-        connection.execute("BEGIN").await?;
-        let mark = mark(&mut connection, cell).await?;
+        let mark = connection.mark(cell).await?;
         let (sequence, journal) = (mark.sequence, mark.journal);
-        Ok(Self { connection, cell: i64::from(cell), sequence, journal })
+        Ok(Self { connection, cell, sequence, journal })
     }
 
     /// The last sequence that is stored; 0 if none is.
@@ -73,13 +79,11 @@ impl Snapshot {
             statement.push_str(&format!(" AND {} < ?", table.columns[1]));
         }
         statement.push_str(&format!(" ORDER BY cell, {key} LIMIT ?"));
-        let mut query = sqlx::query(AssertSqlSafe(statement)).bind(self.cell);
-        for value in after.iter().chain(below) {
-            query = query.bind(value.clone());
-        }
-        let query = query.bind(i64::try_from(limit).unwrap_or(i64::MAX));
-        let rows = query.fetch_all(&mut self.connection).await?;
-        rows.iter().map(|row| (0..row.len()).map(|column| value(row, column)).collect()).collect()
+        let mut values = vec![Value::number(self.cell)];
+        values.extend(after.iter().chain(below).cloned());
+        values.push(Value::Integer(i64::try_from(limit).unwrap_or(i64::MAX)));
+        let rows = self.connection.query(&statement, values).await?;
+        Ok(rows.into_iter().map(Row::into_values).collect())
     }
 
     /// Gives it up.
@@ -87,19 +91,6 @@ impl Snapshot {
     /// # Errors
     /// What the database says.
     pub async fn end(self) -> Result<(), SinkError> {
-        Ok(self.connection.close().await?)
-    }
-}
-
-fn value(row: &SqliteRow, column: usize) -> Result<Value, SinkError> {
-    let raw = row.try_get_raw(column)?;
-    if raw.is_null() {
-        return Ok(Value::Null);
-    }
-    match raw.type_info().name() {
-        "INTEGER" => Ok(Value::Integer(row.try_get(column)?)),
-        "TEXT" => Ok(Value::text(row.try_get(column)?)),
-        // Whoever wrote that, it was not this program.
-        other => Ok(Value::text(&format!("a value of the type {other}"))),
+        self.connection.close().await
     }
 }

@@ -35,7 +35,8 @@ use crate::time::Timestamp;
 
 use super::batch::Batch;
 use super::error::{SinkError, Trouble};
-use super::schema::{BEGIN, Dialect, FIRST, MIGRATIONS};
+use super::schema::{BEGIN, Dialect, pending};
+use super::sql::{MARK, MIGRATED, advance, on_conflict};
 use super::store::{Gathered as _, Mark, Store, Stored, Target};
 use super::table::{Table, Value};
 
@@ -78,10 +79,8 @@ pub(super) fn options(file: &DatabaseFile) -> SqliteConnectOptions {
 
 /// Where the store of `cell` stands.
 pub(super) async fn mark(connection: &mut SqliteConnection, cell: u16) -> Result<Mark, SinkError> {
-    let row = sqlx::query("SELECT sequence, recorded_at, journal FROM watermarks WHERE cell = ?")
-        .bind(i64::from(cell))
-        .fetch_optional(connection)
-        .await?;
+    let query = sqlx::query(AssertSqlSafe(format!("{MARK}?"))).bind(i64::from(cell));
+    let row = query.fetch_optional(connection).await?;
     let Some(row) = row else { return Ok(Mark::NONE) };
     Ok(Mark {
         sequence: row.try_get::<i64, _>(0)?.max(0) as u64,
@@ -185,8 +184,11 @@ impl Target for SqliteTarget {
 impl Store for SqliteStore {
     type Batch = Batch;
 
-    async fn is_replaced(&mut self, _stored: u64) -> Result<bool, SinkError> {
-        Ok(self.file.identity()? != Some(self.identity))
+    async fn is_replaced(&mut self, stored: u64) -> Result<bool, SinkError> {
+        if self.file.identity()? != Some(self.identity) {
+            return Ok(true);
+        }
+        Ok(mark(&mut self.connection, self.cell).await?.sequence != stored)
     }
 
     async fn store(&mut self, batch: &Batch) -> Result<Stored, SinkError> {
@@ -201,10 +203,7 @@ impl Store for SqliteStore {
         }
         self.insert(batch).await?;
         self.change(batch).await?;
-        let advance = "INSERT INTO watermarks (cell, sequence, recorded_at, journal) \
-                       VALUES (?, ?, ?, ?) ON CONFLICT (cell) DO UPDATE SET \
-                       sequence = excluded.sequence, recorded_at = excluded.recorded_at";
-        sqlx::query(advance)
+        sqlx::query(AssertSqlSafe(advance(["?"; 4])))
             .bind(i64::from(self.cell))
             .bind(batch.extent().through as i64)
             .bind(batch.extent().last_time.micros() as i64)
@@ -278,19 +277,8 @@ async fn remove_strange_log(file: &DatabaseFile, cell: u16) -> Result<(), SinkEr
 /// Runs the migrations that the database lacks.
 async fn migrate(connection: &mut SqliteConnection) -> Result<(), SinkError> {
     connection.execute(BEGIN).await?;
-    let row = connection.fetch_one("SELECT MIN(number), MAX(number) FROM migrations").await?;
-    let (first, last): (Option<i64>, Option<i64>) = (row.try_get(0)?, row.try_get(1)?);
-    if first.is_some_and(|first| first < FIRST) {
-        let what = "the database was made before the first release, by a schema that is no more: \
-                    take it away, with what lies beside it, and it is built anew from the journal";
-        return Err(SinkError::new(Trouble::Unusable, what));
-    }
-    let (done, known) = (last.unwrap_or(FIRST - 1), FIRST - 1 + MIGRATIONS.len() as i64);
-    if done > known {
-        let what = format!("the database has schema {done}, this program knows {known}");
-        return Err(SinkError::new(Trouble::Unusable, what));
-    }
-    for (number, migration) in (FIRST..).zip(MIGRATIONS).filter(|(number, _)| *number > done) {
+    let row = connection.fetch_one(MIGRATED).await?;
+    for (number, migration) in pending(row.try_get(0)?, row.try_get(1)?)? {
         connection.execute(AssertSqlSafe(Dialect::Sqlite.spell(migration))).await?;
         let record = sqlx::query("INSERT INTO migrations (number) VALUES (?)").bind(number);
         record.execute(&mut *connection).await?;
@@ -298,22 +286,12 @@ async fn migrate(connection: &mut SqliteConnection) -> Result<(), SinkError> {
     Ok(())
 }
 
-/// A statement that inserts so many rows into a table. A SKU or a sale that is there takes on new
-/// terms.
+/// A statement that inserts so many rows into a table.
 fn insertion(table: &Table, rows: usize) -> String {
     let columns = table.columns.join(", ");
     let values = placeholders(table.columns.len(), rows);
-    let mut statement = format!("INSERT INTO {} ({columns}) VALUES {values}", table.name);
-    let kept: &[&str] = match table.name {
-        "skus" => &["created_at"],
-        "sales" => &["created_at", "paused", "ended"],
-        _ => return statement,
-    };
-    let terms = table.columns[table.key..].iter().filter(|column| !kept.contains(column));
-    let terms: Vec<_> = terms.map(|column| format!("{column} = excluded.{column}")).collect();
-    let key = table.columns[..table.key].join(", ");
-    statement.push_str(&format!(" ON CONFLICT ({key}) DO UPDATE SET {}", terms.join(", ")));
-    statement
+    let conflict = on_conflict(table);
+    format!("INSERT INTO {} ({columns}) VALUES {values}{conflict}", table.name)
 }
 
 fn placeholders(width: usize, rows: usize) -> String {

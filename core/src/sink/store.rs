@@ -136,6 +136,9 @@ pub(super) trait Target {
     /// How long the store may take to answer before its connection is given up.
     const PATIENCE: Duration;
 
+    /// How long it may take to open, which may have to build an index first.
+    const PATIENCE_TO_OPEN: Duration = Self::PATIENCE;
+
     /// An empty batch for a cell.
     fn batch(&self, cell: u16, limits: &Limits) -> <Self::Store as Store>::Batch;
 

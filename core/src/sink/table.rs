@@ -65,6 +65,37 @@ impl Table {
     }
 }
 
+/// The columns, of whatever table, that hold text. All others hold integers.
+const TEXTS: [&str; 22] = [
+    "actor",
+    "buyer",
+    "carrier",
+    "currency",
+    "detail",
+    "idempotency_key",
+    "journal",
+    "kind",
+    "lot",
+    "name",
+    "order_id",
+    "payment_id",
+    "reason",
+    "refund_reason",
+    "request_id",
+    "sale",
+    "sink",
+    "sku",
+    "status",
+    "tracking_number",
+    "why",
+    "withdrawal",
+];
+
+/// Whether a column holds text. A name means the same in every table.
+pub fn is_text(column: &str) -> bool {
+    TEXTS.binary_search(&column).is_ok()
+}
+
 const fn same(a: &str, b: &str) -> bool {
     let (a, b) = (a.as_bytes(), b.as_bytes());
     if a.len() != b.len() {

@@ -16,7 +16,7 @@ use super::sqlite::SqliteStore;
 use super::status::SinkState;
 use super::store::{Gathered as _, Store as _, Stored};
 use super::table::{ORDER_EVENTS, ORDERS, Value};
-use super::{Reading, Sink, Snapshot, Trouble};
+use super::{Database, Reading, Sink, Snapshot, Trouble};
 use crate::event::{Actor, Event, OrderStatus, SinkName};
 use crate::limits::{DEFAULT, TINY};
 use node::{JOURNAL, Node, all_rows, meta, order_id};
@@ -75,7 +75,7 @@ async fn rows_follow_from_events() {
     assert_eq!((rows["order_lines"].len(), rows["order_draws"].len()), (3, 4));
     assert_eq!((status.state(), status.lag_records(node.last())), (SinkState::Following, 0));
 
-    let mut reading = Reading::open(node.database.clone()).await.expect("opened");
+    let mut reading = Reading::open(Database::Sqlite(node.database.clone())).await.expect("opened");
     let asked = [kept, order_id(99), expired];
     let found = reading.orders(1, &asked).await.expect("read");
     assert_eq!((found.sequence, found.orders.len()), (node.last(), 2), "one does not exist");
@@ -163,7 +163,8 @@ async fn pages_of_a_snapshot_are_in_the_order_of_keys_and_of_one_moment() {
     let (sink, status) = node.sink();
     let sink = tokio::spawn(sink.run());
     until(|| status.watermark.get() == node.last()).await;
-    let mut snapshot = Snapshot::take(&node.database, 1).await.expect("taken");
+    let mut snapshot =
+        Snapshot::take(&Database::Sqlite(node.database.clone()), 1).await.expect("taken");
     let before = node.last();
     node.place(5);
     until(|| status.watermark.get() == node.last()).await;
@@ -191,7 +192,7 @@ async fn pages_of_a_snapshot_are_in_the_order_of_keys_and_of_one_moment() {
 fn a_sink_on_its_thread_ends_when_told_to() {
     let mut node = Node::new(DEFAULT);
     node.sale();
-    let sink = Sink::sql(node.database.clone(), node.config()).expect("a thread");
+    let sink = Sink::sql(Database::Sqlite(node.database.clone()), node.config()).expect("a thread");
     let status = Arc::clone(sink.status());
     sink.stop();
     assert_eq!(status.name(), SinkName::Sql);

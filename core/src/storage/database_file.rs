@@ -22,7 +22,7 @@ pub struct FileIdentity {
 }
 
 /// The path of an embedded database.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DatabaseFile {
     path: PathBuf,
 }

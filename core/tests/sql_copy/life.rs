@@ -12,12 +12,14 @@ use sluice_core::money::{Amount, Currency};
 use sluice_core::name::{LotId, SaleId, SkuId};
 use sluice_core::outcome::{OrderView, Outcome};
 use sluice_core::quantity::Quantity;
-use sluice_core::sink::{OrderSearch, Reading, StoredOrder};
+use sluice_core::sink::{OrderSearch, Reading, StoredOrder, erase};
+use sluice_services::Postgres;
 use smallvec::smallvec;
 use smol_str::SmolStr;
 
 use crate::copied::{Copied, on_a_runtime};
 use crate::selling::{REQUEST, ask};
+use crate::serving::{database, started};
 
 /// How often an order is looked at until it must be what it should be.
 const LOOKS_MAX: u32 = 1_000_000;
@@ -300,9 +302,35 @@ fn lived() -> (Copied, Lived) {
     (copied, lived.expect("it lived"))
 }
 
+/// The same, with its copy on a server.
+fn lived_on(postgres: &Postgres) -> (Copied, Lived) {
+    let mut lived = None;
+    let there = database(postgres);
+    let copied = Copied::kept_in(|_| there, DEFAULT, |handle| lived = Some(Life::lived(handle)));
+    (copied, lived.expect("it lived"))
+}
+
 #[test]
 fn everything_that_befalls_orders_is_copied() {
-    let (copied, _) = lived();
+    is_copied(&lived().0);
+}
+
+#[test]
+fn everything_that_befalls_orders_is_copied_to_a_server() {
+    let postgres = started();
+    let (copied, lived) = lived_on(&postgres);
+    is_copied(&copied);
+    is_read(&copied, &lived);
+    // Each record in a transaction of its own.
+    on_a_runtime(erase(&copied.database(), 1)).expect("there was something");
+    let mut end = 0;
+    while end < copied.durable {
+        end = copied.copy_up_to(end + 1);
+    }
+    is_copied(&copied);
+}
+
+fn is_copied(copied: &Copied) {
     for limits in [DEFAULT, TINY] {
         let report = copied.audit(limits);
         assert!(report.is_clean() && report.is_whole(), "{report:?}");
@@ -317,7 +345,7 @@ fn everything_that_befalls_orders_is_copied() {
 #[test]
 fn wherever_a_batch_ends_the_rows_are_the_same() {
     let (copied, _) = lived();
-    let anew = || std::fs::remove_file(copied.database().path()).expect("removed");
+    let anew = || std::fs::remove_file(copied.path()).expect("removed");
     anew();
     let mut end = 0;
     while end < copied.durable {
@@ -380,7 +408,7 @@ fn what_is_left_of_a_life_is_compared() {
 #[test]
 fn an_older_copy_of_it_all_is_caught_up() {
     let (copied, _) = lived();
-    let path = copied.database().path().to_path_buf();
+    let path = copied.path();
     let newest = std::fs::read(&path).expect("a copy at rest is one file");
     for part in 1..4 {
         std::fs::remove_file(&path).expect("removed");
@@ -399,15 +427,19 @@ fn an_older_copy_of_it_all_is_caught_up() {
 #[test]
 fn what_operators_ask_for_is_read() {
     let (copied, lived) = lived();
+    is_read(&copied, &lived);
+}
+
+fn is_read(copied: &Copied, lived: &Lived) {
     on_a_runtime(async {
         let mut reading = Reading::open(copied.database()).await.expect("opened");
         let ids: Vec<OrderId> = lived.orders.iter().map(|order| order.view.order).collect();
         let mut found = reading.orders(1, &ids).await.expect("read").orders;
         found.sort_by_key(|order| ids.iter().position(|id| *id == order.view.order));
         assert_eq!(found, lived.orders, "as the ledger shows them");
-        read_payments(&mut reading, &lived).await;
-        read_timeline(&mut reading, &lived).await;
-        search(&mut reading, &lived).await;
+        read_payments(&mut reading, lived).await;
+        read_timeline(&mut reading, lived).await;
+        search(&mut reading, lived).await;
     });
 }
 

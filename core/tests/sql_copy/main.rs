@@ -1,8 +1,11 @@
 //! The journal of a real engine, its SQL copy, and the audit that compares them (I7, I8).
 
 mod copied;
+mod erasing;
+mod faults;
 mod life;
 mod selling;
+mod serving;
 mod tampering;
 
 use sluice_core::audit::AuditError;
@@ -34,7 +37,7 @@ fn a_copy_is_equal_in_as_many_passes_as_it_takes() {
 #[test]
 fn lag_is_no_difference_and_a_copy_goes_on_where_it_ended() {
     let copied = Copied::new(6);
-    std::fs::remove_file(copied.database().path()).expect("removed");
+    std::fs::remove_file(copied.path()).expect("removed");
     let half = copied.durable / 2;
     copied.copy_up_to(half);
     let report = copied.audit(DEFAULT);

@@ -67,7 +67,7 @@ fn whatever_is_done_to_a_row_is_found() {
         sell(handle, 8);
         Life::lived(handle);
     });
-    let original = std::fs::read(copied.database().path()).expect("a copy at rest is one file");
+    let original = std::fs::read(copied.path()).expect("a copy at rest is one file");
     for limits in [DEFAULT, TINY] {
         let mut emptied = "";
         for (table, key, set) in CHANGES {
@@ -86,7 +86,7 @@ fn whatever_is_done_to_a_row_is_found() {
                 assert_eq!(difference.table, table, "{statement}");
                 assert!(column.starts_with(difference.column), "{statement}: {difference:?}");
                 assert!(difference.sequence > 0, "{statement}: {difference:?}");
-                std::fs::write(copied.database().path(), &original).expect("restored");
+                std::fs::write(copied.path(), &original).expect("restored");
             }
         }
     }

@@ -12,7 +12,7 @@ use sluice_core::money::{Amount, Currency};
 use sluice_core::name::{LotId, SkuId};
 use sluice_core::outcome::{OrderView, Outcome};
 use sluice_core::quantity::Quantity;
-use sluice_core::sink::{Sink, SinkConfig};
+use sluice_core::sink::{Database, Sink, SinkConfig};
 use sluice_core::storage::{DatabaseFile, Directory};
 use sluice_core::time::Timestamp;
 use sluice_core::watermark::Watermark;
@@ -55,6 +55,7 @@ impl Shop {
             seed: 1,
         };
         let database = DatabaseFile::new(folder.path().join("copy.db"));
+        let database = Database::Sqlite(database);
         let sink = Sink::sql(database.clone(), config).expect("a thread");
         while sink.status().lag_records(handle.journal_metrics().durable.get()) > 0 {
             tokio::task::yield_now().await;

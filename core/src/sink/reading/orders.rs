@@ -1,8 +1,5 @@
 //! Orders: by their ids, and by what operators look for.
 
-use sqlx::AssertSqlSafe;
-use sqlx::sqlite::SqliteRow;
-
 use crate::event::{Draw, Line, Lines, OrderStatus, total};
 use crate::id::OrderId;
 use crate::money::{Amount, Currency};
@@ -11,9 +8,10 @@ use crate::outcome::OrderView;
 use crate::quantity::Quantity;
 use crate::time::Timestamp;
 
+use super::super::connection::Row;
 use super::super::error::{SinkError, Trouble};
 use super::super::table::Value;
-use super::{Reading, at_most, is_null, number, optional, ranged, read, text, time};
+use super::{Reading, at_most, optional, ranged, read, text, time};
 
 /// An order as the copy has it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -66,10 +64,15 @@ impl Reading {
         cell: u16,
         orders: &[OrderId],
     ) -> Result<FoundOrders, SinkError> {
-        // Ids need no escape.
-        let ids: Vec<String> = orders.iter().map(|order| format!("\"{order}\"")).collect();
-        let ids = Value::text(&format!("[{}]", ids.join(",")));
-        self.found(cell, "SELECT value FROM json_each(?)", vec![ids]).await
+        let Some(last) = orders.last() else {
+            let sequence = self.connection.mark(cell).await?.sequence;
+            return Ok(FoundOrders { sequence, orders: Vec::new() });
+        };
+        // A few lengths, so that the database need not learn a statement for each number of ids.
+        let places = orders.len().next_power_of_two();
+        let ids = orders.iter().chain(std::iter::repeat(last)).take(places);
+        let ids = ids.map(|order| Value::text(&order.to_string())).collect();
+        self.found(cell, &vec!["?"; places].join(","), ids).await
     }
 
     /// The newest orders that fit, at most `limit`, newest first.
@@ -104,7 +107,7 @@ impl Reading {
             values.extend([Value::number(placed.micros()), Value::text(&order.to_string())]);
         }
         asked.push_str(" ORDER BY f.created_at DESC, f.order_id DESC LIMIT ?");
-        values.push(Value::Integer(at_most(limit)));
+        values.push(at_most(limit));
         let mut found = self.found(cell, &asked, values).await?;
         let place = |order: &StoredOrder| (order.view.created_at, order.view.order);
         found.orders.sort_unstable_by_key(|order| std::cmp::Reverse(place(order)));
@@ -116,18 +119,15 @@ impl Reading {
         &mut self,
         cell: u16,
         asked: &str,
-        values: Vec<Value>,
+        mut values: Vec<Value>,
     ) -> Result<FoundOrders, SinkError> {
-        let mut query = sqlx::query(AssertSqlSafe(ORDERS.replace("{asked}", asked)));
-        for value in values {
-            query = query.bind(value);
-        }
-        let rows = query.bind(i64::from(cell)).fetch_all(&mut self.connection).await?;
+        values.push(Value::number(cell));
+        let rows = self.connection.query(&ORDERS.replace("{asked}", asked), values).await?;
         let mut found = FoundOrders { sequence: 0, orders: Vec::new() };
         let mut line_number = -1;
         for row in &rows {
-            found.sequence = number(row, "sequence")?.max(0) as u64;
-            if is_null(row, "order_id")? {
+            found.sequence = row.number("sequence")?.max(0) as u64;
+            if row.is_null("order_id")? {
                 break;
             }
             let order = read(row, "order_id", OrderId::parse)?;
@@ -136,11 +136,11 @@ impl Reading {
                 line_number = -1;
             }
             let lines = &mut found.orders.last_mut().expect("one was pushed").view.lines;
-            if number(row, "line")? != line_number {
-                line_number = number(row, "line")?;
+            if row.number("line")? != line_number {
+                line_number = row.number("line")?;
                 lines.push(line(row)?);
             }
-            if !is_null(row, "lot")? {
+            if !row.is_null("lot")? {
                 lines.last_mut().expect("one was pushed").draws.push(draw(row)?);
             }
         }
@@ -151,7 +151,7 @@ impl Reading {
     }
 }
 
-fn head(row: &SqliteRow, order: OrderId) -> Result<StoredOrder, SinkError> {
+fn head(row: &Row, order: OrderId) -> Result<StoredOrder, SinkError> {
     let created_at = time(row, "created_at")?;
     Ok(StoredOrder {
         buyer: text(row, "buyer")?,
@@ -170,7 +170,7 @@ fn head(row: &SqliteRow, order: OrderId) -> Result<StoredOrder, SinkError> {
     })
 }
 
-fn line(row: &SqliteRow) -> Result<Line, SinkError> {
+fn line(row: &Row) -> Result<Line, SinkError> {
     Ok(Line {
         sku: read(row, "sku", SkuId::new)?,
         quantity: ranged(row, "quantity", units)?,
@@ -179,7 +179,7 @@ fn line(row: &SqliteRow) -> Result<Line, SinkError> {
     })
 }
 
-fn draw(row: &SqliteRow) -> Result<Draw, SinkError> {
+fn draw(row: &Row) -> Result<Draw, SinkError> {
     Ok(Draw {
         lot: read(row, "lot", LotId::new)?,
         ordinal: ranged(row, "ordinal", |number| u32::try_from(number).ok())?,

@@ -1,14 +1,13 @@
 //! Payments, and what providers said that fits none.
 
-use sqlx::AssertSqlSafe;
-use sqlx::sqlite::SqliteRow;
-
 use crate::id::{OrderId, PaymentId};
 use crate::money::{Amount, Currency};
 use crate::time::Timestamp;
 
+use super::super::connection::Row;
 use super::super::error::SinkError;
-use super::{Reading, at_most, number, optional, ranged, read, text, time};
+use super::super::table::Value;
+use super::{Reading, at_most, optional, ranged, read, text, time};
 
 /// A payment as the copy has it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -66,10 +65,9 @@ impl Reading {
         cell: u16,
         payment: PaymentId,
     ) -> Result<Option<StoredPayment>, SinkError> {
-        let query = sqlx::query(AssertSqlSafe(format!("{PAYMENTS} AND payment_id = ?")));
-        let query = query.bind(i64::from(cell)).bind(payment.to_string());
-        let row = query.fetch_optional(&mut self.connection).await?;
-        row.as_ref().map(stored_payment).transpose()
+        let values = vec![Value::number(cell), Value::text(&payment.to_string())];
+        let rows = self.connection.query(&format!("{PAYMENTS} AND payment_id = ?"), values).await?;
+        rows.first().map(stored_payment).transpose()
     }
 
     /// Payments that are to be given back, behind `after`, at most `limit`, in order of their ids.
@@ -83,15 +81,16 @@ impl Reading {
         limit: usize,
     ) -> Result<Vec<StoredPayment>, SinkError> {
         // The ids apart: only then does the database go by the index of these states.
-        let query = sqlx::query(AssertSqlSafe(format!(
+        let query = format!(
             "{PAYMENTS} AND payment_id IN (SELECT r.payment_id FROM payments AS r \
              WHERE r.cell = ? AND r.status = 'refunding' AND r.payment_id > ? \
              ORDER BY r.payment_id LIMIT ?) ORDER BY payment_id"
-        )));
+        );
         // Every id is behind no text.
         let after = after.map_or(String::new(), |after| after.to_string());
-        let query = query.bind(i64::from(cell)).bind(i64::from(cell)).bind(after);
-        let rows = query.bind(at_most(limit)).fetch_all(&mut self.connection).await?;
+        let cell = Value::number(cell);
+        let values = vec![cell.clone(), cell, Value::text(&after), at_most(limit)];
+        let rows = self.connection.query(&query, values).await?;
         rows.iter().map(stored_payment).collect()
     }
 
@@ -106,14 +105,12 @@ impl Reading {
         before: Option<u64>,
         limit: usize,
     ) -> Result<Vec<StoredNotice>, SinkError> {
-        let query = sqlx::query(
-            "SELECT sequence, kind, payment_id, order_id, amount, currency, received_at \
-             FROM unmatched_notices WHERE cell = ? AND sequence < ? \
-             ORDER BY cell DESC, sequence DESC LIMIT ?",
-        );
+        let query = "SELECT sequence, kind, payment_id, order_id, amount, currency, received_at \
+                     FROM unmatched_notices WHERE cell = ? AND sequence < ? \
+                     ORDER BY cell DESC, sequence DESC LIMIT ?";
         let before = before.and_then(|before| i64::try_from(before).ok()).unwrap_or(i64::MAX);
-        let query = query.bind(i64::from(cell)).bind(before).bind(at_most(limit));
-        let rows = query.fetch_all(&mut self.connection).await?;
+        let values = vec![Value::number(cell), Value::Integer(before), at_most(limit)];
+        let rows = self.connection.query(query, values).await?;
         rows.iter().map(stored_notice).collect()
     }
 
@@ -124,13 +121,13 @@ impl Reading {
         order: OrderId,
     ) -> Result<Vec<StoredPayment>, SinkError> {
         let query = format!("{PAYMENTS} AND order_id = ? ORDER BY created_at, payment_id");
-        let query = sqlx::query(AssertSqlSafe(query)).bind(i64::from(cell)).bind(order.to_string());
-        let rows = query.fetch_all(&mut self.connection).await?;
+        let values = vec![Value::number(cell), Value::text(&order.to_string())];
+        let rows = self.connection.query(&query, values).await?;
         rows.iter().map(stored_payment).collect()
     }
 }
 
-fn stored_payment(row: &SqliteRow) -> Result<StoredPayment, SinkError> {
+fn stored_payment(row: &Row) -> Result<StoredPayment, SinkError> {
     Ok(StoredPayment {
         payment: read(row, "payment_id", PaymentId::parse)?,
         order: read(row, "order_id", OrderId::parse)?,
@@ -138,13 +135,13 @@ fn stored_payment(row: &SqliteRow) -> Result<StoredPayment, SinkError> {
         currency: read(row, "currency", Currency::new)?,
         status: text(row, "status")?,
         refund_reason: optional(row, "refund_reason", text)?,
-        refund_failed: number(row, "refund_failed")? != 0,
+        refund_failed: row.number("refund_failed")? != 0,
         created_at: time(row, "created_at")?,
         updated_at: time(row, "updated_at")?,
     })
 }
 
-fn stored_notice(row: &SqliteRow) -> Result<StoredNotice, SinkError> {
+fn stored_notice(row: &Row) -> Result<StoredNotice, SinkError> {
     Ok(StoredNotice {
         sequence: ranged(row, "sequence", Some)?,
         kind: text(row, "kind")?,

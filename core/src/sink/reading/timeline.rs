@@ -1,13 +1,11 @@
 //! The timeline of an order: whatever a customer may ask about it.
 
-use sqlx::Row as _;
-use sqlx::sqlite::SqliteRow;
-
 use crate::id::OrderId;
 use crate::time::Timestamp;
 
+use super::super::connection::Row;
 use super::super::error::SinkError;
-use super::super::sqlite::mark;
+use super::super::table::Value;
 use super::payments::StoredPayment;
 use super::{Reading, optional, ranged, text, time};
 
@@ -57,41 +55,41 @@ impl Reading {
     /// What the database says; a row is not what this program writes.
     pub async fn timeline(&mut self, cell: u16, order: OrderId) -> Result<Timeline, SinkError> {
         // Read first: what is read later is at least as new.
-        let sequence = mark(&mut self.connection, cell).await?.sequence;
-        let id = order.to_string();
+        let sequence = self.connection.mark(cell).await?.sequence;
+        let values = vec![Value::number(cell), Value::text(&order.to_string())];
         let query = "SELECT o.buyer, s.carrier, s.tracking_number FROM orders AS o \
                      LEFT JOIN shipments AS s ON s.cell = o.cell AND s.order_id = o.order_id \
                      WHERE o.cell = ? AND o.order_id = ?";
-        let query = sqlx::query(query).bind(i64::from(cell)).bind(&id);
-        let head = query.fetch_optional(&mut self.connection).await?;
-        let (buyer, shipment) = match &head {
+        let head = self.connection.query(query, values.clone()).await?;
+        let (buyer, shipment) = match head.first() {
             Some(row) => (Some(text(row, "buyer")?), shipment(row)?),
             None => (None, None),
         };
         let query = "SELECT order_id, kind, sequence, occurred_at, actor, request_id, version, \
                      payment_id, detail FROM order_events \
                      WHERE cell = ? AND order_id = ? ORDER BY sequence";
-        let query = sqlx::query(query).bind(i64::from(cell)).bind(&id);
-        let rows = query.fetch_all(&mut self.connection).await?;
+        let rows = self.connection.query(query, values).await?;
         let events = rows.iter().map(event).collect::<Result<_, _>>()?;
         let payments = self.payments_of(cell, order).await?;
         Ok(Timeline { sequence, buyer, events, payments, shipment })
     }
 }
 
-fn shipment(row: &SqliteRow) -> Result<Option<Shipment>, SinkError> {
+fn shipment(row: &Row) -> Result<Option<Shipment>, SinkError> {
     let carrier = optional(row, "carrier", text)?;
     carrier.map(|carrier| Ok((carrier, text(row, "tracking_number")?))).transpose()
 }
 
-fn event(row: &SqliteRow) -> Result<TimelineEvent, SinkError> {
+fn event(row: &Row) -> Result<TimelineEvent, SinkError> {
     Ok(TimelineEvent {
         kind: text(row, "kind")?,
         sequence: ranged(row, "sequence", Some)?,
         time: time(row, "occurred_at")?,
         actor: text(row, "actor")?,
         request: optional(row, "request_id", text)?,
-        version: row.try_get::<Option<u32>, _>("version")?,
+        version: optional(row, "version", |row, column| {
+            ranged(row, column, |number| u32::try_from(number).ok())
+        })?,
         payment: optional(row, "payment_id", text)?,
         detail: optional(row, "detail", text)?,
     })

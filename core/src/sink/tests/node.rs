@@ -21,7 +21,7 @@ use crate::quantity::Quantity;
 use crate::sink::follower::Follower;
 use crate::sink::sqlite::SqliteTarget;
 use crate::sink::table::{TABLES, Value};
-use crate::sink::{SinkConfig, SinkStatus, Snapshot};
+use crate::sink::{Database, SinkConfig, SinkStatus, Snapshot};
 use crate::storage::{DatabaseFile, Directory};
 use crate::time::Timestamp;
 use crate::watermark::Watermark;
@@ -261,7 +261,7 @@ pub(super) fn placed(order: OrderId, number: u64) -> OrderPlaced<'static> {
 
 /// All rows of the database, by table.
 pub(super) async fn all_rows(database: &DatabaseFile) -> BTreeMap<&'static str, Vec<Vec<Value>>> {
-    let mut snapshot = Snapshot::take(database, 1).await.expect("taken");
+    let mut snapshot = Snapshot::take(&Database::Sqlite(database.clone()), 1).await.expect("taken");
     let mut rows = BTreeMap::new();
     for table in TABLES.into_iter().filter(|table| table.key > 1) {
         let page = snapshot.page(table, &[], None, usize::MAX).await.expect("read");
