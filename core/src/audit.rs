@@ -17,6 +17,7 @@ mod orders;
 mod pass;
 mod payments;
 mod range;
+pub mod redis;
 mod sales;
 mod skips;
 mod stock;
@@ -116,7 +117,7 @@ pub enum AuditError {
     Copy(#[from] SinkError),
     /// The copy has more than the journal: one of the two is an older copy, or of another journal.
     #[error(
-        "the database holds records up to {through}, the journal ends at {last}: one of them is an \
+        "the copy holds records up to {through}, the journal ends at {last}: one of them is an \
          older copy, or another's"
     )]
     Ahead {
@@ -124,6 +125,17 @@ pub enum AuditError {
         through: u64,
         /// The last sequence of the journal.
         last: u64,
+    },
+    /// The copy was set back, or made anew, while it was compared.
+    #[error(
+        "the copy held records up to {before} and then up to {after} only: it is being made anew, \
+         run the audit again once it has caught up"
+    )]
+    SetBack {
+        /// What it had.
+        before: u64,
+        /// What it has.
+        after: u64,
     },
     /// A server trimmed the journal while it was read.
     #[error("the journal was trimmed while it was read: run the audit again")]

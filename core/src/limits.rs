@@ -109,6 +109,8 @@ pub struct Limits {
     pub sink_batch_records_max: usize,
     /// Encoded bytes of the records of one transaction of a sink, the last frame not counted.
     pub sink_batch_bytes_max: usize,
+    /// Records of one call of the sink that fills Redis: everybody else there waits for it.
+    pub redis_batch_records_max: usize,
     /// Encoded bytes of records that a sink stores until it makes the store sync them.
     pub sink_unsynced_bytes_max: usize,
     /// Names of SKUs and lots that a sink keeps at hand.
@@ -167,6 +169,7 @@ pub const DEFAULT: Limits = checked(Limits {
     journal_queue_max: 256,
     sink_batch_records_max: 8_192,
     sink_batch_bytes_max: 2 << 20,
+    redis_batch_records_max: 256,
     sink_unsynced_bytes_max: 16 << 20,
     sink_names_max: 65_536,
     reads_waiting_max: 16_384,
@@ -217,6 +220,7 @@ pub const TINY: Limits = checked(Limits {
     journal_queue_max: 8,
     sink_batch_records_max: 4,
     sink_batch_bytes_max: 512,
+    redis_batch_records_max: 2,
     sink_unsynced_bytes_max: 1_024,
     sink_names_max: 2,
     reads_waiting_max: 4,
@@ -253,6 +257,7 @@ const fn checked(limits: Limits) -> Limits {
     );
     // An empty batch, page or pass would never end.
     assert!(limits.sink_batch_records_max >= 1 && limits.sink_batch_bytes_max >= 1);
+    assert!(limits.redis_batch_records_max >= 1);
     assert!(limits.audit_orders_max >= 1 && limits.audit_rows_max >= 1);
     assert!(limits.reads_waiting_max >= 1);
     // The largest order: two raw strings, lines and draws with their names, and fixed fields.

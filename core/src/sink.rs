@@ -1,9 +1,9 @@
 //! Sinks: followers of the journal that keep a copy of it elsewhere.
 //!
 //! A sink reads durable frames from its own watermark on, and shares nothing else with the shards.
-//! Rows and watermark are stored in one transaction, so that storing a batch twice changes nothing
+//! Rows and watermark are stored in one transaction, or by one function, so that storing a batch twice changes nothing
 //! (I8). A sink that is slow, down, wiped or rolled back delays nobody (I7). Only this module knows
-//! SQL, and it alone in core has an async runtime: its own, on a thread of low priority.
+//! SQL and Redis, and it alone in core has an async runtime: its own, on a thread of low priority.
 
 use std::io;
 use std::sync::Arc;
@@ -22,6 +22,7 @@ mod error;
 mod follower;
 mod postgres;
 mod reading;
+mod redis;
 mod schema;
 mod snapshot;
 mod source;
@@ -30,10 +31,12 @@ mod sqlite;
 mod status;
 mod store;
 pub mod table;
+mod told;
 mod words;
 
 use follower::Follower;
 use postgres::PostgresTarget;
+use redis::RedisTarget;
 use sqlite::SqliteTarget;
 use store::{Store, Target};
 
@@ -44,6 +47,10 @@ pub use follower::SinkConfig;
 pub use reading::{
     FoundOrders, OrderSearch, Reading, StoredNotice, StoredOrder, StoredPayment, Timeline,
     TimelineEvent,
+};
+pub use redis::{
+    NoRedisAddress, NoRedisPrefix, RedisAddress, RedisConfig, RedisCopy, RedisEntry, RedisHash,
+    RedisKey, RedisMark, RedisMember, RedisPrefix, RedisSizes, erase_redis, stored_in_redis,
 };
 pub use snapshot::Snapshot;
 pub use source::Durable;
@@ -70,6 +77,17 @@ impl Sink {
             Database::Sqlite(file) => Self::start(SqliteTarget(file), config),
             Database::Postgres(address) => Self::start(PostgresTarget(address), config),
         }
+    }
+
+    /// Starts the sink that fills Redis, on a thread of its own. The server need not be there yet.
+    ///
+    /// # Errors
+    /// The thread or its runtime cannot be had.
+    pub fn redis<S: Storage + Clone>(
+        redis: RedisConfig,
+        config: SinkConfig<S>,
+    ) -> io::Result<Self> {
+        Self::start(RedisTarget::new(redis), config)
     }
 
     fn start<S, T>(target: T, config: SinkConfig<S>) -> io::Result<Self>

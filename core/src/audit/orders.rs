@@ -38,15 +38,21 @@ struct Last {
 }
 
 /// Takes what a record says of an order.
-pub(super) fn take(
-    range: &mut Range<OrderId, Order>,
+pub(super) fn take<V: AsMut<Order> + Default>(
+    range: &mut Range<OrderId, V>,
     sequence: u64,
     meta: &Meta,
     event: &Event<'_>,
     bytes: &[u8],
 ) {
-    let keep = || Some((sequence, Box::from(bytes)));
-    let (version, status) = match event {
+    let Some(says) = says(event) else { return };
+    let Some(order) = event.order().and_then(|order| range.of(order)) else { return };
+    order.as_mut().take(says, sequence, meta, event, bytes);
+}
+
+/// The version and, if the event says it, the state of the order that an event is about.
+fn says(event: &Event<'_>) -> Option<(u32, Option<OrderStatus>)> {
+    Some(match event {
         Event::OrderPlaced(_) => (1, Some(OrderStatus::Reserved)),
         Event::OrderQueued(_) => (1, Some(OrderStatus::Waiting)),
         Event::OrderPromoted(promoted) => (promoted.version, Some(OrderStatus::Reserved)),
@@ -71,23 +77,13 @@ pub(super) fn take(
         | Event::NoticeUnmatched(_)
         | Event::SaleDefined(_)
         | Event::SaleMoved(_)
-        | Event::RecordSkipped(_) => return,
-    };
-    let Some(order) = event.order().and_then(|order| range.of(order)) else { return };
-    order.last = Some(Last { version, time: meta.time, sequence });
-    order.status = status.or(order.status);
-    match event {
-        Event::OrderPlaced(placed) => {
-            (order.made, order.expires_at) = (keep(), Some(placed.expires_at));
-        }
-        Event::OrderQueued(_) => order.made = keep(),
-        Event::OrderPromoted(promoted) => {
-            (order.drawn, order.expires_at) = (keep(), Some(promoted.expires_at));
-        }
-        Event::PaymentStarted(started) => order.expires_at = Some(started.expires_at),
-        Event::OrderPaid(paid) if paid.late => order.drawn = keep(),
-        Event::OrderShipped(_) => order.shipped = keep(),
-        _ => {}
+        | Event::RecordSkipped(_) => return None,
+    })
+}
+
+impl AsMut<Self> for Order {
+    fn as_mut(&mut self) -> &mut Self {
+        self
     }
 }
 
@@ -98,6 +94,58 @@ enum Made<'a> {
 }
 
 impl Order {
+    fn take(
+        &mut self,
+        (version, status): (u32, Option<OrderStatus>),
+        sequence: u64,
+        meta: &Meta,
+        event: &Event<'_>,
+        bytes: &[u8],
+    ) {
+        let keep = || Some((sequence, Box::from(bytes)));
+        self.last = Some(Last { version, time: meta.time, sequence });
+        self.status = status.or(self.status);
+        match event {
+            Event::OrderPlaced(placed) => {
+                (self.made, self.expires_at) = (keep(), Some(placed.expires_at));
+            }
+            Event::OrderQueued(_) => self.made = keep(),
+            Event::OrderPromoted(promoted) => {
+                (self.drawn, self.expires_at) = (keep(), Some(promoted.expires_at));
+            }
+            Event::PaymentStarted(started) => self.expires_at = Some(started.expires_at),
+            Event::OrderPaid(paid) if paid.late => self.drawn = keep(),
+            Event::OrderShipped(_) => self.shipped = keep(),
+            _ => {}
+        }
+    }
+
+    /// Whether anything but its end is known of it.
+    pub(super) const fn is_known(&self) -> bool {
+        self.last.is_some()
+    }
+
+    /// Whether the record that made it is kept.
+    pub(super) const fn is_made(&self) -> bool {
+        self.made.is_some()
+    }
+
+    /// Its lines as they are; `None` if no record is kept that says.
+    pub(super) fn held(&self, names: &mut LastNames) -> Result<Option<Vec<Line>>, AuditError> {
+        let made = self.made(names)?.map(|(_, made)| made);
+        Ok(self.lines(made.as_ref(), names)?.map(|(_, lines)| lines))
+    }
+
+    /// The record that made it.
+    fn made(&self, names: &mut LastNames) -> Result<Option<(Meta, Made<'_>)>, AuditError> {
+        let Some(kept) = &self.made else { return Ok(None) };
+        Ok(Some(match decoded(kept, names)? {
+            (meta, Event::OrderPlaced(placed)) => (meta, Made::Placed(placed)),
+            (meta, Event::OrderQueued(queued)) => (meta, Made::Queued(queued)),
+            _ => unreachable!("only records that make orders are kept as such"),
+        }))
+    }
+
     /// The rows of a table that it calls for.
     pub(super) fn rows(
         &self,
@@ -106,16 +154,8 @@ impl Order {
         table: &'static Table,
         names: &mut LastNames,
     ) -> Result<Vec<Expected>, AuditError> {
-        let made = match &self.made {
-            Some(kept) => match decoded(kept, names)? {
-                (meta, Event::OrderPlaced(placed)) => Some((meta, Made::Placed(placed))),
-                (meta, Event::OrderQueued(queued)) => Some((meta, Made::Queued(queued))),
-                _ => unreachable!("only records that make orders are kept as such"),
-            },
-            None => None,
-        };
         let rows = Rows { cell, id, order: self };
-        let (meta, made) = made.unzip();
+        let (meta, made) = self.made(names)?.unzip();
         Ok(match table.name {
             "orders" => vec![rows.order(meta, made.as_ref(), &self.lines(made.as_ref(), names)?)],
             "order_lines" => rows.lines(&self.lines(made.as_ref(), names)?),

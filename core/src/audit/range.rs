@@ -31,6 +31,16 @@ impl<K: Ord + Copy, V: Default> Range<K, V> {
         self.kept.get_mut(&id)
     }
 
+    /// What is kept of an id, if the range has it and anything was said of it.
+    pub(super) fn kept(&mut self, id: K) -> Option<&mut V> {
+        self.kept.get_mut(&id)
+    }
+
+    /// Whether an id is in the range.
+    pub(super) fn has(&self, id: K) -> bool {
+        self.from.is_some_and(|from| id >= from) && self.below.is_none_or(|below| id < below)
+    }
+
     pub(super) const fn from(&self) -> Option<K> {
         self.from
     }

@@ -20,6 +20,7 @@ use super::table::{
     LOTS, ORDER_DRAWS, ORDER_EVENTS, ORDER_LINES, ORDERS, PAYMENTS, SALES, SHIPMENTS,
     SKIPPED_RECORDS, SKUS, STANDBY, Table, UNMATCHED_NOTICES, Value, WITHDRAWAL_DRAWS, WITHDRAWALS,
 };
+use super::told::{kind, moves};
 use super::words::Words;
 
 mod orders;
@@ -100,7 +101,6 @@ pub(super) struct Batch {
 /// What happened to an order.
 struct Happened {
     order: Arc<str>,
-    kind: &'static str,
     /// The order's version after it.
     version: Option<u32>,
     payment: Option<Arc<str>>,
@@ -184,7 +184,7 @@ impl Batch {
             self.cell.clone(),
             Value::number(at.sequence),
             Value::Text(happened.order),
-            Value::Text(self.words.word(happened.kind)),
+            Value::Text(self.words.word(at.kind)),
             happened.version.map_or(Value::Null, Value::number),
             at.time(),
             Value::Text(self.words.word(actor(at.meta.actor))),
@@ -241,7 +241,7 @@ impl Gathered for Batch {
         event: &Event<'_>,
         bytes: usize,
     ) -> Result<(), Unstorable> {
-        let at = &At { sequence, meta };
+        let at = &At { sequence, meta, kind: kind(event).unwrap_or_default() };
         match event {
             Event::Genesis(_) | Event::FormatRaised(_) => {}
             Event::SkuDefined(defined) => self.sku(at, defined),
@@ -267,6 +267,9 @@ impl Gathered for Batch {
             Event::SaleMoved(moved) => self.sale_moved(at, moved),
             Event::RecordSkipped(skipped) => self.skipped(at, skipped),
         }
+        if let Some((lines, way)) = moves(event) {
+            self.move_lines(at, lines, way);
+        }
         self.extent.cover(sequence, meta.time, bytes);
         Ok(())
     }
@@ -291,6 +294,8 @@ impl Gathered for Batch {
 struct At<'a> {
     sequence: u64,
     meta: &'a Meta,
+    /// The word for what happened to an order.
+    kind: &'static str,
 }
 
 impl At<'_> {

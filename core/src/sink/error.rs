@@ -20,6 +20,8 @@ pub enum Trouble {
     Damaged,
     /// A read or write failed.
     Disk,
+    /// The store may drop what it holds without a word.
+    Evicting,
     /// The store does not let this user in, or not do what must be done.
     Forbidden,
     /// A record cannot be read, or the store refuses its rows, or lacks some that it should have.
@@ -33,13 +35,14 @@ pub enum Trouble {
 
 impl Trouble {
     /// All kinds, in the order in which they are counted.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Locked,
         Self::ReadOnly,
         Self::Full,
         Self::Unreachable,
         Self::Damaged,
         Self::Disk,
+        Self::Evicting,
         Self::Forbidden,
         Self::Poison,
         Self::Unusable,
@@ -55,6 +58,7 @@ impl Trouble {
             Self::Unreachable => "unreachable",
             Self::Damaged => "damaged",
             Self::Disk => "disk",
+            Self::Evicting => "evicting",
             Self::Forbidden => "forbidden",
             Self::Poison => "poison",
             Self::Unusable => "unusable",

@@ -13,7 +13,7 @@ use sluice_core::storage::{Archived, DatabaseFile, Directory};
 use sluice_core::watermark::Watermark;
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Executor as _};
 
-use crate::selling::sell;
+use crate::living::selling::sell;
 
 /// An engine whose work is done, and its copy.
 pub(crate) struct Copied {

@@ -12,7 +12,7 @@ use sqlx::Connection as _;
 use sqlx::postgres::PgConnection;
 
 use crate::copied::{Copied, on_a_runtime};
-use crate::selling::sell;
+use crate::living::selling::sell;
 use crate::serving::{Serving, at, database, start, started, until};
 use swallow::Swallow;
 

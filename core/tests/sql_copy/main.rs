@@ -4,7 +4,8 @@ mod copied;
 mod erasing;
 mod faults;
 mod life;
-mod selling;
+#[path = "../living/mod.rs"]
+mod living;
 mod serving;
 mod tampering;
 

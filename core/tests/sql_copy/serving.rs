@@ -21,7 +21,7 @@ use sluice_services::{Postgres, PostgresOptions};
 use smallvec::smallvec;
 
 use crate::copied::on_a_runtime;
-use crate::selling::{REQUEST, ask};
+use crate::living::selling::{REQUEST, ask};
 
 /// Far more looks than any of these tests needs.
 const LOOKS_MAX: u32 = 60_000;

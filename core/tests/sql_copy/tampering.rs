@@ -3,8 +3,8 @@
 use sluice_core::limits::{DEFAULT, TINY};
 
 use crate::copied::Copied;
-use crate::life::Life;
-use crate::selling::sell;
+use crate::living::life::Life;
+use crate::living::selling::sell;
 
 /// A table, its key, and a change of one column.
 type Change = (&'static str, &'static str, &'static str);

@@ -10,7 +10,6 @@ use crate::id::OrderId;
 use crate::time::Timestamp;
 
 use super::super::table::{ORDER_LINES, ORDERS, Value};
-use super::stock::Counter;
 use super::{At, Batch, Happened, Unstorable, order_text};
 
 /// What became of an order that an earlier transaction stored.
@@ -79,8 +78,7 @@ impl Batch {
         let mut draws = std::mem::take(&mut self.order_draws.values);
         self.draws(&id, &placed.lines, &mut draws);
         self.order_draws.values = draws;
-        self.move_lines(at, &placed.lines, (Counter::Available, Counter::Held));
-        self.happened(at, id, "placed", Some(1));
+        self.happened(at, id, Some(1));
         Ok(())
     }
 
@@ -113,7 +111,7 @@ impl Batch {
             queued.max_amount.map_or(Value::Null, |amount| Value::number(amount.minor())),
             at.sequence(),
         ]);
-        self.happened(at, id, "queued", Some(1));
+        self.happened(at, id, Some(1));
     }
 
     pub(super) fn promoted(
@@ -130,10 +128,9 @@ impl Batch {
         let expires_at = Value::number(promoted.expires_at.micros());
         self.change_hold(promoted.order, &id, amount, expires_at);
         self.change_lines(promoted.order, lines);
-        self.move_lines(at, lines, (Counter::Available, Counter::Held));
         let status = Some(OrderStatus::Reserved);
         self.change(at, promoted.order, Arc::clone(&id), promoted.version, status);
-        self.happened(at, id, "promoted", Some(promoted.version));
+        self.happened(at, id, Some(promoted.version));
         Ok(())
     }
 
@@ -144,7 +141,6 @@ impl Batch {
     }
 
     pub(super) fn ended(&mut self, at: &At<'_>, ended: &OrderEnded, status: OrderStatus) {
-        self.move_lines(at, &ended.lines, (Counter::Held, Counter::Available));
         self.entered(at, ended.order, ended.version, status, Value::Null);
     }
 
@@ -169,10 +165,10 @@ impl Batch {
 
     /// An order that left the ledger. Its rows stay: from here on they are all that is left of it.
     pub(super) fn retired(&mut self, at: &At<'_>, order: OrderId) {
-        self.happened(at, order_text(order), "retired", None);
+        self.happened(at, order_text(order), None);
     }
 
-    /// An order that entered a state, whose word is the event's.
+    /// An order that entered a state.
     fn entered(
         &mut self,
         at: &At<'_>,
@@ -183,13 +179,12 @@ impl Batch {
     ) {
         let id = order_text(order);
         self.change(at, order, Arc::clone(&id), version, Some(status));
-        let kind = status.as_str();
-        let happened = Happened { order: id, kind, version: Some(version), payment: None, detail };
+        let happened = Happened { order: id, version: Some(version), payment: None, detail };
         self.event(at, happened);
     }
 
-    fn happened(&mut self, at: &At<'_>, order: Arc<str>, kind: &'static str, version: Option<u32>) {
-        let happened = Happened { order, kind, version, payment: None, detail: Value::Null };
+    fn happened(&mut self, at: &At<'_>, order: Arc<str>, version: Option<u32>) {
+        let happened = Happened { order, version, payment: None, detail: Value::Null };
         self.event(at, happened);
     }
 

@@ -11,7 +11,6 @@ use crate::outcome::PaymentStatus;
 use crate::time::Timestamp;
 
 use super::super::table::{PAYMENTS, Value};
-use super::stock::Counter;
 use super::{At, Batch, Happened, Unstorable, order_text, payment_text};
 
 /// What became of a payment that an earlier transaction stored.
@@ -28,7 +27,6 @@ pub(in crate::sink) struct PaymentChange {
 
 /// What an event says of a payment and of its order.
 struct Said {
-    kind: &'static str,
     payment: PaymentId,
     order: OrderId,
     /// The order's version after it.
@@ -60,7 +58,6 @@ impl Batch {
         self.said(
             at,
             Said {
-                kind: "payment_started",
                 payment: started.payment,
                 order: started.order,
                 version: started.version,
@@ -75,7 +72,6 @@ impl Batch {
         self.said(
             at,
             Said {
-                kind: "payment_failed",
                 payment: failed.payment,
                 order: failed.order,
                 version: failed.version,
@@ -86,19 +82,13 @@ impl Batch {
     }
 
     pub(super) fn paid(&mut self, at: &At<'_>, paid: &OrderPaid) -> Result<(), Unstorable> {
-        let (kind, from) = match paid.late {
-            true => ("paid_late", Counter::Available),
-            false => ("paid", Counter::Held),
-        };
         if paid.late {
             self.redraw(paid.order, &order_text(paid.order), &paid.lines)?;
         }
-        self.move_lines(at, &paid.lines, (from, Counter::Sold));
         self.change_payment(at, paid.payment, PaymentStatus::Succeeded, None, false);
         self.said(
             at,
             Said {
-                kind,
                 payment: paid.payment,
                 order: paid.order,
                 version: paid.version,
@@ -110,21 +100,17 @@ impl Batch {
     }
 
     pub(super) fn refund_requested(&mut self, at: &At<'_>, requested: &RefundRequested) {
-        let (to, what) = match requested.returned {
-            Returned::Nothing => (None, ""),
-            Returned::ToStock => (Some(Counter::Available), ", units to stock"),
-            Returned::Withdrawn => (Some(Counter::Withdrawn), ", units withdrawn"),
+        let what = match requested.returned {
+            Returned::Nothing => "",
+            Returned::ToStock => ", units to stock",
+            Returned::Withdrawn => ", units withdrawn",
         };
-        if let Some(to) = to {
-            self.move_lines(at, &requested.lines, (Counter::Sold, to));
-        }
         let reason = requested.reason;
         let status = PaymentStatus::Refunding;
         self.change_payment(at, requested.payment, status, Some(reason), false);
         self.said(
             at,
             Said {
-                kind: "refund_requested",
                 payment: requested.payment,
                 order: requested.order,
                 version: requested.version,
@@ -141,7 +127,6 @@ impl Batch {
         self.said(
             at,
             Said {
-                kind: if succeeded { "refund_succeeded" } else { "refund_failed" },
                 payment: ended.payment,
                 order: ended.order,
                 version: ended.version,
@@ -172,7 +157,6 @@ impl Batch {
             at,
             Happened {
                 order,
-                kind: said.kind,
                 version: Some(said.version),
                 payment: Some(payment_text(said.payment)),
                 detail: said.detail,

@@ -6,6 +6,7 @@ use crate::event::{Draw, Line, LotReceived, SkuDefined, UnitsWithdrawn};
 use crate::name::SkuId;
 
 use super::super::table::{SKUS, Value};
+use super::super::told::{Counter, Move};
 use super::{At, Batch};
 
 /// How many units of a lot went where.
@@ -17,18 +18,6 @@ pub(in crate::sink) struct Moved {
     pub(in crate::sink) withdrawn: i64,
     pub(in crate::sink) sequence: u64,
 }
-
-/// One of a lot's counters.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Counter {
-    Available,
-    Held,
-    Sold,
-    Withdrawn,
-}
-
-/// From where to where units move.
-pub(super) type Move = (Counter, Counter);
 
 impl Moved {
     fn counter(&mut self, counter: Counter) -> &mut i64 {

@@ -1,0 +1,266 @@
+//! SKUs and sales: what the journal says of each, folded by additions alone.
+
+use std::collections::BTreeMap;
+
+use crate::event::{Event, Line, Meta, Returned, SaleDefined, SaleMove, SkuDefined};
+use crate::name::{SaleId, SkuId};
+use crate::time::Timestamp;
+
+use super::super::Record;
+use super::compare::Expected;
+
+/// What the journal says of one SKU.
+#[derive(Default)]
+struct Sku {
+    /// Its terms; empty if their record is no longer kept.
+    terms: BTreeMap<&'static str, String>,
+    received: i64,
+    available: i64,
+    held: i64,
+    sold: i64,
+    withdrawn: i64,
+    standby: i64,
+    time: Timestamp,
+    sequence: u64,
+}
+
+/// What the journal says of one sale.
+struct Sale {
+    fields: BTreeMap<&'static str, String>,
+    skus: Vec<SkuId>,
+    ended: bool,
+    sequence: u64,
+}
+
+/// All of them.
+#[derive(Default)]
+pub(super) struct Stocks {
+    skus: BTreeMap<SkuId, Sku>,
+    sales: BTreeMap<SaleId, Sale>,
+    /// Which sale that has not ended a SKU is in.
+    taken: BTreeMap<SkuId, SaleId>,
+}
+
+impl Stocks {
+    pub(super) fn take(&mut self, record: &Record<'_>) {
+        let Record { sequence, meta, event, .. } = *record;
+        match event {
+            Event::SkuDefined(defined) => self.define(sequence, meta, defined),
+            Event::LotReceived(received) => {
+                let units = i64::from(received.quantity.get());
+                self.touch(&received.sku, sequence, meta, |sku| {
+                    sku.received += units;
+                    sku.available += units;
+                });
+            }
+            Event::UnitsWithdrawn(withdrawn) => {
+                let units = i64::from(withdrawn.quantity.get());
+                self.touch(&withdrawn.sku, sequence, meta, |sku| {
+                    sku.available -= units;
+                    sku.withdrawn += units;
+                });
+            }
+            Event::SaleDefined(defined) => self.define_sale(sequence, meta, defined),
+            Event::SaleMoved(moved) => {
+                let Some(sale) = self.sales.get_mut(&moved.sale) else { return };
+                match moved.to {
+                    SaleMove::Paused => sale.set("paused", &1),
+                    SaleMove::Resumed => sale.set("paused", &0),
+                    SaleMove::Ended => {
+                        sale.set("ended", &1);
+                        sale.ended = true;
+                    }
+                }
+                sale.touch(moved.revision, sequence, meta);
+                self.regroup(&moved.sale, sequence, meta);
+            }
+            event => self.take_order(sequence, meta, event),
+        }
+    }
+
+    /// What an event of an order moves.
+    fn take_order(&mut self, sequence: u64, meta: &Meta, event: &Event<'_>) {
+        let mut each = |lines: &[Line], act: fn(&mut Sku, i64)| {
+            for line in lines {
+                let units = i64::from(line.quantity.get());
+                self.touch(&line.sku, sequence, meta, |sku| act(sku, units));
+            }
+        };
+        match event {
+            Event::OrderPlaced(placed) => each(&placed.lines, Sku::hold),
+            Event::OrderCancelled(ended) | Event::OrderExpired(ended) => {
+                each(&ended.lines, |sku, units| sku.hold(-units));
+            }
+            Event::OrderPaid(paid) if paid.late => each(&paid.lines, |sku, units| {
+                sku.available -= units;
+                sku.sold += units;
+            }),
+            Event::OrderPaid(paid) => each(&paid.lines, |sku, units| {
+                sku.held -= units;
+                sku.sold += units;
+            }),
+            Event::RefundRequested(requested) => match requested.returned {
+                Returned::Nothing => {}
+                Returned::ToStock => each(&requested.lines, |sku, units| {
+                    sku.sold -= units;
+                    sku.available += units;
+                }),
+                Returned::Withdrawn => each(&requested.lines, |sku, units| {
+                    sku.sold -= units;
+                    sku.withdrawn += units;
+                }),
+            },
+            Event::OrderPromoted(promoted) => {
+                each(std::slice::from_ref(&promoted.line), Sku::hold);
+                self.touch(&promoted.line.sku, sequence, meta, |sku| sku.standby -= 1);
+            }
+            Event::OrderQueued(queued) => {
+                self.touch(&queued.sku, sequence, meta, |sku| sku.standby += 1);
+            }
+            Event::StandbyLeft(left) => {
+                self.touch(&left.sku, sequence, meta, |sku| sku.standby -= 1);
+            }
+            _ => {}
+        }
+    }
+
+    fn touch(&mut self, sku: &SkuId, sequence: u64, meta: &Meta, act: impl FnOnce(&mut Sku)) {
+        let known = self.skus.entry(sku.clone()).or_default();
+        act(known);
+        (known.sequence, known.time) = (sequence, meta.time);
+    }
+
+    fn define(&mut self, sequence: u64, meta: &Meta, defined: &SkuDefined<'_>) {
+        let terms = [
+            ("name", defined.title.to_owned()),
+            ("unit_price", defined.unit_price.minor().to_string()),
+            ("currency", defined.currency.as_str().to_owned()),
+            ("per_buyer_limit", defined.per_buyer_limit.to_string()),
+            ("hold_seconds", defined.hold_seconds.to_string()),
+        ];
+        self.touch(&defined.sku, sequence, meta, |sku| sku.terms = terms.into());
+    }
+
+    fn define_sale(&mut self, sequence: u64, meta: &Meta, defined: &SaleDefined<'_>) {
+        let quoted: Vec<String> = defined.skus.iter().map(|sku| format!("\"{sku}\"")).collect();
+        let sale = self.sales.entry(defined.sale.clone()).or_insert_with(|| {
+            let fields = [("paused", "0".to_owned()), ("ended", "0".to_owned())].into();
+            Sale { fields, skus: Vec::new(), ended: false, sequence }
+        });
+        sale.set("name", &defined.title);
+        sale.set("starts_at", &defined.starts_at.micros());
+        sale.set("ends_at", &defined.ends_at.micros());
+        sale.set("per_buyer_limit", &defined.per_buyer_limit);
+        sale.set("skus", &format!("[{}]", quoted.join(",")));
+        sale.skus.clone_from(&defined.skus);
+        sale.touch(defined.revision, sequence, meta);
+        self.regroup(&defined.sale, sequence, meta);
+    }
+
+    /// The SKUs of a sale are what it says now; of one that has ended, none.
+    fn regroup(&mut self, name: &SaleId, sequence: u64, meta: &Meta) {
+        let sale = &self.sales[name];
+        let now: &[SkuId] = if sale.ended { &[] } else { &sale.skus };
+        let left = self.taken.iter().filter(|(sku, of)| *of == name && !now.contains(sku));
+        let left: Vec<SkuId> = left.map(|(sku, _)| sku.clone()).collect();
+        let joined: Vec<SkuId> =
+            now.iter().filter(|sku| self.taken.get(*sku) != Some(name)).cloned().collect();
+        for sku in &left {
+            self.taken.remove(sku);
+        }
+        for sku in &joined {
+            self.taken.insert(sku.clone(), name.clone());
+        }
+        for sku in left.iter().chain(&joined) {
+            if let Some(known) = self.skus.get_mut(sku) {
+                (known.sequence, known.time) = (sequence, meta.time);
+            }
+        }
+    }
+
+    /// The first SKU that is called for behind `after`.
+    pub(super) fn skus_behind(&self, after: Option<&SkuId>, most: usize) -> Vec<SkuId> {
+        behind(&self.skus, after, most)
+    }
+
+    /// The same of sales.
+    pub(super) fn sales_behind(&self, after: Option<&SaleId>, most: usize) -> Vec<SaleId> {
+        behind(&self.sales, after, most)
+    }
+
+    /// What a SKU's hash is to be; `whole` if the journal reaches back to its beginning.
+    pub(super) fn sku(&self, name: &SkuId, whole: bool) -> Option<Expected> {
+        let sku = self.skus.get(name)?;
+        let told = |value: i64| whole.then(|| value.to_string());
+        let mut fields: BTreeMap<&'static str, Option<String>> = [
+            ("received", told(sku.received)),
+            ("available", told(sku.available)),
+            ("held", told(sku.held)),
+            ("sold", told(sku.sold)),
+            ("withdrawn", told(sku.withdrawn)),
+            ("standby", told(sku.standby)),
+            ("updated_at", Some(sku.time.micros().to_string())),
+            ("sequence", Some(sku.sequence.to_string())),
+        ]
+        .into();
+        for term in ["name", "unit_price", "currency", "per_buyer_limit", "hold_seconds"] {
+            fields.insert(term, sku.terms.get(term).cloned());
+        }
+        if let Some(sale) = self.taken.get(name) {
+            fields.insert("sale", Some(sale.to_string()));
+        } else if !whole {
+            fields.insert("sale", None);
+            // A sale whose terms are no longer kept may have taken it, or left it, since.
+            fields.insert("updated_at", None);
+            fields.insert("sequence", None);
+        }
+        Some(Expected { sequence: sku.sequence, fields })
+    }
+
+    /// What a sale's hash is to be.
+    pub(super) fn sale(&self, name: &SaleId, whole: bool) -> Option<Expected> {
+        let sale = self.sales.get(name)?;
+        let mut fields: BTreeMap<&'static str, Option<String>> = BTreeMap::new();
+        for (field, value) in &sale.fields {
+            let told = whole || *field != "paused";
+            fields.insert(field, told.then(|| value.clone()));
+        }
+        Some(Expected { sequence: sale.sequence, fields })
+    }
+
+    /// The sale that has not ended that names a SKU.
+    pub(super) fn sale_of(&self, sku: &SkuId) -> Option<&SaleId> {
+        self.taken.get(sku)
+    }
+
+    /// SKUs, sales, and SKUs that sales name.
+    pub(super) fn sizes(&self) -> [u64; 3] {
+        [self.skus.len(), self.sales.len(), self.taken.len()].map(|length| length as u64)
+    }
+}
+
+fn behind<K: Ord + Clone, V>(map: &BTreeMap<K, V>, after: Option<&K>, most: usize) -> Vec<K> {
+    use std::ops::Bound::{Excluded, Unbounded};
+    let from = after.map_or(Unbounded, Excluded);
+    map.range((from, Unbounded)).take(most).map(|(key, _)| key.clone()).collect()
+}
+
+impl Sku {
+    fn hold(&mut self, units: i64) {
+        self.available -= units;
+        self.held += units;
+    }
+}
+
+impl Sale {
+    fn set(&mut self, field: &'static str, value: &impl ToString) {
+        self.fields.insert(field, value.to_string());
+    }
+
+    fn touch(&mut self, revision: u32, sequence: u64, meta: &Meta) {
+        self.set("revision", &revision);
+        self.set("updated_at", &meta.time.micros());
+        self.set("sequence", &sequence);
+        self.sequence = sequence;
+    }
+}

@@ -1,0 +1,306 @@
+//! Reading the copy in Redis, for the audit. Never writes.
+//!
+//! What is read at once is read together with the watermark, as one transaction: it is what the copy
+//! was behind exactly that record, however fast the copy moves on.
+
+use std::collections::BTreeMap;
+
+use deadpool_redis::{Connection, Pool};
+use redis::{FromRedisValue, Pipeline, RedisResult, Value};
+
+use crate::event::SinkName;
+use crate::id::OrderId;
+
+use super::super::error::{SinkError, Trouble};
+use super::RedisConfig;
+use super::erase::ask;
+use super::keys::Keys;
+use super::shared::{connection, pool};
+use super::trouble::from_redis;
+
+/// The copy of a cell in Redis.
+pub struct RedisCopy {
+    pool: Pool,
+    keys: Keys,
+}
+
+/// Where the copy stood when something was read.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RedisMark {
+    /// The last sequence that is stored; 0 if none is.
+    pub sequence: u64,
+    /// Whose journal it is a copy of.
+    pub journal: Option<String>,
+    /// The first sequence from which on the stream has all entries.
+    pub events_from: u64,
+}
+
+/// What is at a key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RedisHash {
+    /// Nothing.
+    None,
+    /// A hash, by field. What is no text is shown as well as it can be.
+    Fields(BTreeMap<String, String>),
+    /// Something else.
+    NoHash,
+}
+
+/// A key of the copy.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RedisKey {
+    /// A SKU's hash.
+    Sku(String),
+    /// A sale's.
+    Sale(String),
+    /// An order's.
+    Order(OrderId),
+    /// One that every copy has.
+    Fixed,
+    /// None that the sink makes.
+    Strange(String),
+}
+
+/// An entry of the stream: its id, and its fields in their order.
+pub type RedisEntry = (String, Vec<(String, String)>);
+
+/// A member of an index: its hash, and what the indexes say of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RedisMember {
+    /// The hash.
+    pub hash: RedisHash,
+    /// Whether the set of all names it.
+    pub is_listed: bool,
+    /// Which sale that has not ended it is in; nothing for sales.
+    pub in_sale: Option<String>,
+}
+
+/// How many members the indexes have.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RedisSizes {
+    /// SKUs.
+    pub skus: u64,
+    /// Sales.
+    pub sales: u64,
+    /// SKUs that are named by sales that have not ended.
+    pub sku_sales: u64,
+}
+
+impl RedisCopy {
+    /// The copy of `cell`. Nothing is asked yet.
+    ///
+    /// # Errors
+    /// The address cannot be used.
+    pub fn new(config: &RedisConfig, cell: u16) -> Result<Self, SinkError> {
+        Ok(Self { pool: pool(&config.address)?, keys: config.keys(cell) })
+    }
+
+    /// Which sink's copy it is.
+    pub const fn sink(&self) -> SinkName {
+        SinkName::Redis
+    }
+
+    /// Where it stands.
+    ///
+    /// # Errors
+    /// What Redis says.
+    pub async fn mark(&self) -> Result<RedisMark, SinkError> {
+        Ok(self.together(redis::pipe()).await?.0)
+    }
+
+    /// The hashes of orders.
+    ///
+    /// # Errors
+    /// What Redis says.
+    pub async fn orders(
+        &self,
+        orders: &[OrderId],
+    ) -> Result<(RedisMark, Vec<RedisHash>), SinkError> {
+        let mut read = redis::pipe();
+        for order in orders {
+            read.cmd("HGETALL").arg(self.keys.order(*order));
+        }
+        let (mark, answers) = self.together(read).await?;
+        let hashes: Result<_, _> = answers.into_iter().map(hash).collect();
+        Ok((mark, hashes?))
+    }
+
+    /// SKUs.
+    ///
+    /// # Errors
+    /// What Redis says.
+    pub async fn skus(&self, skus: &[&str]) -> Result<(RedisMark, Vec<RedisMember>), SinkError> {
+        let mut read = redis::pipe();
+        for sku in skus {
+            read.cmd("HGETALL").arg(self.keys.sku(sku));
+            read.cmd("SISMEMBER").arg(self.keys.skus()).arg(sku);
+            read.cmd("HGET").arg(self.keys.sku_sales()).arg(sku);
+        }
+        let (mark, answers) = self.together(read).await?;
+        let mut members = Vec::new();
+        let mut answers = answers.into_iter();
+        while let (Some(fields), Some(listed), Some(sale)) =
+            (answers.next(), answers.next(), answers.next())
+        {
+            let (hash, is_listed) = (hash(fields)?, unless_strange(listed)?.unwrap_or(false));
+            members.push(RedisMember { hash, is_listed, in_sale: unless_strange(sale)?.flatten() });
+        }
+        Ok((mark, members))
+    }
+
+    /// Sales.
+    ///
+    /// # Errors
+    /// What Redis says.
+    pub async fn sales(&self, sales: &[&str]) -> Result<(RedisMark, Vec<RedisMember>), SinkError> {
+        let mut read = redis::pipe();
+        for sale in sales {
+            read.cmd("HGETALL").arg(self.keys.sale(sale));
+            read.cmd("SISMEMBER").arg(self.keys.sales()).arg(sale);
+        }
+        let (mark, answers) = self.together(read).await?;
+        let mut members = Vec::new();
+        let mut answers = answers.into_iter();
+        while let (Some(fields), Some(listed)) = (answers.next(), answers.next()) {
+            let (hash, is_listed) = (hash(fields)?, unless_strange(listed)?.unwrap_or(false));
+            members.push(RedisMember { hash, is_listed, in_sale: None });
+        }
+        Ok((mark, members))
+    }
+
+    /// How large the indexes are.
+    ///
+    /// # Errors
+    /// What Redis says.
+    pub async fn sizes(&self) -> Result<(RedisMark, RedisSizes), SinkError> {
+        let mut read = redis::pipe();
+        read.cmd("SCARD").arg(self.keys.skus()).cmd("SCARD").arg(self.keys.sales());
+        read.cmd("HLEN").arg(self.keys.sku_sales());
+        let (mark, answers) = self.together(read).await?;
+        let mut answers = answers.into_iter();
+        let mut next = || -> Result<u64, SinkError> {
+            Ok(answers.next().map(unless_strange).transpose()?.flatten().unwrap_or(0))
+        };
+        Ok((mark, RedisSizes { skus: next()?, sales: next()?, sku_sales: next()? }))
+    }
+
+    /// The next entries of the stream behind an id, at most `limit`; and the last of all.
+    ///
+    /// # Errors
+    /// What Redis says.
+    pub async fn entries(
+        &self,
+        after: &str,
+        limit: usize,
+    ) -> Result<(RedisMark, Vec<RedisEntry>, Option<RedisEntry>), SinkError> {
+        let mut read = redis::pipe();
+        let events = self.keys.events();
+        read.cmd("XRANGE").arg(&events).arg(format!("({after}")).arg("+").arg("COUNT").arg(limit);
+        read.cmd("XREVRANGE").arg(&events).arg("+").arg("-").arg("COUNT").arg(1);
+        let (mark, answers) = self.together(read).await?;
+        let mut answers = answers.into_iter();
+        let mut next = || -> Result<Vec<RedisEntry>, SinkError> {
+            let read = answers.next().map(unless_strange::<Vec<(Text, Vec<Text>)>>).transpose()?;
+            let entries = read.flatten().unwrap_or_default();
+            Ok(entries.into_iter().map(|(id, fields)| (id.0, pairs(fields))).collect())
+        };
+        let entries = next()?;
+        Ok((mark, entries, next()?.pop()))
+    }
+
+    /// Some keys of the copy, and where the search for more goes on; it ends at 0. What is there all
+    /// along is found, perhaps twice.
+    ///
+    /// # Errors
+    /// What Redis says.
+    pub async fn scan(&self, cursor: u64, limit: usize) -> Result<(u64, Vec<RedisKey>), SinkError> {
+        let mut scan = redis::cmd("SCAN");
+        scan.arg(cursor).arg("MATCH").arg(self.keys.pattern()).arg("COUNT").arg(limit);
+        let mut connection = self.connection().await?;
+        let (next, found): (u64, Vec<Text>) = ask(&mut connection, &scan).await?;
+        Ok((next, found.into_iter().map(|key| self.key(&key.0)).collect()))
+    }
+
+    fn key(&self, key: &str) -> RedisKey {
+        if self.keys.fixed().iter().any(|fixed| fixed == key) {
+            return RedisKey::Fixed;
+        }
+        let rest = self.keys.rest(key).and_then(|rest| rest.split_once(':'));
+        match rest {
+            Some(("sku", sku)) => RedisKey::Sku(sku.to_owned()),
+            Some(("sale", sale)) => RedisKey::Sale(sale.to_owned()),
+            Some(("order", order)) => match OrderId::parse(order) {
+                Some(order) => RedisKey::Order(order),
+                None => RedisKey::Strange(key.to_owned()),
+            },
+            _ => RedisKey::Strange(key.to_owned()),
+        }
+    }
+
+    async fn connection(&self) -> Result<Connection, SinkError> {
+        connection(&self.pool).await
+    }
+
+    /// Reads as one transaction, with the watermark.
+    async fn together(
+        &self,
+        read: Pipeline,
+    ) -> Result<(RedisMark, Vec<RedisResult<Value>>), SinkError> {
+        let mut all = redis::pipe();
+        all.atomic().ignore_errors();
+        let fields = ["sequence", "journal", "events_from"];
+        all.cmd("HMGET").arg(self.keys.watermark()).arg(&fields);
+        for command in read.cmd_iter() {
+            all.add_command(command.clone());
+        }
+        let mut connection = self.connection().await?;
+        let answers = all.query_async::<Vec<RedisResult<Value>>>(&mut connection).await;
+        let mut answers = answers.map_err(|error| from_redis(&error))?.into_iter();
+        let first = answers.next().map(unless_strange).transpose()?.flatten();
+        let (sequence, journal, from): (Option<String>, Option<String>, Option<String>) =
+            first.unwrap_or_default();
+        let number = |text: Option<String>| text.and_then(|it| it.parse().ok()).unwrap_or(0);
+        let mark = RedisMark { sequence: number(sequence), journal, events_from: number(from) };
+        Ok((mark, answers.collect()))
+    }
+}
+
+/// Text, whatever bytes it is made of.
+struct Text(String);
+
+impl FromRedisValue for Text {
+    fn from_redis_value(value: Value) -> Result<Self, redis::ParsingError> {
+        let bytes = Vec::<u8>::from_redis_value(value)?;
+        Ok(Self(String::from_utf8_lossy(&bytes).into_owned()))
+    }
+}
+
+fn pairs(flat: Vec<Text>) -> Vec<(String, String)> {
+    let mut flat = flat.into_iter();
+    let mut pairs = Vec::new();
+    while let (Some(name), Some(value)) = (flat.next(), flat.next()) {
+        pairs.push((name.0, value.0));
+    }
+    pairs
+}
+
+/// What was read; `None` if something of another type is there.
+fn unless_strange<T: FromRedisValue>(answer: RedisResult<Value>) -> Result<Option<T>, SinkError> {
+    match answer {
+        Ok(value) => redis::from_redis_value(value).map(Some).map_err(|error| {
+            SinkError::new(Trouble::Other, format!("Redis answered something else: {error}"))
+        }),
+        Err(error) => match from_redis(&error) {
+            error if error.trouble == Trouble::Poison => Ok(None),
+            error => Err(error),
+        },
+    }
+}
+
+fn hash(answer: RedisResult<Value>) -> Result<RedisHash, SinkError> {
+    Ok(match unless_strange::<Vec<Text>>(answer)? {
+        None => RedisHash::NoHash,
+        Some(flat) if flat.is_empty() => RedisHash::None,
+        Some(flat) => RedisHash::Fields(pairs(flat).into_iter().collect()),
+    })
+}

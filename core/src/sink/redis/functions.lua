@@ -1,0 +1,341 @@
+#!lua name=sluice
+-- What a Sluice sink runs inside Redis: one call stores one batch of journal records.
+--
+-- Redis does not take back what a function has done when it fails half-way. So everything that can
+-- be wrong is looked for first, and nothing is written until all of it is found to be right; running
+-- out of memory is refused by Redis before the call begins, and never after its first write.
+--
+-- Integers come and go as text: a Lua number is exact only up to 2^53.
+
+-- The fields of a SKU that events count up and down. A SKU begins with each at 0.
+local COUNTERS = { 'received', 'available', 'held', 'sold', 'withdrawn', 'standby' }
+
+local function type_of(key)
+  return redis.call('TYPE', key).ok
+end
+
+local function is_whole(text)
+  return text and string.find(text, '^%-?%d+$')
+end
+
+-- Walks through the steps of a batch. A step is its kind, the number of its arguments, and those;
+-- it is about the next of KEYS, but for entries of the stream, which are about none.
+local function walk(keys, args, key, first, visit)
+  local at = first
+  while at <= #args do
+    local kind, count = args[at], tonumber(args[at + 1])
+    local of = nil
+    if kind ~= 'event' then
+      of = keys[key]
+      key = key + 1
+    end
+    local refused = visit(kind, of, at + 2, at + 1 + count)
+    if refused then
+      return refused
+    end
+    at = at + 2 + count
+  end
+end
+
+-- What the SKUs of a sale's hash are; nil if that cannot be read.
+local function skus_of(key)
+  local list = redis.call('HGET', key, 'skus')
+  local fine, skus = pcall(cjson.decode, list or '[]')
+  if not fine or type(skus) ~= 'table' then
+    return nil
+  end
+  for _, sku in ipairs(skus) do
+    if type(sku) ~= 'string' then
+      return nil
+    end
+  end
+  return skus
+end
+
+-- Whether a SKU's hash, if there is one, can take the name of a sale.
+local function look_at_member(prefix, sku)
+  local key = prefix .. 'sku:' .. sku
+  local found = type_of(key)
+  if found == 'none' then
+    return
+  end
+  if found ~= 'hash' or not is_whole(redis.call('HGET', key, 'sequence')) then
+    return { 'odd', key, 'it is no hash with a sequence' }
+  end
+end
+
+local function look_at_members(prefix, skus)
+  for _, sku in ipairs(skus) do
+    local refused = look_at_member(prefix, sku)
+    if refused then
+      return refused
+    end
+  end
+end
+
+-- Whether a sale can be changed. `made` are the keys that the batch itself has made so far.
+local function look_at_sale(prefix, made, args, kind, key, first, last)
+  if kind == 'sale_new' then
+    made[key] = true
+  elseif not made[key] then
+    if type_of(key) ~= 'hash' then
+      return { 'lacking', key }
+    end
+    local skus = skus_of(key)
+    if not skus then
+      return { 'odd', key, 'its field skus is no list of SKUs' }
+    end
+    local refused = look_at_members(prefix, skus)
+    if refused then
+      return refused
+    end
+  end
+  if kind ~= 'sale_moved' then
+    for at = first + 4 + tonumber(args[first + 3]), last do
+      local refused = look_at_member(prefix, args[at])
+      if refused then
+        return refused
+      end
+    end
+  end
+end
+
+-- Whether a step can be taken: nothing is written.
+local function look(prefix, made, args, kind, key, first, last)
+  if kind == 'order' then
+    if type_of(key) ~= 'hash' then
+      return { 'lacking', key }
+    end
+  elseif kind == 'sku' then
+    if type_of(key) ~= 'hash' then
+      return { 'lacking', key }
+    end
+    for at = first + 4 + tonumber(args[first + 3]), last, 2 do
+      if not is_whole(redis.call('HGET', key, args[at])) then
+        return { 'odd', key, 'its field ' .. args[at] .. ' is no number' }
+      end
+    end
+  elseif kind == 'sale' or kind == 'sale_new' or kind == 'sale_moved' then
+    return look_at_sale(prefix, made, args, kind, key, first, last)
+  end
+end
+
+-- Says in a SKU's hash which sale it is in, if there is such a SKU. A later record may have changed
+-- the hash already.
+local function enter(prefix, sku, sale, sequence, time)
+  local key = prefix .. 'sku:' .. sku
+  local before = redis.call('HGET', key, 'sequence')
+  if not before then
+    return
+  end
+  if sale then
+    redis.call('HSET', key, 'sale', sale)
+  else
+    redis.call('HDEL', key, 'sale')
+  end
+  if tonumber(before) < tonumber(sequence) then
+    redis.call('HSET', key, 'sequence', sequence, 'updated_at', time)
+  end
+end
+
+-- Makes the SKUs in `now` those of a sale, and no others.
+local function regroup(prefix, taken, sale, before, now, sequence, time)
+  local stays = {}
+  for _, sku in ipairs(now) do
+    stays[sku] = true
+  end
+  for _, sku in ipairs(before) do
+    if not stays[sku] and redis.call('HGET', taken, sku) == sale then
+      redis.call('HDEL', taken, sku)
+      enter(prefix, sku, nil, sequence, time)
+    end
+  end
+  for _, sku in ipairs(now) do
+    if redis.call('HGET', taken, sku) ~= sale then
+      redis.call('HSET', taken, sku, sale)
+      enter(prefix, sku, sale, sequence, time)
+    end
+  end
+end
+
+-- sku: its name, the sequence and the time of its last record, how many arguments its terms are,
+-- those, and by how much its counters change.
+local function apply_sku(names, args, kind, key, first, last)
+  local sku, terms = args[first], tonumber(args[first + 3])
+  if kind == 'sku_new' then
+    redis.call('DEL', key)
+    redis.call('SADD', names.skus, sku)
+    for _, counter in ipairs(COUNTERS) do
+      redis.call('HSET', key, counter, '0')
+    end
+    local sale = redis.call('HGET', names.taken, sku)
+    if sale then
+      redis.call('HSET', key, 'sale', sale)
+    end
+  end
+  if terms > 0 then
+    redis.call('HSET', key, unpack(args, first + 4, first + 3 + terms))
+  end
+  for at = first + 4 + terms, last, 2 do
+    redis.call('HINCRBY', key, args[at], args[at + 1])
+  end
+  redis.call('HSET', key, 'sequence', args[first + 1], 'updated_at', args[first + 2])
+end
+
+-- sale: its name, the sequence and the time of the record, how many arguments its terms are, those,
+-- and its SKUs.
+local function apply_sale(names, args, kind, key, first, last)
+  local sale, terms = args[first], tonumber(args[first + 3])
+  local before = {}
+  if kind == 'sale_new' then
+    redis.call('DEL', key)
+    redis.call('SADD', names.sales, sale)
+    redis.call('HSET', key, 'paused', '0', 'ended', '0')
+  else
+    before = skus_of(key)
+  end
+  local now = {}
+  for at = first + 4 + terms, last do
+    now[#now + 1] = args[at]
+  end
+  redis.call('HSET', key, unpack(args, first + 4, first + 3 + terms))
+  regroup(names.prefix, names.taken, sale, before, now, args[first + 1], args[first + 2])
+end
+
+-- A sale that was paused, resumed or ended: its name, the sequence and the time, and what its hash
+-- says from now on.
+local function apply_sale_moved(names, args, key, first, last)
+  redis.call('HSET', key, unpack(args, first + 3, last))
+  if redis.call('HGET', key, 'ended') == '1' then
+    regroup(
+      names.prefix, names.taken, args[first], skus_of(key), {}, args[first + 1], args[first + 2]
+    )
+  end
+end
+
+local function apply(names, args, kind, key, first, last)
+  if kind == 'event' then
+    redis.call('XADD', names.events, args[first] .. '-0', unpack(args, first + 1, last))
+  elseif kind == 'order' then
+    redis.call('HSET', key, unpack(args, first, last))
+  elseif kind == 'order_new' then
+    redis.call('DEL', key)
+    redis.call('HSET', key, unpack(args, first, last))
+  elseif kind == 'order_gone' then
+    redis.call('DEL', key)
+  elseif kind == 'sku' or kind == 'sku_new' then
+    apply_sku(names, args, kind, key, first, last)
+  elseif kind == 'sale' or kind == 'sale_new' then
+    apply_sale(names, args, kind, key, first, last)
+  else
+    apply_sale_moved(names, args, key, first, last)
+  end
+end
+
+-- Whether the keys that every batch may write to are what they should be, and the stream ends
+-- before the batch.
+local function look_at_fixed(names, after)
+  local types = {
+    [names.watermark] = 'hash', [names.skus] = 'set', [names.sales] = 'set',
+    [names.events] = 'stream', [names.taken] = 'hash',
+  }
+  for key, wanted in pairs(types) do
+    local found = type_of(key)
+    if found ~= 'none' and found ~= wanted then
+      return { 'odd', key, 'it is a ' .. found .. ' and no ' .. wanted }
+    end
+  end
+  if type_of(names.events) == 'stream' then
+    local info = redis.call('XINFO', 'STREAM', names.events)
+    for at = 1, #info, 2 do
+      if info[at] == 'last-generated-id' then
+        local last = tonumber(string.match(info[at + 1], '^%d+'))
+        if last > tonumber(after) then
+          return { 'odd', names.events, 'somebody else has added the entry ' .. info[at + 1] }
+        end
+      end
+    end
+  end
+end
+
+-- Trims the stream, and remembers from where on it is whole.
+local function trim(names, most)
+  if redis.call('XTRIM', names.events, 'MAXLEN', '~', most) > 0 then
+    local first = redis.call('XRANGE', names.events, '-', '+', 'COUNT', 1)[1]
+    local from = first and string.match(first[1], '^%d+') or '0'
+    redis.call('HSET', names.watermark, 'events_from', from)
+  end
+end
+
+-- Stores a batch. KEYS: the watermark, the mark of an erasure, the sets of SKUs and sales, the
+-- stream, which sales SKUs are in, and the key of each step. ARGV: the sequences behind which the
+-- batch begins and with which it ends, the time of its last record, the journal, the layout, the
+-- length of the stream, and the steps.
+--
+-- Answers `stored`, or why nothing was: `elsewhere`, `erasing`, `lacking` and a key, or `odd`, a key
+-- and what is wrong with it.
+local function sluice_apply(keys, args)
+  local names = {
+    watermark = keys[1], skus = keys[3], sales = keys[4], events = keys[5], taken = keys[6],
+  }
+  names.prefix = string.sub(names.skus, 1, -string.len('skus') - 1)
+  local after, through, time, journal, layout = args[1], args[2], args[3], args[4], args[5]
+  if redis.call('EXISTS', keys[2]) == 1 then
+    return { 'erasing' }
+  end
+  local odd = look_at_fixed(names, after)
+  if odd then
+    return odd
+  end
+  local mark = redis.call('HMGET', names.watermark, 'sequence', 'journal', 'layout')
+  if mark[1] then
+    if mark[1] ~= after or mark[2] ~= journal or mark[3] ~= layout then
+      return { 'elsewhere' }
+    end
+  elseif after ~= '0' then
+    return { 'elsewhere' }
+  end
+  local made = {}
+  local refused = walk(keys, args, 7, 7, function(kind, key, first, last)
+    return look(names.prefix, made, args, kind, key, first, last)
+  end)
+  if refused then
+    return refused
+  end
+  walk(keys, args, 7, 7, function(kind, key, first, last)
+    apply(names, args, kind, key, first, last)
+  end)
+  trim(names, args[6])
+  redis.call(
+    'HSET', names.watermark, 'sequence', through, 'recorded_at', time, 'journal', journal,
+    'layout', layout
+  )
+  return { 'stored' }
+end
+
+-- Removes keys for as long as the mark of the erasure is the caller's own, which it prolongs. KEYS:
+-- the mark, and what is to be removed. ARGV: the caller's token, and milliseconds. Says how many
+-- keys were there; -1 if the mark is somebody else's.
+local function sluice_erase(keys, args)
+  if redis.call('GET', keys[1]) ~= args[1] then
+    return -1
+  end
+  redis.call('PEXPIRE', keys[1], args[2])
+  local removed = 0
+  for at = 2, #keys do
+    removed = removed + redis.call('UNLINK', keys[at])
+  end
+  return removed
+end
+
+-- Gives the mark of an erasure up, if it is the caller's own.
+local function sluice_erased(keys, args)
+  if redis.call('GET', keys[1]) == args[1] then
+    return redis.call('DEL', keys[1])
+  end
+  return 0
+end
+
+redis.register_function('sluice_apply', sluice_apply)
+redis.register_function('sluice_erase', sluice_erase)
+redis.register_function('sluice_erased', sluice_erased)
