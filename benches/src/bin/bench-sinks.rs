@@ -1,5 +1,8 @@
-//! `scripts/bench sinks`: how fast a journal is copied to SQLite, beside a bare insert of the very
+//! `scripts/bench sinks`: how fast a journal is copied to a store, beside a bare insert of the very
 //! same rows.
+
+#[path = "bench-sinks/bare.rs"]
+mod bare;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -7,6 +10,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
+use bare::Rows;
 use clap::Parser;
 use serde_json::json;
 use sluice_benches::{commands, history};
@@ -20,18 +24,16 @@ use sluice_core::limits::DEFAULT;
 use sluice_core::money::{Amount, Currency};
 use sluice_core::name::{LotId, SkuId};
 use sluice_core::quantity::{QUANTITY_MAX, Quantity};
-use sluice_core::sink::table::{TABLES, Table, Value};
+use sluice_core::sink::table::TABLES;
 use sluice_core::sink::{Database, Sink, SinkConfig, SinkStatus, Snapshot};
 use sluice_core::storage::{DatabaseFile, Directory};
 use sluice_core::watermark::Watermark;
+use sluice_services::{Postgres, PostgresOptions};
 use smallvec::smallvec;
-use sqlx::sqlite::{
-    SqliteArguments, SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqliteSynchronous,
-};
-use sqlx::{Arguments as _, AssertSqlSafe, ConnectOptions as _, Connection as _, Executor as _};
 
-/// Copies a journal of orders to SQLite, and inserts the same rows without a journal, in turns:
-/// the same tables, as many transactions, 256 rows a statement. Figures of two runs do not compare.
+/// Copies a journal of orders to a store, and inserts the same rows without a journal, in turns:
+/// the same tables, as many transactions; into SQLite by 256 rows a statement, into PostgreSQL by
+/// COPY. Figures of two runs do not compare.
 #[derive(Parser)]
 #[command(name = "scripts/bench sinks")]
 struct Flags {
@@ -41,13 +43,67 @@ struct Flags {
     /// Turns of each; the median counts
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=100))]
     rounds: u32,
+    /// Where the copy is kept
+    #[arg(long, default_value = "sqlite")]
+    store: Kind,
     /// Do not append the result to benches/history.jsonl
     #[arg(long)]
     no_history: bool,
 }
 
-/// Rows of one statement of the bare insert.
-const STATEMENT_ROWS: usize = 256;
+/// A kind of store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Kind {
+    Sqlite,
+    Postgres,
+}
+
+/// Where copies are kept.
+enum Place<'a> {
+    Folder(&'a Path),
+    /// It syncs what it commits.
+    Server(Box<Postgres>),
+}
+
+impl Place<'_> {
+    /// An empty database.
+    fn database(&self, name: &str) -> Result<Database> {
+        match self {
+            Self::Folder(folder) => {
+                Ok(Database::Sqlite(DatabaseFile::new(folder.join(format!("{name}.db")))))
+            }
+            Self::Server(postgres) => {
+                postgres.sql(&format!("CREATE DATABASE {name}"))?;
+                Ok(Database::Postgres(self.url(postgres, name).parse()?))
+            }
+        }
+    }
+
+    fn url(&self, postgres: &Postgres, name: &str) -> String {
+        let url = postgres.url();
+        let (server, _) = url.rsplit_once('/').unwrap_or((&url, ""));
+        format!("{server}/{name}")
+    }
+
+    /// Inserts rows as fast as it goes, in so many transactions.
+    async fn insert(&self, name: &str, rows: &Rows, transactions: u64) -> Result<Duration> {
+        match self {
+            Self::Folder(folder) => {
+                bare::into_file(&folder.join(format!("{name}.db")), rows, transactions).await
+            }
+            Self::Server(postgres) => {
+                bare::into_server(&self.url(postgres, name), rows, transactions).await
+            }
+        }
+    }
+
+    fn remove(&self, name: &str) -> Result<()> {
+        match self {
+            Self::Folder(folder) => Ok(std::fs::remove_file(folder.join(format!("{name}.db")))?),
+            Self::Server(postgres) => postgres.sql(&format!("DROP DATABASE {name}")).map(|_| ()),
+        }
+    }
+}
 
 /// The journal, its name and its last sequence.
 struct Journal {
@@ -60,13 +116,20 @@ fn main() -> Result<()> {
     let folder = tempfile::tempdir()?;
     let journal = fill(&folder.path().join("journal"), flags.orders)?;
     println!("a journal of {} records, {} orders", journal.last, flags.orders);
+    let place = match flags.store {
+        Kind::Sqlite => Place::Folder(folder.path()),
+        Kind::Postgres => {
+            let options = PostgresOptions { durable: true, ..PostgresOptions::default() };
+            Place::Server(Box::new(Postgres::start(&options)?))
+        }
+    };
     let mut ratios = Vec::new();
     let mut rates = (Vec::new(), Vec::new());
     for round in 1..=flags.rounds {
-        let path = folder.path().join(format!("copy-{round}.db"));
-        let (drained, status) = drain(&journal, &path)?;
-        let bare = folder.path().join(format!("bare-{round}.db"));
-        let inserted = insert_bare(&journal, &path, &bare, status.batches.get())?;
+        let names = [format!("copy_{round}"), format!("bare_{round}")];
+        let copy = place.database(&names[0])?;
+        let (drained, status) = drain(&journal, &copy)?;
+        let inserted = insert_bare(&journal, &place, &copy, &names[1], status.batches.get())?;
         let per_s = |took: Duration| flags.orders as f64 / took.as_secs_f64();
         println!(
             "round {round}  drain {:>8.0} orders/s ({} transactions, {} rows)  bare {:>8.0} orders/s",
@@ -78,8 +141,8 @@ fn main() -> Result<()> {
         ratios.push(inserted.as_secs_f64() / drained.as_secs_f64());
         rates.0.push(per_s(drained));
         rates.1.push(per_s(inserted));
-        for path in [path, bare] {
-            std::fs::remove_file(path)?;
+        for name in &names {
+            place.remove(name)?;
         }
     }
     let (drain, bare, ratio) = (median(rates.0), median(rates.1), median(ratios));
@@ -89,6 +152,7 @@ fn main() -> Result<()> {
     if !flags.no_history {
         let command: Vec<String> = std::env::args().skip(1).collect();
         let figures = json!({
+            "store": format!("{:?}", flags.store).to_lowercase(),
             "drain_orders_per_s": drain.round(), "bare_orders_per_s": bare.round(),
             "ratio": ratio, "orders": flags.orders, "rounds": flags.rounds,
         });
@@ -103,14 +167,14 @@ fn median(mut values: Vec<f64>) -> f64 {
 }
 
 #[expect(clippy::disallowed_methods, reason = "a benchmark judges time")]
-fn now() -> Instant {
+pub(crate) fn now() -> Instant {
     Instant::now()
 }
 
 /// Copies the journal with the sink, until the last record is stored.
-fn drain(journal: &Journal, path: &Path) -> Result<(Duration, Arc<SinkStatus>)> {
+fn drain(journal: &Journal, database: &Database) -> Result<(Duration, Arc<SinkStatus>)> {
     let begun = now();
-    let sink = start(journal, path, journal.last)?;
+    let sink = start(journal, database, journal.last)?;
     let status = Arc::clone(sink.status());
     while status.watermark.get() < journal.last {
         thread::park_timeout(Duration::from_millis(1));
@@ -121,7 +185,7 @@ fn drain(journal: &Journal, path: &Path) -> Result<(Duration, Arc<SinkStatus>)> 
     Ok((took, status))
 }
 
-fn start(journal: &Journal, path: &Path, durable: u64) -> Result<Sink> {
+fn start(journal: &Journal, database: &Database, durable: u64) -> Result<Sink> {
     let config = SinkConfig {
         storage: journal.storage.clone(),
         archive: None,
@@ -132,77 +196,36 @@ fn start(journal: &Journal, path: &Path, durable: u64) -> Result<Sink> {
         limits: DEFAULT,
         seed: 1,
     };
-    Ok(Sink::sql(Database::Sqlite(DatabaseFile::new(path.to_path_buf())), config)?)
+    Ok(Sink::sql(database.clone(), config)?)
 }
 
-/// Inserts the rows of the copy at `path` into an empty one at `bare`.
-fn insert_bare(journal: &Journal, path: &Path, bare: &Path, transactions: u64) -> Result<Duration> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
-    let rows = runtime.block_on(all_rows(path))?;
+/// Inserts the rows of a copy into an empty database of this name.
+fn insert_bare(
+    journal: &Journal,
+    place: &Place<'_>,
+    copy: &Database,
+    name: &str,
+    transactions: u64,
+) -> Result<Duration> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let rows = runtime.block_on(all_rows(copy))?;
     // The sink makes the tables, and has nothing to put in.
-    let sink = start(journal, bare, 0)?;
+    let sink = start(journal, &place.database(name)?, 0)?;
     while sink.status().connections.get() == 0 {
         thread::park_timeout(Duration::from_millis(1));
     }
     sink.stop();
-    runtime.block_on(async {
-        let mut connection = SqliteConnectOptions::new()
-            .filename(bare)
-            .foreign_keys(false)
-            .journal_mode(SqliteJournalMode::Wal)
-            .synchronous(SqliteSynchronous::Normal)
-            .pragma("cache_size", "-32768")
-            .disable_statement_logging()
-            .connect()
-            .await?;
-        let begun = now();
-        for transaction in 0..transactions {
-            connection.execute("BEGIN IMMEDIATE").await?;
-            for (table, rows) in &rows {
-                let share = |number: u64| (rows.len() as u64 * number / transactions) as usize;
-                let share = &rows[share(transaction)..share(transaction + 1)];
-                insert(&mut connection, table, share).await?;
-            }
-            connection.execute("COMMIT").await?;
-        }
-        let took = begun.elapsed();
-        connection.close().await?;
-        Ok(took)
-    })
+    runtime.block_on(place.insert(name, &rows, transactions))
 }
 
-/// Tables with their rows.
-type Rows = Vec<(&'static Table, Vec<Vec<Value>>)>;
-
-async fn all_rows(path: &Path) -> Result<Rows> {
-    let mut snapshot =
-        Snapshot::take(&Database::Sqlite(DatabaseFile::new(path.to_path_buf())), 1).await?;
+async fn all_rows(copy: &Database) -> Result<Rows> {
+    let mut snapshot = Snapshot::take(copy, 1).await?;
     let mut rows = Vec::new();
     for table in TABLES.into_iter().filter(|table| table.key > 1) {
         rows.push((table, snapshot.page(table, &[], None, usize::MAX).await?));
     }
     snapshot.end().await?;
     Ok(rows)
-}
-
-async fn insert(
-    connection: &mut SqliteConnection,
-    table: &Table,
-    rows: &[Vec<Value>],
-) -> Result<()> {
-    for rows in rows.chunks(STATEMENT_ROWS) {
-        let row = format!("({})", vec!["?"; table.columns.len()].join(","));
-        let values = vec![row.as_str(); rows.len()].join(",");
-        let statement = format!("INSERT INTO {} VALUES {values}", table.name);
-        let mut arguments = SqliteArguments::default();
-        arguments.reserve(rows.len() * table.columns.len(), 0);
-        for value in rows.iter().flatten() {
-            arguments.add(value.clone()).map_err(sqlx::Error::Encode)?;
-        }
-        let query = sqlx::query_with(AssertSqlSafe(statement), arguments);
-        query.execute(&mut *connection).await?;
-    }
-    Ok(())
 }
 
 /// Writes a journal of orders of one unit, each by a buyer of their own.

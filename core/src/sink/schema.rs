@@ -68,7 +68,7 @@ pub(super) const BEGIN: &str =
 pub(super) const FIRST: i64 = 11;
 
 /// The migrations, numbered from [`FIRST`] on. New ones are appended; none is ever changed.
-pub(super) const MIGRATIONS: [&str; 21] = [
+pub(super) const MIGRATIONS: [&str; 24] = [
     "CREATE TABLE IF NOT EXISTS watermarks (
         cell BIGINT NOT NULL,
         sequence BIGINT NOT NULL,
@@ -240,6 +240,10 @@ pub(super) const MIGRATIONS: [&str; 21] = [
         why {text} NOT NULL,
         skipped_at BIGINT NOT NULL,
         PRIMARY KEY (cell, sequence)) {end}",
+    "CREATE INDEX IF NOT EXISTS orders_of_buyer ON orders (cell, buyer, created_at, order_id)",
+    "CREATE INDEX IF NOT EXISTS order_lines_of_sku ON order_lines (cell, sku, order_id)",
+    "CREATE INDEX IF NOT EXISTS orders_unpaid ON orders (cell, expires_at, order_id)
+        WHERE status = 'reserved'",
 ];
 
 /// Whether a database has all migrations.

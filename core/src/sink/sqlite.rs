@@ -188,7 +188,8 @@ impl Store for SqliteStore {
         if self.file.identity()? != Some(self.identity) {
             return Ok(true);
         }
-        Ok(mark(&mut self.connection, self.cell).await?.sequence != stored)
+        // At rest the log is empty, unless somebody else has written.
+        Ok(self.file.has_log()? && mark(&mut self.connection, self.cell).await?.sequence != stored)
     }
 
     async fn store(&mut self, batch: &Batch) -> Result<Stored, SinkError> {

@@ -6,6 +6,7 @@ mod faults;
 mod life;
 #[path = "../living/mod.rs"]
 mod living;
+mod questions;
 mod serving;
 mod tampering;
 
