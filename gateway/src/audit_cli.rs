@@ -1,17 +1,17 @@
-//! `sluice audit`: the journal against its SQL copy, beside a server or without one.
+//! `sluice audit`: the journal against its copies, beside a server or without one.
 
 use std::io::{self, IsTerminal as _, Write as _};
 
 use sluice_core::audit::{self, AuditConfig, AuditError, Progress, Report};
 use sluice_core::journal::Reader;
 use sluice_core::limits::DEFAULT;
-use sluice_core::sink::{Database, Snapshot};
+use sluice_core::sink::{Database, RedisConfig, RedisCopy, Snapshot};
 use sluice_core::storage::{Archived, Directory};
 
 use crate::exit::{DAMAGED, DISK, Failure, USAGE};
 use crate::json::write::Writer;
 use crate::serve;
-use crate::settings::Settings;
+use crate::settings::{Settings, journal_dir};
 
 /// The two differ.
 const DIFFERENT: u8 = 1;
@@ -27,12 +27,56 @@ pub(crate) struct Show {
     pub(crate) differences: usize,
 }
 
-/// Compares, and prints what came of it.
+/// A copy that was compared.
+struct Compared {
+    /// Where it is.
+    place: String,
+    report: Report,
+}
+
+/// Compares the journal with each of its copies, and prints what came of it.
 pub(crate) fn audit(settings: &Settings, show: &Show) -> Result<(), Failure> {
-    let path = settings.data_dir.join("journal");
+    let storage = journal(settings)?;
+    let cell = cell(&storage).map_err(|fatal| unreadable("", &fatal.into()))?;
+    let config = AuditConfig { cell, limits: DEFAULT, differences_max: show.differences };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| Failure::new(DISK, format!("runtime: {error}")))?;
+    let compared = runtime.block_on(async {
+        let mut compared = vec![sql(settings, &storage, &config).await?];
+        if let Some(redis) = &settings.redis {
+            compared.push(in_redis(redis, &storage, &config).await?);
+        }
+        Ok::<_, Failure>(compared)
+    })?;
+    let text = if show.json { json(&compared) } else { compared.iter().map(lines).collect() };
+    let mut out = io::stdout().lock();
+    let printed = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    printed.map_err(|error| Failure::new(DISK, format!("stdout: {error}")))?;
+    match compared.iter().find(|one| !one.report.is_clean()) {
+        None => Ok(()),
+        Some(one) => Err(Failure::new(DIFFERENT, format!("the journal and {} differ", one.place))),
+    }
+}
+
+/// The journal with what was trimmed from it, to read.
+pub(crate) fn journal(settings: &Settings) -> Result<Archived<Directory>, Failure> {
+    let path = journal_dir(&settings.data_dir);
     let storage = Directory::read_only(&path)
         .map_err(|error| Failure::new(DISK, format!("{}: {error}", path.display())))?;
-    let storage = Archived::new(storage, serve::archive(settings)?);
+    Ok(Archived::new(storage, serve::archive(settings)?))
+}
+
+/// The cell that a journal belongs to.
+pub(crate) fn cell(storage: &Archived<Directory>) -> Result<u16, sluice_core::journal::Fatal> {
+    let mut reader = Reader::open(storage.clone())?;
+    Ok(reader.next_proven()?.map_or(CELL, |frame| frame.cell))
+}
+
+async fn sql(
+    settings: &Settings,
+    storage: &Archived<Directory>,
+    config: &AuditConfig,
+) -> Result<Compared, Failure> {
     let database = settings.database();
     let place = database.to_string();
     if let Database::Sqlite(file) = &database {
@@ -44,40 +88,47 @@ pub(crate) fn audit(settings: &Settings, show: &Show) -> Result<(), Failure> {
             Err(error) => return Err(Failure::new(DISK, format!("{place}: {error}"))),
         }
     }
-    let unreadable = |error: AuditError| match &error {
+    let mut progress = Shown::default();
+    let report = async {
+        let mut snapshot = Snapshot::take(&database, config.cell).await?;
+        let mut show = |now| progress.show(now);
+        let report = audit::run(storage, &mut snapshot, config, &mut show).await?;
+        snapshot.end().await?;
+        Ok(report)
+    };
+    let report = report.await;
+    progress.end();
+    let report = report.map_err(|error| unreadable(&place, &error))?;
+    Ok(Compared { place, report })
+}
+
+async fn in_redis(
+    redis: &RedisConfig,
+    storage: &Archived<Directory>,
+    config: &AuditConfig,
+) -> Result<Compared, Failure> {
+    let place = redis.address.to_string();
+    let mut progress = Shown::default();
+    let report = async {
+        let copy = RedisCopy::new(redis, config.cell)?;
+        audit::redis::run(storage, &copy, config, &mut |now| progress.show(now)).await
+    };
+    let report = report.await;
+    progress.end();
+    let report = report.map_err(|error| unreadable(&place, &error))?;
+    Ok(Compared { place, report })
+}
+
+/// Why a comparison could not be finished.
+fn unreadable(place: &str, error: &AuditError) -> Failure {
+    match error {
         AuditError::Journal(fatal) => Failure::new(fatal.exit_code(), fatal),
         AuditError::Record { .. } => Failure::new(DAMAGED, error),
         AuditError::Copy(copy) => Failure::new(DISK, format!("{place}: {copy}")),
         AuditError::Ahead { .. } => Failure::new(DIFFERENT, format!("{place}: {error}")),
+        AuditError::SetBack { .. } => Failure::new(DISK, format!("{place}: {error}")),
         AuditError::Trimmed => Failure::new(DISK, error),
-    };
-    let cell = cell(&storage).map_err(|fatal| unreadable(fatal.into()))?;
-    let config = AuditConfig { cell, limits: DEFAULT, differences_max: show.differences };
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let runtime = runtime.map_err(|error| Failure::new(DISK, format!("runtime: {error}")))?;
-    let mut progress = Shown::default();
-    let report = runtime.block_on(async {
-        let mut snapshot = Snapshot::take(&database, cell).await?;
-        let mut show = |now| progress.show(now);
-        let report = audit::run(&storage, &mut snapshot, &config, &mut show).await?;
-        snapshot.end().await?;
-        Ok(report)
-    });
-    progress.end();
-    let report = report.map_err(unreadable)?;
-    let text = if show.json { json(&report) } else { lines(&report, &place) };
-    let mut out = io::stdout().lock();
-    let printed = out.write_all(text.as_bytes()).and_then(|()| out.flush());
-    printed.map_err(|error| Failure::new(DISK, format!("stdout: {error}")))?;
-    match report.is_clean() {
-        true => Ok(()),
-        false => Err(Failure::new(DIFFERENT, "the journal and its copy differ")),
     }
-}
-
-fn cell(storage: &Archived<Directory>) -> Result<u16, sluice_core::journal::Fatal> {
-    let mut reader = Reader::open(storage.clone())?;
-    Ok(reader.next_proven()?.map_or(CELL, |frame| frame.cell))
 }
 
 /// How far it is, on a terminal, in whole percents.
@@ -102,7 +153,8 @@ impl Shown {
     }
 }
 
-fn lines(report: &Report, place: &str) -> String {
+fn lines(compared: &Compared) -> String {
+    let Compared { place, report } = compared;
     let mut text = format!("journal and {place}, cell {}\n", report.cell);
     let line = |text: &mut String, name: &str, what: &str| {
         text.push_str(&format!("  {name:<18} {what}\n"));
@@ -146,9 +198,26 @@ fn lines(report: &Report, place: &str) -> String {
     text
 }
 
-fn json(report: &Report) -> String {
-    let mut json = Writer::with_capacity(512);
-    json.raw("{\"cell\":").number(u64::from(report.cell));
+/// One object: what is said of SQL, and in it, as `redis`, the same of Redis.
+fn json(compared: &[Compared]) -> String {
+    let mut json = Writer::with_capacity(1_024);
+    json.raw("{");
+    fields(&mut json, &compared[0].report);
+    json.raw(",\"redis\":");
+    match compared.get(1) {
+        Some(redis) => {
+            json.raw("{");
+            fields(&mut json, &redis.report);
+            json.raw("}")
+        }
+        None => json.raw("null"),
+    };
+    json.raw("}\n");
+    String::from_utf8(json.into_bytes()).expect("written as UTF-8")
+}
+
+fn fields(json: &mut Writer, report: &Report) {
+    json.raw("\"cell\":").number(u64::from(report.cell));
     json.raw(",\"first_sequence\":").number(report.first);
     json.raw(",\"through_sequence\":").number(report.through);
     json.raw(",\"journal_sequence\":").number(report.last);
@@ -178,6 +247,4 @@ fn json(report: &Report) -> String {
         json.raw(",\"found\":").string(&difference.found);
         json.raw(",\"sequence\":").number(difference.sequence).raw("}");
     });
-    json.raw("}\n");
-    String::from_utf8(json.into_bytes()).expect("written as UTF-8")
 }

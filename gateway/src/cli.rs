@@ -5,6 +5,8 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 
+use sluice_core::event::SinkName;
+
 use crate::audit_cli::Show;
 use crate::exit::{DISK, Failure, USAGE};
 use crate::secrets::Given;
@@ -55,6 +57,9 @@ enum JournalTask {
 enum SinkTask {
     /// Shows how far each copy is, what is wrong with it, and what to do about it.
     Status(SinkStatusFlags),
+    /// Erases a copy (sql or redis), so that it is made anew from the journal and its archive, while
+    /// a server runs or when one starts.
+    Rebuild(SinkRebuildFlags),
     /// Lets a copy pass over the record that it has stopped at. That it was is journaled, and the
     /// audit lists it.
     Skip(SinkSkipFlags),
@@ -70,6 +75,15 @@ struct SinkStatusFlags {
 }
 
 #[derive(Debug, Args)]
+struct SinkRebuildFlags {
+    /// Which copy: sql or redis.
+    #[arg(value_name = "NAME", value_parser = ["sql", "redis"])]
+    sink: String,
+    #[command(flatten)]
+    server: ServerFlags,
+}
+
+#[derive(Debug, Args)]
 struct SinkSkipFlags {
     /// The record, as sluice sink status names it.
     #[arg(value_name = "SEQUENCE")]
@@ -78,7 +92,7 @@ struct SinkSkipFlags {
     #[arg(long, value_name = "TEXT")]
     why: String,
     /// Which copy, if several have stopped at this record: sql or redis.
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = ["sql", "redis"])]
     sink: Option<String>,
     #[command(flatten)]
     server: ServerFlags,
@@ -111,6 +125,15 @@ struct ServerFlags {
     /// The database that orders are copied to [default: sqlite://<data-dir>/sluice.db].
     #[arg(long, value_name = "URL")]
     database_url: Option<String>,
+    /// The Redis server that follows the journal, redis://… or rediss://… [default: none].
+    #[arg(long, value_name = "URL")]
+    redis_url: Option<String>,
+    /// What the names of all keys in Redis begin with [default: sluice].
+    #[arg(long, value_name = "PREFIX")]
+    redis_prefix: Option<String>,
+    /// Entries of the stream of order events that Redis keeps at least [default: 1000000].
+    #[arg(long, value_name = "COUNT", allow_hyphen_values = true)]
+    redis_stream_max: Option<String>,
     /// How long a final order stays in the ledger, and its key with it [default: 30d].
     #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
     retention: Option<String>,
@@ -140,6 +163,10 @@ struct ServerFlags {
     /// database has stored are trimmed [default: all are kept].
     #[arg(long, value_name = "BYTES", allow_hyphen_values = true)]
     journal_keep_bytes: Option<String>,
+    /// Bytes of the journal at which it is kept no longer for a copy that is behind [default: only
+    /// when the disk is full].
+    #[arg(long, value_name = "BYTES", allow_hyphen_values = true)]
+    journal_max_bytes: Option<String>,
     /// Where trimmed segments are moved to [default: nowhere, they are removed].
     #[arg(long, value_name = "FOLDER")]
     archive_dir: Option<String>,
@@ -217,6 +244,9 @@ impl ServerFlags {
             ("ops-listen", self.ops_listen.clone()),
             ("data-dir", self.data_dir.clone()),
             ("database-url", self.database_url.clone()),
+            ("redis-url", self.redis_url.clone()),
+            ("redis-prefix", self.redis_prefix.clone()),
+            ("redis-stream-max", self.redis_stream_max.clone()),
             ("retention", self.retention.clone()),
             ("payment-provider", self.payment_provider.clone()),
             ("payment-extension", self.payment_extension.clone()),
@@ -226,6 +256,7 @@ impl ServerFlags {
             ("segment-bytes", self.segment_bytes.clone()),
             ("snapshot-segments", self.snapshot_segments.clone()),
             ("journal-keep-bytes", self.journal_keep_bytes.clone()),
+            ("journal-max-bytes", self.journal_max_bytes.clone()),
             ("archive-dir", self.archive_dir.clone()),
             ("connections-max", self.connections_max.clone()),
             ("connections-per-address-max", self.connections_per_address_max.clone()),
@@ -244,6 +275,7 @@ impl DemoFlags {
         settings.data_dir = folder.path().to_path_buf();
         // A journal of its own has a copy of its own.
         settings.database = None;
+        settings.redis = None;
         demo::show(settings, self.exit)
     }
 }
@@ -259,6 +291,10 @@ impl SinkTask {
     fn act(&self) -> Result<(), Failure> {
         match self {
             Self::Status(flags) => sink_cli::status(&flags.server.settings()?, flags.json),
+            Self::Rebuild(flags) => {
+                let sink = SinkName::parse(&flags.sink).expect("clap has checked it");
+                sink_cli::rebuild(&flags.server.settings()?, sink)
+            }
             Self::Skip(flags) => {
                 let settings = flags.server.settings()?;
                 sink_cli::skip(&settings, flags.sequence, &flags.why, flags.sink.as_deref())

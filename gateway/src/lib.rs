@@ -9,6 +9,7 @@ mod buyers;
 mod call;
 pub mod cli;
 mod clock;
+mod copies;
 mod copy;
 mod demo;
 pub mod exit;

@@ -12,22 +12,18 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use sluice_core::engine::{Engine, Handle, OnFatal};
-use sluice_core::sink::{Sink, SinkConfig};
 use sluice_core::storage::{Directory, LockError};
-use sluice_core::watermark::Watermark;
 use tokio::sync::{mpsc, watch};
 
+use crate::copies::{self, Followers, Watermarks};
 use crate::exit::{DISK, Failure, IN_USE, USAGE, broken};
-use crate::gate::{Copies, Front, Gate};
+use crate::gate::{Front, Gate};
 use crate::ids;
-use crate::lookup::Lookup;
 use crate::provider::FromCopy;
-use crate::read_through::{ReadSource, RetiredOrders};
 use crate::sandbox::Sandbox;
 use crate::secrets::Given;
 use crate::settings::{PaymentProvider, Settings, journal_dir};
 use crate::shutdown::{CONNECTIONS_DEADLINE, PROCESS_DEADLINE, Stage, signalled};
-use crate::sinks::SeenSink;
 use crate::stream::Streams;
 use crate::wire::accept::{self, Accepted, Bound, Doorman};
 use crate::worker::{self, Role};
@@ -44,7 +40,7 @@ const OPERATORS_DEADLINE: Duration = Duration::from_millis(300);
 /// A server that listens.
 pub struct Server {
     engine: Engine,
-    sink: Sink,
+    followers: Followers,
     gate: Arc<Gate>,
     runtime: tokio::runtime::Runtime,
     stage: watch::Sender<Stage>,
@@ -92,8 +88,8 @@ impl Server {
         let directory = lock(settings)?;
         let bind = |address| Bound::to(address).map_err(|error| cannot_listen(address, &error));
         let (buyers, operators) = (bind(settings.listen)?, bind(settings.ops_listen)?);
-        let watermark = Watermark::default();
-        let (engine, handle) = open_engine(directory.clone(), settings, &watermark)?;
+        let watermarks = Watermarks::of(settings);
+        let (engine, handle) = open_engine(directory.clone(), settings, &watermarks)?;
         let secrets = given.complete(&settings.data_dir)?;
         let listen =
             |bound: Bound, address| bound.listen().map_err(|error| cannot_listen(address, &error));
@@ -107,7 +103,7 @@ impl Server {
         let door = Doorman::new(settings.connections_max, settings.connections_per_address_max);
         let ops_door = Doorman::new(OPERATORS_CONNECTIONS_MAX, OPERATORS_CONNECTIONS_MAX);
         let (door, ops_door) = (Arc::new(door), Arc::new(ops_door));
-        let (sink, copies) = start_copies(directory, settings, watermark, &handle)?;
+        let (followers, copies) = copies::start(&directory, settings, watermarks, &handle)?;
         let doors = (door.clone(), ops_door.clone());
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(|error| Failure::new(DISK, format!("runtime: {error}")))?;
@@ -128,7 +124,7 @@ impl Server {
         runtime.spawn(accept::accept(operators, ops_door, to_operator, stages, Stage::Cut));
         Ok(Self {
             engine,
-            sink,
+            followers,
             gate,
             runtime,
             stage,
@@ -180,7 +176,7 @@ impl Server {
         self.stage.send_replace(Stage::Ending);
         self.operators.join();
         self.engine.drain();
-        self.sink.stop();
+        self.followers.stop();
         tracing::info!("stopped");
     }
 }
@@ -258,51 +254,18 @@ fn is_of_the_path(error: &io::Error) -> bool {
     of_the_path.contains(&error.kind())
 }
 
-/// Starts what copies orders to the database, and what reads them there.
-fn start_copies(
-    directory: Directory,
-    settings: &Settings,
-    watermark: Watermark,
-    handle: &Handle,
-) -> Result<(Sink, Copies), Failure> {
-    let (follower, kept_for) = (handle.clone(), watermark.clone());
-    let mut seed = [0; 8];
-    seed.copy_from_slice(&ids::seed()[..8]);
-    let config = SinkConfig {
-        storage: directory,
-        archive: archive(settings)?,
-        cell: handle.cell(),
-        journal: handle.hash_key().journal(),
-        durable: Arc::new(move || follower.journal_metrics().durable.get()),
-        watermark,
-        limits: *handle.limits(),
-        seed: u64::from_le_bytes(seed),
-    };
-    let thread = |error: io::Error| Failure::new(DISK, format!("a thread: {error}"));
-    let sink = Sink::sql(settings.database(), config).map_err(thread)?;
-    let source = ReadSource {
-        database: settings.database(),
-        status: Arc::clone(sink.status()),
-        retention_us: settings.retention.micros(),
-    };
-    let retired = RetiredOrders::start(source, handle).map_err(thread)?;
-    let lookup = Lookup::start(settings.database(), Arc::clone(sink.status()), handle);
-    let lookup = Arc::new(lookup.map_err(thread)?);
-    let sinks = vec![SeenSink { status: Arc::clone(sink.status()), watermark: kept_for }];
-    Ok((sink, Copies { sinks, retired, lookup }))
-}
-
 fn open_engine(
     directory: Directory,
     settings: &Settings,
-    watermark: &Watermark,
+    watermarks: &Watermarks,
 ) -> Result<(Engine, Handle), Failure> {
     let on_fatal: OnFatal = Arc::new(|fatal| {
         eprintln!("sluice: {fatal}");
         process::exit(i32::from(fatal.exit_code()));
     });
     let mut config = settings.engine(ids::seed());
-    config.sql = Some(watermark.clone());
+    config.sql = Some(watermarks.sql.clone());
+    config.other_sinks = watermarks.redis.iter().cloned().collect();
     let opened = Engine::open(directory, archive(settings)?, &config, &on_fatal);
     let (engine, handle) = opened.map_err(|fatal| Failure::new(fatal.exit_code(), fatal))?;
     let recovered = engine.recovered();

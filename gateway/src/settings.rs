@@ -9,18 +9,24 @@ use std::str::FromStr;
 
 use sluice_core::config::EngineConfig;
 use sluice_core::limits::{DEFAULT, SECTOR_BYTES};
-use sluice_core::sink::{Database, PostgresAddress, WrongAddress, without_password};
+use sluice_core::sink::{
+    Database, NoRedisAddress, NoRedisPrefix, PostgresAddress, RedisAddress, RedisConfig,
+    RedisPrefix, WrongAddress, without_password,
+};
 use sluice_core::storage::DatabaseFile;
 
 use crate::span::{SPAN_RANGE, Span};
 
 /// The keys, as the command line spells them. The environment says `SLUICE_OPS_LISTEN`, the file
 /// `ops_listen`.
-pub const KEYS: [&str; 17] = [
+pub const KEYS: [&str; 21] = [
     "listen",
     "ops-listen",
     "data-dir",
     "database-url",
+    "redis-url",
+    "redis-prefix",
+    "redis-stream-max",
     "retention",
     "payment-provider",
     "payment-extension",
@@ -30,6 +36,7 @@ pub const KEYS: [&str; 17] = [
     "segment-bytes",
     "snapshot-segments",
     "journal-keep-bytes",
+    "journal-max-bytes",
     "archive-dir",
     "connections-max",
     "connections-per-address-max",
@@ -38,6 +45,9 @@ pub const KEYS: [&str; 17] = [
 
 /// Largest queue of orders per shard that may be set.
 const QUEUE_CAPACITY_MAX: usize = 1 << 20;
+
+/// Most entries that the stream of order events may be told to keep.
+const STREAM_ENTRIES_MAX: u64 = 1 << 40;
 
 /// Most connections that may be allowed.
 const CONNECTIONS_MAX: usize = 1 << 20;
@@ -78,7 +88,7 @@ impl FromStr for PaymentProvider {
 pub struct NoProvider;
 
 /// Everything the server is started with, checked.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Settings {
     /// Where buyers are served.
     pub listen: SocketAddr,
@@ -88,6 +98,8 @@ pub struct Settings {
     pub data_dir: PathBuf,
     /// The database that orders are copied to; `None`: `sluice.db` in the data directory.
     pub database: Option<Database>,
+    /// The Redis server that follows the journal, if one does.
+    pub redis: Option<RedisConfig>,
     /// How long a final order stays in the ledger, and its key with it.
     pub retention: Span,
     /// Who takes buyers' payments.
@@ -106,6 +118,8 @@ pub struct Settings {
     pub snapshot_segments: u64,
     /// Bytes of the journal that are kept at least; `None`: all.
     pub journal_keep_bytes: Option<u64>,
+    /// Bytes of the journal at which it is kept no longer for a sink that is behind.
+    pub journal_max_bytes: Option<u64>,
     /// Where segments go that need not be kept; `None`: nowhere.
     pub archive_dir: Option<PathBuf>,
     /// Connections of buyers, in all.
@@ -184,6 +198,7 @@ impl Settings {
         config.ports = self.workers;
         config.retention_us = self.retention.micros();
         config.journal_keep_bytes = self.journal_keep_bytes;
+        config.journal_max_bytes = self.journal_max_bytes;
         config.payment_extension_us = self.payment_extension.micros();
         let limits = &mut config.limits;
         limits.inbox_orders_max = self.queue_capacity;
@@ -254,6 +269,7 @@ impl Given {
             listen,
             ops_listen,
             database: self.database()?,
+            redis: self.redis()?,
             retention: self.parse("retention", DAYS_30, SPAN_RANGE, Span::is_some_time)?,
             payment_provider,
             payment_extension,
@@ -290,6 +306,7 @@ impl Given {
                 |segments| (1..=SNAPSHOT_SEGMENTS_MAX).contains(segments),
             )?,
             journal_keep_bytes: self.keep_bytes()?,
+            journal_max_bytes: self.max_bytes()?,
             archive_dir: self.archive_dir(&data_dir)?,
             data_dir,
             connections_max: self.number("connections-max", 16_384, 1, CONNECTIONS_MAX)?,
@@ -346,6 +363,38 @@ impl Given {
         }
     }
 
+    fn max_bytes(&self) -> Result<Option<u64>, SettingsError> {
+        let Some((name, given)) = self.0.get("journal-max-bytes") else { return Ok(None) };
+        let keep = self.keep_bytes()?;
+        let range = match keep {
+            Some(keep) => format!("must be bytes: a whole number above journal-keep-bytes, {keep}"),
+            None => "has no meaning without journal-keep-bytes: all of the journal is kept".into(),
+        };
+        match (given.parse::<u64>(), keep) {
+            (Ok(most), Some(keep)) if most > keep => Ok(Some(most)),
+            _ => Err(SettingsError::new(name, given, &range)),
+        }
+    }
+
+    fn redis(&self) -> Result<Option<RedisConfig>, SettingsError> {
+        let prefix = self.0.get("redis-prefix").map(|(name, prefix)| {
+            let wrong = |error: NoRedisPrefix| SettingsError::new(name, prefix, &error.to_string());
+            RedisPrefix::new(prefix).map_err(wrong)
+        });
+        let prefix = prefix.transpose()?.unwrap_or_default();
+        let range = format!("a whole number from 1 to {STREAM_ENTRIES_MAX}");
+        let stream_max =
+            self.parse("redis-stream-max", RedisConfig::STREAM_MAX, &range, |entries| {
+                (1..=STREAM_ENTRIES_MAX).contains(entries)
+            })?;
+        let Some((name, url)) = self.0.get("redis-url") else { return Ok(None) };
+        let wrong = |error: NoRedisAddress| {
+            SettingsError::new(name, &without_password(url), &error.to_string())
+        };
+        let address = RedisAddress::parse(url).map_err(wrong)?;
+        Ok(Some(RedisConfig { address, prefix, stream_max }))
+    }
+
     fn archive_dir(&self, data_dir: &Path) -> Result<Option<PathBuf>, SettingsError> {
         let Some((name, path)) = self.0.get("archive-dir") else { return Ok(None) };
         let archive = PathBuf::from(path);
@@ -388,126 +437,4 @@ fn default_address(port: u16) -> SocketAddr {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::PaymentProvider::{External, Sandbox};
-    use super::{KEYS, Settings, variable};
-    use std::io::Write;
-
-    fn merged(flag: Option<&str>, variable: Option<&str>, file: &str) -> Result<Settings, String> {
-        let mut config = tempfile::NamedTempFile::new().expect("temporary file");
-        config.write_all(file.as_bytes()).expect("written");
-        let flags = [("workers", flag.map(str::to_owned))];
-        let environment =
-            |name: &str| (name == "SLUICE_WORKERS").then(|| variable.map(str::to_owned)).flatten();
-        let merged = Settings::merge(&flags, environment, Some(config.path()), External);
-        merged.map_err(|error| error.to_string())
-    }
-
-    #[test]
-    fn flags_over_environment_over_file_over_defaults() {
-        let workers = |flag, variable, file| merged(flag, variable, file).expect("right").workers;
-        assert_eq!(workers(Some("4"), Some("3"), "workers = 2"), 4);
-        assert_eq!(workers(None, Some("3"), "workers = 2"), 3);
-        assert_eq!(workers(None, None, "workers = 2"), 2);
-        assert_eq!(workers(None, None, "workers = \"2\""), 2);
-        assert!(workers(None, None, "") >= 1);
-    }
-
-    #[test]
-    fn a_wrong_value_names_key_value_and_range() {
-        for (flag, variable, file, parts) in [
-            (Some("0"), None, "", ["--workers", "\"0\"", "1 to 128"]),
-            (None, Some("x"), "", ["SLUICE_WORKERS", "\"x\"", "1 to 128"]),
-            (None, None, "workers = 1.5", ["workers in", "\"1.5\"", "1 to 128"]),
-            (None, None, "segment_bytes = 1048577", ["segment_bytes", "1048577", "1073741824"]),
-            (None, None, "segment_bytes = 2147483648", ["segment_bytes", "2147483648", "1048576"]),
-            (None, None, "listen = \"8080\"", ["listen", "\"8080\"", "127.0.0.1:8080"]),
-            (None, None, "jwt_secret = \"x\"", ["jwt_secret", "unknown key", "queue_capacity"]),
-            (None, None, "= 1", ["--config", "must be TOML", ""]),
-            (
-                None,
-                None,
-                "database_url = \"mysql://x\"",
-                ["database_url", "mysql://x", "sqlite://"],
-            ),
-            (None, None, "database_url = \"sqlite://\"", ["database_url", "sqlite://", "a path"]),
-            (
-                None,
-                None,
-                "database_url = \"postgres://me:hunter2@db:x/shop\"",
-                ["database_url", "postgres://me:…@db:x/shop", "host:port/database"],
-            ),
-            (None, None, "retention = \"0s\"", ["retention", "\"0s\"", "3650d"]),
-            (
-                None,
-                None,
-                "payment_provider = \"Sandbox\"",
-                ["payment_provider", "\"Sandbox\"", "external or sandbox"],
-            ),
-            (None, None, "payment_extension = \"61m\"", ["payment_extension", "\"61m\"", "1h"]),
-            (None, None, "payment_extension = 0", ["payment_extension", "\"0\"", "a number and"]),
-            (None, None, "snapshot_segments = 0", ["snapshot_segments", "\"0\"", "1000000"]),
-            (None, None, "journal_keep_bytes = -1", ["journal_keep_bytes", "\"-1\"", "bytes"]),
-            (None, None, "archive_dir = \"./data\"", ["archive_dir", "./data", "of its own"]),
-        ] {
-            let error = merged(flag, variable, file).expect_err(parts[0]);
-            for part in parts {
-                assert!(error.contains(part), "{error}");
-            }
-            assert!(!error.contains("hunter2"), "{error}");
-        }
-    }
-
-    #[test]
-    fn the_database_is_in_the_data_directory_unless_it_is_set() {
-        let settings = merged(None, None, "data_dir = \"d\"").expect("right");
-        assert_eq!(settings.database().to_string(), "d/sluice.db");
-        assert_eq!(settings.engine([0; 32]).retention_us, 30 * 86_400 * 1_000_000);
-        let file = "database_url = \"sqlite:///a/b.db\"\nretention = \"90s\"";
-        let settings = merged(None, None, file).expect("right");
-        assert_eq!(settings.database().to_string(), "/a/b.db");
-        let postgres = "database_url = \"postgres://me:hunter2@db/shop\"";
-        let settings = merged(None, None, postgres).expect("right");
-        assert_eq!(settings.database().to_string(), "postgres://me@db:5432/shop");
-        assert!(!format!("{settings:?}").contains("hunter2"));
-        assert_eq!(settings.engine([0; 32]).retention_us, 90_000_000);
-    }
-
-    #[test]
-    fn the_payment_provider_is_the_usual_one_unless_it_is_set() {
-        let settings = merged(None, None, "").expect("right");
-        assert_eq!(
-            (settings.payment_provider, settings.payment_extension.seconds()),
-            (External, 0)
-        );
-        let file = "payment_provider = \"sandbox\"\npayment_extension = \"1h\"";
-        let settings = merged(None, None, file).expect("right");
-        let seconds = settings.payment_extension.seconds();
-        assert_eq!((settings.payment_provider, seconds), (Sandbox, 3_600));
-        let usual = |variable: Option<&str>| {
-            let environment = |name: &str| {
-                (name == "SLUICE_PAYMENT_PROVIDER").then(|| variable.map(str::to_owned)).flatten()
-            };
-            let merged = Settings::merge(&[], environment, None, Sandbox).expect("right");
-            merged.payment_provider
-        };
-        assert_eq!((usual(None), usual(Some("external"))), (Sandbox, External));
-    }
-
-    #[test]
-    fn keys_have_one_name_each() {
-        assert_eq!(variable("ops-listen"), "SLUICE_OPS_LISTEN");
-        for (at, key) in KEYS.iter().enumerate() {
-            assert!(!KEYS[..at].contains(key));
-        }
-    }
-
-    #[test]
-    fn a_small_queue_makes_small_batches() {
-        let mut settings = merged(None, None, "segment_bytes = 1048576").expect("right");
-        settings.queue_capacity = 2;
-        let config = settings.engine([0; 32]);
-        assert_eq!((config.limits.inbox_orders_max, config.limits.batch_commands_max), (2, 2));
-        assert_eq!(config.limits.first_segment_bytes, 1 << 20);
-    }
-}
+mod tests;

@@ -5,6 +5,12 @@ use std::io::{self, Write as _};
 use hyper::{Method, StatusCode};
 use serde::Deserialize;
 
+use sluice_core::event::SinkName;
+use sluice_core::journal::{Fatal, Reader};
+use sluice_core::sink::{SinkError, erase, erase_redis, stored, stored_in_redis};
+use sluice_core::storage::{Archived, Directory};
+
+use crate::audit_cli;
 use crate::exit::{DISK, Failure, USAGE};
 use crate::json::write::Writer;
 use crate::operator_client::{Answer, ask};
@@ -44,9 +50,71 @@ pub(crate) fn status(settings: &Settings, as_json: bool) -> Result<(), Failure> 
             format!("{}\n", String::from_utf8_lossy(&accepted(&answer)?.body))
         }
         Some(answer) => lines(&running(&answer)?),
-        None => return Err(no_server(settings)),
+        None if as_json => return Err(no_server(settings)),
+        None => at_rest(settings)?,
     };
     print(&text)
+}
+
+/// What the copies hold while no server runs.
+fn at_rest(settings: &Settings) -> Result<String, Failure> {
+    let storage = audit_cli::journal(settings)?;
+    let broken = |fatal: Fatal| Failure::new(fatal.exit_code(), fatal);
+    let cell = audit_cli::cell(&storage).map_err(broken)?;
+    let mut text = format!("no server answers on {}\n", settings.ops_listen);
+    let mut told = |name: SinkName, place: String, stored: Result<Option<u64>, SinkError>| {
+        let what = match stored {
+            Ok(None) => "nothing is stored".to_owned(),
+            Ok(Some(sequence)) => {
+                let behind = behind(&storage, sequence).map_err(broken)?;
+                format!("stored up to {sequence}, {behind} records behind")
+            }
+            Err(error) => error.to_string(),
+        };
+        text.push_str(&format!("{:<6} {what} ({place})\n", name.as_str()));
+        Ok::<_, Failure>(())
+    };
+    let database = settings.database();
+    let sql = on_a_runtime(async { Ok(stored(&database, cell).await) })?;
+    told(SinkName::Sql, database.to_string(), sql.map(|it| it.map(|it| it.sequence)))?;
+    if let Some(redis) = &settings.redis {
+        let copied = on_a_runtime(async { Ok(stored_in_redis(redis, cell).await) })?;
+        let sequence = copied.map(|it| it.map(|(sequence, ..)| sequence));
+        told(SinkName::Redis, redis.address.to_string(), sequence)?;
+    }
+    Ok(text)
+}
+
+/// Records behind a sequence that are proven durable.
+fn behind(storage: &Archived<Directory>, sequence: u64) -> Result<u64, Fatal> {
+    let mut reader = Reader::open_after(storage.clone(), sequence)?;
+    while reader.next_proven()?.is_some() {}
+    Ok((reader.next_sequence() - 1).saturating_sub(sequence))
+}
+
+/// Erases a copy. The sink makes it anew from the journal, at once if a server runs.
+pub(crate) fn rebuild(settings: &Settings, name: SinkName) -> Result<(), Failure> {
+    let storage = audit_cli::journal(settings)?;
+    let cell = audit_cli::cell(&storage);
+    let cell = cell.map_err(|fatal| Failure::new(fatal.exit_code(), fatal))?;
+    let (place, erased) = match name {
+        SinkName::Sql => {
+            let database = settings.database();
+            (database.to_string(), on_a_runtime(async { Ok(erase(&database, cell).await) })?)
+        }
+        SinkName::Redis => {
+            let Some(redis) = &settings.redis else {
+                return Err(Failure::new(USAGE, "redis-url: none is set: there is no such copy"));
+            };
+            let erasing = async { Ok(erase_redis(redis, cell).await) };
+            (redis.address.to_string(), on_a_runtime(erasing)?)
+        }
+    };
+    let erased = erased.map_err(|error| Failure::new(DISK, format!("{place}: {error}")))?;
+    print(&format!(
+        "{place}: {erased} rows or keys of cell {cell} are erased; a server that runs makes the copy \
+         anew from the journal (sluice sink status tells how far it is), others when they start\n"
+    ))
 }
 
 /// Lets a sink pass over the record that it has stopped at.

@@ -6,6 +6,7 @@ mod copies;
 mod disk_full;
 mod harness;
 mod hostile;
+mod outages;
 mod ownership;
 mod payments;
 mod processes;

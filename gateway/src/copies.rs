@@ -1,0 +1,88 @@
+//! What copies the journal elsewhere, and what reads the copy in SQL: started together, ended
+//! together.
+
+use std::io;
+use std::sync::Arc;
+
+use sluice_core::engine::Handle;
+use sluice_core::sink::{Sink, SinkConfig};
+use sluice_core::storage::Directory;
+use sluice_core::watermark::Watermark;
+
+use crate::exit::{DISK, Failure};
+use crate::gate::Copies;
+use crate::ids;
+use crate::lookup::Lookup;
+use crate::read_through::{ReadSource, RetiredOrders};
+use crate::serve;
+use crate::settings::Settings;
+use crate::sinks::SeenSink;
+
+/// How far each copy is, for those who keep the journal for it.
+pub(crate) struct Watermarks {
+    pub(crate) sql: Watermark,
+    /// If there is such a copy.
+    pub(crate) redis: Option<Watermark>,
+}
+
+impl Watermarks {
+    /// Of the copies that the settings name. Nothing is known of them yet.
+    pub(crate) fn of(settings: &Settings) -> Self {
+        let redis = settings.redis.as_ref().map(|_| Watermark::default());
+        Self { sql: Watermark::default(), redis }
+    }
+}
+
+/// The sinks that run.
+pub(crate) struct Followers(Vec<Sink>);
+
+impl Followers {
+    /// Lets all of them store what is durable, if that is quick, and ends them.
+    pub(crate) fn stop(self) {
+        self.0.iter().for_each(Sink::ask_to_end);
+        self.0.into_iter().for_each(Sink::stop);
+    }
+}
+
+/// Starts what copies orders, and what reads them in the database.
+pub(crate) fn start(
+    directory: &Directory,
+    settings: &Settings,
+    watermarks: Watermarks,
+    handle: &Handle,
+) -> Result<(Followers, Copies), Failure> {
+    let config = |watermark: Watermark| {
+        let follower = handle.clone();
+        let mut seed = [0; 8];
+        seed.copy_from_slice(&ids::seed()[..8]);
+        Ok::<_, Failure>(SinkConfig {
+            storage: directory.clone(),
+            archive: serve::archive(settings)?,
+            cell: handle.cell(),
+            journal: handle.hash_key().journal(),
+            durable: Arc::new(move || follower.journal_metrics().durable.get()),
+            watermark,
+            limits: *handle.limits(),
+            seed: u64::from_le_bytes(seed),
+        })
+    };
+    let thread = |error: io::Error| Failure::new(DISK, format!("a thread: {error}"));
+    let sql = Sink::sql(settings.database(), config(watermarks.sql.clone())?).map_err(thread)?;
+    let status = Arc::clone(sql.status());
+    let source = ReadSource {
+        database: settings.database(),
+        status: Arc::clone(&status),
+        retention_us: settings.retention.micros(),
+    };
+    let retired = RetiredOrders::start(source, handle).map_err(thread)?;
+    let lookup = Lookup::start(settings.database(), Arc::clone(&status), handle);
+    let lookup = Arc::new(lookup.map_err(thread)?);
+    let mut seen = vec![SeenSink { status, watermark: watermarks.sql }];
+    let mut sinks = vec![sql];
+    if let (Some(redis), Some(watermark)) = (&settings.redis, watermarks.redis) {
+        let sink = Sink::redis(redis.clone(), config(watermark.clone())?).map_err(thread)?;
+        seen.push(SeenSink { status: Arc::clone(sink.status()), watermark });
+        sinks.push(sink);
+    }
+    Ok((Followers(sinks), Copies { sinks: seen, retired, lookup }))
+}
