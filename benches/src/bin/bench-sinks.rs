@@ -1,8 +1,10 @@
 //! `scripts/bench sinks`: how fast a journal is copied to a store, beside a bare insert of the very
-//! same rows.
+//! same rows, or the bare calls.
 
 #[path = "bench-sinks/bare.rs"]
 mod bare;
+#[path = "bench-sinks/calls.rs"]
+mod calls;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -11,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use bare::Rows;
+use calls::Recorder;
 use clap::Parser;
 use serde_json::json;
 use sluice_benches::{commands, history};
@@ -25,15 +28,18 @@ use sluice_core::money::{Amount, Currency};
 use sluice_core::name::{LotId, SkuId};
 use sluice_core::quantity::{QUANTITY_MAX, Quantity};
 use sluice_core::sink::table::TABLES;
-use sluice_core::sink::{Database, Sink, SinkConfig, SinkStatus, Snapshot};
+use sluice_core::sink::{
+    Database, RedisAddress, RedisConfig, RedisPrefix, Sink, SinkConfig, SinkStatus, Snapshot,
+};
 use sluice_core::storage::{DatabaseFile, Directory};
 use sluice_core::watermark::Watermark;
-use sluice_services::{Postgres, PostgresOptions};
+use sluice_services::{Persistence, Postgres, PostgresOptions, Redis, RedisOptions};
 use smallvec::smallvec;
 
 /// Copies a journal of orders to a store, and inserts the same rows without a journal, in turns:
 /// the same tables, as many transactions; into SQLite by 256 rows a statement, into PostgreSQL by
-/// COPY. Figures of two runs do not compare.
+/// COPY. Of Redis the very calls that the sink makes are made again, without a journal. Figures of
+/// two runs do not compare.
 #[derive(Parser)]
 #[command(name = "scripts/bench sinks")]
 struct Flags {
@@ -56,6 +62,7 @@ struct Flags {
 enum Kind {
     Sqlite,
     Postgres,
+    Redis,
 }
 
 /// Where copies are kept.
@@ -116,49 +123,108 @@ fn main() -> Result<()> {
     let folder = tempfile::tempdir()?;
     let journal = fill(&folder.path().join("journal"), flags.orders)?;
     println!("a journal of {} records, {} orders", journal.last, flags.orders);
-    let place = match flags.store {
-        Kind::Sqlite => Place::Folder(folder.path()),
+    let results = match flags.store {
+        Kind::Sqlite => in_sql(&flags, &journal, &Place::Folder(folder.path()))?,
         Kind::Postgres => {
             let options = PostgresOptions { durable: true, ..PostgresOptions::default() };
-            Place::Server(Box::new(Postgres::start(&options)?))
+            let place = Place::Server(Box::new(Postgres::start(&options)?));
+            in_sql(&flags, &journal, &place)?
         }
+        Kind::Redis => in_redis(&flags, &journal)?,
     };
-    let mut ratios = Vec::new();
-    let mut rates = (Vec::new(), Vec::new());
-    for round in 1..=flags.rounds {
-        let names = [format!("copy_{round}"), format!("bare_{round}")];
-        let copy = place.database(&names[0])?;
-        let (drained, status) = drain(&journal, &copy)?;
-        let inserted = insert_bare(&journal, &place, &copy, &names[1], status.batches.get())?;
+    results.report(&flags)
+}
+
+/// Orders a second in each round.
+#[derive(Default)]
+struct Results {
+    drained: Vec<f64>,
+    bare: Vec<f64>,
+}
+
+impl Results {
+    fn add(&mut self, flags: &Flags, what: &str, drained: Duration, bare: Duration) {
         let per_s = |took: Duration| flags.orders as f64 / took.as_secs_f64();
+        let (drained, bare) = (per_s(drained), per_s(bare));
+        self.drained.push(drained);
+        self.bare.push(bare);
+        let round = self.bare.len();
         println!(
-            "round {round}  drain {:>8.0} orders/s ({} transactions, {} rows)  bare {:>8.0} orders/s",
-            per_s(drained),
-            status.batches.get(),
-            status.rows.get(),
-            per_s(inserted)
+            "round {round}  drain {drained:>8.0} orders/s ({what})  bare {bare:>8.0} orders/s"
         );
-        ratios.push(inserted.as_secs_f64() / drained.as_secs_f64());
-        rates.0.push(per_s(drained));
-        rates.1.push(per_s(inserted));
-        for name in &names {
-            place.remove(name)?;
-        }
     }
-    let (drain, bare, ratio) = (median(rates.0), median(rates.1), median(ratios));
-    println!(
-        "\ndrain {drain:.0} orders/s, bare {bare:.0} orders/s, median of the ratios {ratio:.3}"
-    );
-    if !flags.no_history {
+
+    fn report(self, flags: &Flags) -> Result<()> {
+        let ratios = self.drained.iter().zip(&self.bare).map(|(drained, bare)| drained / bare);
+        let ratio = median(ratios.collect());
+        let (drain, bare) = (median(self.drained), median(self.bare));
+        println!(
+            "\ndrain {drain:.0} orders/s, bare {bare:.0} orders/s, median of the ratios {ratio:.3}"
+        );
+        if flags.no_history {
+            return Ok(());
+        }
         let command: Vec<String> = std::env::args().skip(1).collect();
         let figures = json!({
             "store": format!("{:?}", flags.store).to_lowercase(),
             "drain_orders_per_s": drain.round(), "bare_orders_per_s": bare.round(),
             "ratio": ratio, "orders": flags.orders, "rounds": flags.rounds,
         });
-        history::append("sinks", &format!("scripts/bench sinks {}", command.join(" ")), &figures)?;
+        let command = format!("scripts/bench sinks {}", command.join(" "));
+        Ok(history::append("sinks", &command, &figures)?)
     }
-    Ok(())
+}
+
+fn in_sql(flags: &Flags, journal: &Journal, place: &Place<'_>) -> Result<Results> {
+    let mut results = Results::default();
+    for round in 1..=flags.rounds {
+        let names = [format!("copy_{round}"), format!("bare_{round}")];
+        let copy = place.database(&names[0])?;
+        let (drained, status) = drain(journal, start(journal, &copy, journal.last)?)?;
+        let inserted = insert_bare(journal, place, &copy, &names[1], status.batches.get())?;
+        results.add(flags, &said(&status), drained, inserted);
+        for name in &names {
+            place.remove(name)?;
+        }
+    }
+    Ok(results)
+}
+
+/// In Redis, which syncs once a second.
+fn in_redis(flags: &Flags, journal: &Journal) -> Result<Results> {
+    let options = RedisOptions { persistence: Persistence::LogEverySecond, ..Default::default() };
+    let redis = Redis::start(&options)?;
+    let sink = |port: u16| -> Result<Sink> {
+        let address = RedisAddress::parse(&format!("redis://127.0.0.1:{port}"))?;
+        let prefix = RedisPrefix::default();
+        let config = RedisConfig { address, prefix, stream_max: RedisConfig::STREAM_MAX };
+        Ok(Sink::redis(config, config_of(journal, journal.last))?)
+    };
+    let recorder = Recorder::start(redis.port())?;
+    drain(journal, sink(recorder.port())?)?;
+    let calls = recorder.calls();
+    ensure!(calls.count() > 0, "no call of a function passed by");
+    let mut results = Results::default();
+    for _ in 0..flags.rounds {
+        redis.cli(&["FLUSHALL"])?;
+        let (drained, status) = drain(journal, sink(redis.port())?)?;
+        redis.cli(&["FLUSHALL"])?;
+        let made = calls.make(redis.port())?;
+        results.add(flags, &said(&status), drained, made);
+    }
+    println!(
+        "{}",
+        redis
+            .cli(&["INFO", "commandstats"])?
+            .lines()
+            .find(|line| line.contains("_fcall:"))
+            .unwrap_or_default()
+    );
+    Ok(results)
+}
+
+fn said(status: &SinkStatus) -> String {
+    format!("{} transactions, {} rows or keys", status.batches.get(), status.rows.get())
 }
 
 fn median(mut values: Vec<f64>) -> f64 {
@@ -171,10 +237,9 @@ pub(crate) fn now() -> Instant {
     Instant::now()
 }
 
-/// Copies the journal with the sink, until the last record is stored.
-fn drain(journal: &Journal, database: &Database) -> Result<(Duration, Arc<SinkStatus>)> {
+/// Lets a sink that has just begun go on until the last record is stored.
+fn drain(journal: &Journal, sink: Sink) -> Result<(Duration, Arc<SinkStatus>)> {
     let begun = now();
-    let sink = start(journal, database, journal.last)?;
     let status = Arc::clone(sink.status());
     while status.watermark.get() < journal.last {
         thread::park_timeout(Duration::from_millis(1));
@@ -186,7 +251,11 @@ fn drain(journal: &Journal, database: &Database) -> Result<(Duration, Arc<SinkSt
 }
 
 fn start(journal: &Journal, database: &Database, durable: u64) -> Result<Sink> {
-    let config = SinkConfig {
+    Ok(Sink::sql(database.clone(), config_of(journal, durable))?)
+}
+
+fn config_of(journal: &Journal, durable: u64) -> SinkConfig<Directory> {
+    SinkConfig {
         storage: journal.storage.clone(),
         archive: None,
         cell: 1,
@@ -195,8 +264,7 @@ fn start(journal: &Journal, database: &Database, durable: u64) -> Result<Sink> {
         watermark: Watermark::default(),
         limits: DEFAULT,
         seed: 1,
-    };
-    Ok(Sink::sql(database.clone(), config)?)
+    }
 }
 
 /// Inserts the rows of a copy into an empty database of this name.
