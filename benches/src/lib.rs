@@ -3,6 +3,8 @@
 //! `benches/` holds the criterion benchmarks, `src/bin/` the runs over HTTP. Results worth keeping
 //! go to `history.jsonl`.
 
+pub mod bare;
+pub mod calls;
 pub mod commands;
 pub mod contest;
 pub mod entrant;

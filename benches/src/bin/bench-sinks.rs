@@ -1,21 +1,16 @@
 //! `scripts/bench sinks`: how fast a journal is copied to a store, beside a bare insert of the very
 //! same rows, or the bare calls.
 
-#[path = "bench-sinks/bare.rs"]
-mod bare;
-#[path = "bench-sinks/calls.rs"]
-mod calls;
-
 use std::path::Path;
 use std::sync::Arc;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
-use bare::Rows;
-use calls::Recorder;
 use clap::Parser;
 use serde_json::json;
+use sluice_benches::bare::{self, Rows, now};
+use sluice_benches::calls::Recorder;
 use sluice_benches::{commands, history};
 use sluice_core::event::{
     Actor, Draw, Event, Genesis, Line, LotReceived, Meta, OrderEnded, OrderPlaced, SkuDefined,
@@ -230,11 +225,6 @@ fn said(status: &SinkStatus) -> String {
 fn median(mut values: Vec<f64>) -> f64 {
     values.sort_unstable_by(f64::total_cmp);
     values[values.len() / 2]
-}
-
-#[expect(clippy::disallowed_methods, reason = "a benchmark judges time")]
-pub(crate) fn now() -> Instant {
-    Instant::now()
 }
 
 /// Lets a sink that has just begun go on until the last record is stored.

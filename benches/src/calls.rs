@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 
-use crate::now;
+use crate::bare::now;
 
 /// A call, as it goes over the wire, and how long its answer is.
 #[derive(Clone, Debug, Default)]
@@ -25,14 +25,17 @@ struct Tape {
 }
 
 /// A way to a Redis server on which everything is taken down.
-pub(crate) struct Recorder {
+pub struct Recorder {
     port: u16,
     tape: Arc<Mutex<Tape>>,
 }
 
 impl Recorder {
     /// To the server at this port of 127.0.0.1.
-    pub(crate) fn start(server: u16) -> Result<Self> {
+    ///
+    /// # Errors
+    /// No port can be had.
+    pub fn start(server: u16) -> Result<Self> {
         let listener = TcpListener::bind(("127.0.0.1", 0))?;
         let port = listener.local_addr()?.port();
         let tape = Arc::new(Mutex::new(Tape::default()));
@@ -47,12 +50,13 @@ impl Recorder {
         Ok(Self { port, tape })
     }
 
-    pub(crate) fn port(&self) -> u16 {
+    /// The port of 127.0.0.1 that it listens on.
+    pub fn port(&self) -> u16 {
         self.port
     }
 
     /// All calls of functions so far.
-    pub(crate) fn calls(self) -> Calls {
+    pub fn calls(self) -> Calls {
         let tape = self.tape.lock().unwrap_or_else(PoisonError::into_inner);
         let is_function = |call: &&Call| call.request.windows(5).take(64).any(|w| w == b"FCALL");
         Calls(tape.calls.iter().filter(is_function).cloned().collect())
@@ -94,16 +98,19 @@ fn pass(from: &TcpStream, to: &TcpStream, tape: &Arc<Mutex<Tape>>, take: fn(&mut
 }
 
 /// Calls to be made again.
-pub(crate) struct Calls(Vec<Call>);
+pub struct Calls(Vec<Call>);
 
 impl Calls {
     /// How many there are.
-    pub(crate) fn count(&self) -> usize {
+    pub fn count(&self) -> usize {
         self.0.len()
     }
 
     /// Makes them one after the other, each when the last is answered, and says how long it took.
-    pub(crate) fn make(&self, server: u16) -> Result<Duration> {
+    ///
+    /// # Errors
+    /// The server cannot be reached, or ends the connection.
+    pub fn make(&self, server: u16) -> Result<Duration> {
         let mut stream = TcpStream::connect(("127.0.0.1", server))?;
         stream.set_nodelay(true)?;
         let mut answer = Vec::new();

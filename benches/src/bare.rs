@@ -1,7 +1,7 @@
 //! Rows inserted by themselves, as fast as a store takes them.
 
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use sluice_core::sink::table::{Table, Value};
@@ -11,13 +11,11 @@ use sqlx::sqlite::{
 };
 use sqlx::{Arguments as _, AssertSqlSafe, ConnectOptions as _, Connection as _, Executor as _};
 
-use crate::now;
-
 /// Rows of one statement.
 const STATEMENT_ROWS: usize = 256;
 
 /// Tables with their rows.
-pub(crate) type Rows = Vec<(&'static Table, Vec<Vec<Value>>)>;
+pub type Rows = Vec<(&'static Table, Vec<Vec<Value>>)>;
 
 /// The share of one of so many transactions.
 fn share(rows: &[Vec<Value>], transaction: u64, transactions: u64) -> &[Vec<Value>] {
@@ -25,8 +23,17 @@ fn share(rows: &[Vec<Value>], transaction: u64, transactions: u64) -> &[Vec<Valu
     &rows[place(transaction)..place(transaction + 1)]
 }
 
-/// Into SQLite.
-pub(crate) async fn into_file(path: &Path, rows: &Rows, transactions: u64) -> Result<Duration> {
+/// The time.
+#[expect(clippy::disallowed_methods, reason = "a benchmark judges time")]
+pub fn now() -> Instant {
+    Instant::now()
+}
+
+/// Into a SQLite database that has the tables, in so many transactions.
+///
+/// # Errors
+/// What the database says.
+pub async fn into_file(path: &Path, rows: &Rows, transactions: u64) -> Result<Duration> {
     let mut connection = SqliteConnectOptions::new()
         .filename(path)
         .foreign_keys(false)
@@ -69,8 +76,11 @@ async fn insert(
     Ok(())
 }
 
-/// Into PostgreSQL.
-pub(crate) async fn into_server(url: &str, rows: &Rows, transactions: u64) -> Result<Duration> {
+/// Into a PostgreSQL database that has the tables, in so many transactions.
+///
+/// # Errors
+/// What the database says.
+pub async fn into_server(url: &str, rows: &Rows, transactions: u64) -> Result<Duration> {
     let options: PgConnectOptions = url.parse()?;
     let mut connection = options.disable_statement_logging().connect().await?;
     let begun = now();
