@@ -128,6 +128,18 @@ const BORDERS: &[Border] = &[
         why: "a black box cannot share a bug with what it tests",
     },
     Border {
+        place: "consumer",
+        forbidden: &[
+            "sluice_core",
+            "sluice_gateway",
+            "sluice_loadgen",
+            "sluice_simulator",
+            "sluice_benches",
+        ],
+        except: &[],
+        why: "a service outside knows what is in Redis alone",
+    },
+    Border {
         place: "simulator",
         forbidden: &["sluice_gateway", "sluice_loadgen", "sluice_benches"],
         except: &[],
@@ -279,6 +291,7 @@ mod tests {
         assert_eq!(borders(&one("simulator/src/lib.rs", "use sluice_gateway::x;")).len(), 1);
         assert!(borders(&one("simulator/src/lib.rs", "use sluice_core::shard::Shard;")).is_empty());
         assert_eq!(borders(&one("services/src/redis.rs", "use sluice_core::sink::x;")).len(), 1);
+        assert_eq!(borders(&one("consumer/src/main.rs", "fn f() { sluice_core::x(); }")).len(), 1);
         for path in ["loadgen/tests/run.rs", "simulator/src/lib.rs"] {
             assert_eq!(borders(&one(path, "use sluice_services::Redis;")).len(), 1);
         }

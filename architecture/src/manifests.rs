@@ -35,6 +35,17 @@ const BANS: &[Ban] = &[
         why: "a black box cannot share a bug with what it tests",
     },
     Ban {
+        manifest: "consumer/Cargo.toml",
+        crates: &[
+            "sluice-core",
+            "sluice-gateway",
+            "sluice-loadgen",
+            "sluice-simulator",
+            "sluice-benches",
+        ],
+        why: "a service outside knows what is in Redis alone",
+    },
+    Ban {
         manifest: "simulator/Cargo.toml",
         crates: &["sluice-gateway", "sluice-loadgen", "sluice-benches"],
         why: "gateway, loadgen and simulator share a rank",

@@ -1,0 +1,141 @@
+//! The loop: read, apply, acknowledge; claim what a dead consumer left; make the group again.
+
+use std::time::Duration;
+
+use redis::RedisError;
+use redis::aio::MultiplexedConnection;
+use tokio::time::sleep;
+
+use crate::effects::Effects;
+use crate::stream::{Entry, Place, is_without_group};
+
+/// How long to wait for Redis, or for a stream.
+const PAUSE: Duration = Duration::from_millis(250);
+
+/// Follows the stream.
+pub(crate) struct Follower {
+    place: Place,
+    effects: Effects,
+    exit_when_idle: bool,
+    /// The last gap that was told.
+    told: u64,
+}
+
+/// What a look at the stream came to.
+enum Look {
+    /// There was something to do.
+    Busy,
+    /// There was nothing.
+    Idle,
+}
+
+impl Follower {
+    pub(crate) fn new(place: Place, effects: Effects, exit_when_idle: bool) -> Self {
+        Self { place, effects, exit_when_idle, told: 0 }
+    }
+
+    /// Follows until `stop`, or until nothing is left if so asked.
+    pub(crate) async fn run(mut self, stop: impl Future<Output = ()>) -> anyhow::Result<()> {
+        tokio::pin!(stop);
+        loop {
+            let session = self.session(&mut stop).await;
+            match session {
+                Ok(()) => return Ok(()),
+                // Redis is gone, or the group is: what was not acknowledged comes again.
+                Err(error) if error.downcast_ref::<RedisError>().is_some() => {
+                    eprintln!("sluice-consumer: waits for Redis: {error:#}");
+                }
+                Err(error) => return Err(error),
+            }
+            tokio::select! {
+                () = &mut stop => return Ok(()),
+                () = sleep(PAUSE) => {}
+            }
+        }
+    }
+
+    async fn session(
+        &mut self,
+        stop: &mut (impl Future<Output = ()> + Unpin),
+    ) -> anyhow::Result<()> {
+        let mut connection = self.place.connect().await?;
+        self.make_group(&mut connection).await?;
+        let mut own = true;
+        loop {
+            let place = self.place.clone();
+            // Only a read is given up half-way; what it was given is read again as its own.
+            let read = async {
+                let claimed = place.claim(&mut connection).await?;
+                if !claimed.entries.is_empty() || !claimed.lost.is_empty() {
+                    return Ok((claimed.entries, claimed.lost));
+                }
+                place.read(&mut connection, own).await.map(|entries| (entries, Vec::new()))
+            };
+            let (entries, lost) = tokio::select! {
+                () = &mut *stop => return Ok(()),
+                read = read => match read {
+                    Ok(read) => read,
+                    Err(error) if is_without_group(&error) => {
+                        eprintln!("sluice-consumer: the group is gone: Redis was wiped");
+                        self.make_group(&mut connection).await?;
+                        own = true;
+                        continue;
+                    }
+                    Err(error) => return Err(error.into()),
+                },
+            };
+            if !lost.is_empty() {
+                println!("gap: entries {} were trimmed before they were done", lost.join(", "));
+            }
+            let (was_own, is_idle) = (own, entries.is_empty() && lost.is_empty());
+            own &= !is_idle;
+            match self.take(&mut connection, &entries).await? {
+                Look::Idle if is_idle && !was_own && self.exit_when_idle => return Ok(()),
+                _ => {}
+            }
+        }
+    }
+
+    /// Applies entries, acknowledges them, and notes how far the group is.
+    async fn take(
+        &mut self,
+        connection: &mut MultiplexedConnection,
+        entries: &[Entry],
+    ) -> anyhow::Result<Look> {
+        if !entries.is_empty() {
+            let applied = self.effects.apply(entries).await?;
+            // Were it killed here, another would claim them, and find them applied.
+            self.place.acknowledge(connection, entries).await?;
+            let (first, last) = (entries[0].sequence, entries[entries.len() - 1].sequence);
+            println!("{first}…{last}: {} events, {applied} new", entries.len());
+        }
+        let progress = match self.place.progress(connection).await {
+            Ok(progress) => progress,
+            // The next read makes the group again.
+            Err(error) if is_without_group(&error) => return Ok(Look::Busy),
+            Err(error) => return Err(error.into()),
+        };
+        self.effects.raise_floor(&self.place.group, progress.floor).await?;
+        self.tell_gap(progress.delivered, progress.whole_from);
+        let is_idle = entries.is_empty() && progress.pending == 0;
+        Ok(if is_idle { Look::Idle } else { Look::Busy })
+    }
+
+    /// Makes the group behind what it has done, once there is a stream.
+    async fn make_group(&mut self, connection: &mut MultiplexedConnection) -> anyhow::Result<()> {
+        let floor = self.effects.floor(&self.place.group).await?;
+        self.place.make_group(connection, floor).await?;
+        Ok(())
+    }
+
+    /// Says that entries were trimmed which nobody of the group was given.
+    fn tell_gap(&mut self, delivered: u64, whole_from: u64) {
+        if whole_from > delivered + 1 && whole_from > self.told {
+            self.told = whole_from;
+            println!(
+                "gap: the stream is whole from {whole_from} on, {delivered} was delivered last: \
+                 what is between must be read from SQL (order_events)"
+            );
+        }
+    }
+}
