@@ -83,7 +83,10 @@ impl Ledger {
         }
         let sales = image.waiters.iter().map(|waiter| &waiter.sale).chain([&image.sale]);
         for sale in sales.flatten() {
-            if self.register().get(sale).is_some_and(|sale| sale.ended) {
+            // Of a sale that the SKU had left before it ended nobody waits in vain.
+            let was_in = |sale: &&Arc<SaleView>| sale.skus.binary_search(&image.sku).is_ok();
+            let ended = self.register().get(sale).filter(|sale| sale.ended).filter(was_in);
+            if ended.is_some() {
                 stock.dismiss_all_of(sale);
             }
         }
