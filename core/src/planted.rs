@@ -93,11 +93,35 @@ pub enum Bug {
     NewcomerPasses,
     /// Whoever waits when a sale ends waits for ever.
     DismissedNever,
+    /// A sink that has lost its store goes on from where it remembers to have been (I8).
+    SinkTrustsItsMemory,
+    /// A batch whose answer was lost is sent again without asking what the store has.
+    BatchRepeatedBlindly,
+    /// What a full batch leaves of a frame is forgotten (I8).
+    RestOfFrameLost,
+    /// Others are told what a store has stored, not what it has synced.
+    UnsyncedTold,
+    /// What an earlier process stored is told without a sync.
+    EarlierUnsyncedTold,
+    /// A record that a store does not take is passed over without a word (I8).
+    PoisonPassedOver,
+    /// What is to be passed over is forgotten when the store is opened again.
+    SkipsForgotten,
+    /// A sink passes over what another one was to pass over (I8).
+    SkipsOfOthersHonoured,
+    /// A record is tried again although somebody is about to say that it is passed over.
+    PromisedRecordTried,
+    /// A sink stores what is written and not synced yet (I2).
+    StoredBeyondDurable,
+    /// The journal is kept again for a sink that lacks what is gone.
+    AttachedTooEarly,
+    /// Segments are trimmed that a sink other than SQL has not stored (I7).
+    OtherSinksTrimmed,
 }
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Self; 43] = [
+    pub const ALL: [Self; 55] = [
         Self::AckBeforeSync,
         Self::RefusalBeforeSync,
         Self::RetryFailedSync,
@@ -141,6 +165,18 @@ impl Bug {
         Self::ReleasedTicketStays,
         Self::NewcomerPasses,
         Self::DismissedNever,
+        Self::SinkTrustsItsMemory,
+        Self::BatchRepeatedBlindly,
+        Self::RestOfFrameLost,
+        Self::UnsyncedTold,
+        Self::EarlierUnsyncedTold,
+        Self::PoisonPassedOver,
+        Self::SkipsForgotten,
+        Self::SkipsOfOthersHonoured,
+        Self::PromisedRecordTried,
+        Self::StoredBeyondDurable,
+        Self::AttachedTooEarly,
+        Self::OtherSinksTrimmed,
     ];
 }
 

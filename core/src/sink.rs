@@ -34,16 +34,14 @@ pub mod table;
 mod told;
 mod words;
 
-use follower::Follower;
 use postgres::PostgresTarget;
 use redis::RedisTarget;
 use sqlite::SqliteTarget;
-use store::{Store, Target};
 
 pub use database::{Database, PostgresAddress, WrongAddress, without_password};
 pub use erase::{Copied, erase, stored};
 pub use error::{SinkError, Trouble};
-pub use follower::SinkConfig;
+pub use follower::{Follower, SinkConfig};
 pub use reading::{
     FoundOrders, OrderSearch, Reading, StoredNotice, StoredOrder, StoredPayment, Timeline,
     TimelineEvent,
@@ -55,6 +53,7 @@ pub use redis::{
 pub use snapshot::Snapshot;
 pub use source::Durable;
 pub use status::{SinkState, SinkStatus};
+pub use store::{Extent, Gathered, Mark, Store, Stored, Target, Unstorable};
 
 /// How much sinks stand back behind the threads that serve (nice, 0 … 19).
 const NICE: i32 = 10;

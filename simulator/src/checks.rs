@@ -36,6 +36,7 @@ impl World {
         for (id, outcome, to) in answers {
             self.note("answer", &[id as u64, to], || format!("{id} at {to}: {outcome:?}"));
             self.requests.answered(&self.model, id, &outcome, to, &mut self.marks)?;
+            self.hear_of_skip(id, &outcome);
             self.sale_changed |= matches!(outcome, Outcome::Sale { .. });
             if let Some(heard) = &mut self.heard {
                 heard.insert(id, outcome);
@@ -122,15 +123,18 @@ impl World {
         hit.into_iter().for_each(|mark| self.marks.hit(mark));
     }
 
-    /// I7: what SQL has not stored is still there, and what went is in the archive.
+    /// I7: what SQL has not stored is still there, unless the disk was full and SQL was let go.
     pub(crate) fn look_at_trimmed(&mut self) -> Verdict {
         self.marks.hit(Mark::SegmentTrimmed);
         let Some(node) = &self.node else { return Ok(()) };
+        let (through, stored) = (node.upkeep_metrics().trimmed_through.get(), self.sql.get());
+        if !self.sinks.is_none() {
+            return self.look_at_trimmed_for_sinks(through);
+        }
         // On a full disk nothing is kept for a store that is behind.
         if self.sql.is_detached() {
             return Ok(());
         }
-        let (through, stored) = (node.upkeep_metrics().trimmed_through.get(), self.sql.get());
         if through > stored {
             return Err(format!("I7 trimmed through {through}, and SQL has {stored}"));
         }

@@ -213,6 +213,10 @@ impl Clients {
                 Command::Ship(Box::new(ship.clone()))
             }
             Body::Deliver(order) => Command::Deliver { order: *order, request },
+            Body::SkipRecord(skip) => {
+                skip.request = request;
+                Command::SkipRecord(Box::new(skip.clone()))
+            }
             Body::DefineSale(define) => {
                 define.request = request;
                 Command::DefineSale(define.clone())

@@ -122,6 +122,8 @@ fn profile(shards: usize, holds: u64) -> Profile {
         payment_extension_us: 0,
         standby: false,
         sales: false,
+        journal_max_bytes: None,
+        sinks: Vec::new(),
     }
 }
 

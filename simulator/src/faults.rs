@@ -1,5 +1,6 @@
 //! What befalls a node: crashes, full and failing disks, clocks that leap, values that move.
 
+use sluice_core::journal::Reader;
 use sluice_core::ledger::Ledger;
 
 use crate::chance::Chance;
@@ -15,6 +16,7 @@ const TEN_YEARS_US: u64 = 10 * 365 * 24 * HOUR_US;
 impl World {
     /// The node ends without a word.
     pub(crate) fn crash(&mut self, crash: Crash, chance: &mut Chance) -> Verdict {
+        self.end_sinks(crash);
         if let Some(node) = self.node.take() {
             let in_flight = node.ledgers().iter().filter(|ledger| ledger.in_flight() > 0).count();
             if in_flight > 1 {
@@ -92,6 +94,40 @@ impl World {
         Ok(())
     }
 
+    /// SQL stores more of what is durable, or is put back.
+    pub(crate) fn store(&mut self, chance: &mut Chance) -> Verdict {
+        let (stored, durable) = (self.sql.get(), self.model.last_sequence());
+        if self.has(Fault::Store) && stored > 0 && chance.one_in(8) {
+            self.marks.hit(Mark::StoreRolledBack);
+            self.sql.set(chance.below(stored));
+        } else if stored < durable {
+            self.store_through(chance.between(stored + 1, durable));
+        }
+        let now = self.sql.get();
+        self.note("store", &[now], || format!("{stored} → {now}"));
+        Ok(())
+    }
+
+    /// SQL has stored everything that is durable.
+    pub(crate) fn store_all(&mut self) -> Verdict {
+        if self.sinks.is_none() {
+            self.store_through(self.model.last_sequence());
+        }
+        self.drain_sinks()
+    }
+
+    fn store_through(&mut self, sequence: u64) {
+        self.sql.set(sequence);
+        // A store that was let go of comes back once the journal has all that it lacks.
+        if self.sql.is_detached() {
+            let oldest = Reader::open_first(self.disk.clone()).map(|reader| reader.next_sequence());
+            if oldest.is_ok_and(|oldest| oldest <= sequence + 1) {
+                self.sql.attach();
+            }
+        }
+        self.model.stored = self.model.stored.max(sequence);
+    }
+
     fn leap(&mut self, chance: &mut Chance) {
         let wall = self.reading.wall_us;
         match chance.below(6) {
@@ -117,5 +153,6 @@ impl World {
         self.disk.crash_at_sync(false);
         self.window = false;
         sluice_core::planted::dawdle(false);
+        self.heal_stores();
     }
 }

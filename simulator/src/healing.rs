@@ -34,6 +34,7 @@ impl World {
         }
         self.rest()?;
         self.find_room()?;
+        self.drain_sinks()?;
         self.all_is_well()?;
         self.end_all_holds()?;
         self.all_is_well()?;
@@ -46,6 +47,7 @@ impl World {
         let shards = if self.shards() == 1 { 3 } else { 1 };
         self.restart(shards)?;
         self.rest()?;
+        self.drain_sinks()?;
         self.all_is_well()
     }
 
@@ -86,7 +88,10 @@ impl World {
             if self.model.orders.values().all(has_left) {
                 return Ok(());
             }
-            self.store_all();
+            if self.is_sql_lost()? {
+                return Ok(());
+            }
+            self.store_all()?;
             self.advance(1_000_001)?;
         }
         let stays = self.model.orders.iter().find(|(_, order)| !has_left(order));

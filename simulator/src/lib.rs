@@ -24,4 +24,5 @@ mod restart;
 pub mod run;
 pub mod scenario;
 mod sectors;
+pub mod sink;
 pub mod world;

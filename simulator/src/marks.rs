@@ -182,11 +182,45 @@ pub enum Mark {
     SaidStandbyFull,
     /// Refused: too many payments of one order.
     SaidPaymentsFull,
+    /// A store did what was asked, and its answer was lost.
+    ReplyLost,
+    /// A store did what somebody had asked who was gone.
+    StoredLate,
+    /// A crash found a batch on its way to a store.
+    CrashInStoring,
+    /// A store lost what it had not synced.
+    StoreLostPower,
+    /// A store lost everything.
+    StoreWiped,
+    /// A store was replaced while it was open.
+    StoreReplaced,
+    /// A sink found fewer records in its store than before.
+    SinkRewound,
+    /// A sink stopped at a record that its store does not take.
+    PoisonMet,
+    /// A sink was just trying what an operator wanted to be passed over.
+    PromiseRefused,
+    /// A record was passed over because an operator said so.
+    RecordPassedOver,
+    /// A record was taken after all.
+    PoisonMended,
+    /// Trimming waited for a sink.
+    TrimmingWaited,
+    /// The journal was kept no longer for a sink.
+    SinkDetached,
+    /// A segment was trimmed that such a sink may have needed.
+    TrimmedForDetached,
+    /// Such a sink caught up.
+    AttachedAgain,
+    /// A sink caught up from the archive.
+    ReadFromArchive,
+    /// What a sink lacked was gone.
+    SinkLost,
 }
 
 impl Mark {
     /// All marks, in order.
-    pub const ALL: [Self; 89] = [
+    pub const ALL: [Self; 106] = [
         Self::CrashBetweenWriteAndSync,
         Self::CrashWithSeveralInFlight,
         Self::CrashInRecovery,
@@ -276,6 +310,23 @@ impl Mark {
         Self::SaidSkuInSale,
         Self::SaidStandbyFull,
         Self::SaidPaymentsFull,
+        Self::ReplyLost,
+        Self::StoredLate,
+        Self::CrashInStoring,
+        Self::StoreLostPower,
+        Self::StoreWiped,
+        Self::StoreReplaced,
+        Self::SinkRewound,
+        Self::PoisonMet,
+        Self::PromiseRefused,
+        Self::RecordPassedOver,
+        Self::PoisonMended,
+        Self::TrimmingWaited,
+        Self::SinkDetached,
+        Self::TrimmedForDetached,
+        Self::AttachedAgain,
+        Self::ReadFromArchive,
+        Self::SinkLost,
     ];
 }
 

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use sluice_core::event::{Event, Meta, OrderStatus, record};
+use sluice_core::event::{Event, Meta, OrderStatus, SinkName, record};
 use sluice_core::id::{HashKey, OrderId, PaymentId};
 use sluice_core::name::{SaleId, SkuId};
 use sluice_core::outcome::SaleView;
@@ -67,6 +67,10 @@ pub struct Model {
     pub sale_units: BTreeMap<(String, SaleId), Past<u64>>,
     /// The record that a request made.
     pub requests: BTreeMap<u128, u64>,
+    /// What sinks are to pass over, and the first record that says so.
+    pub skips: BTreeMap<(SinkName, u64), u64>,
+    /// The same as it was said, one after the other.
+    pub words: Vec<(SinkName, u64)>,
     /// The time of the last record.
     pub time: Timestamp,
 }
@@ -142,7 +146,12 @@ impl Model {
             }
             Event::SaleDefined(defined) => self.sale_defined(n, defined),
             Event::SaleMoved(moved) => self.sale_moved(n, meta, moved),
-            Event::RecordSkipped(skipped) if skipped.sequence < n => Ok(()),
+            Event::RecordSkipped(skipped) if skipped.sequence < n => {
+                let word = (skipped.sink, skipped.sequence);
+                self.skips.entry(word).or_insert(n);
+                self.words.push(word);
+                Ok(())
+            }
             Event::RecordSkipped(_) => Err("a record to come cannot be passed over".to_owned()),
         }
     }

@@ -8,7 +8,8 @@ use sluice_core::config::EngineConfig;
 use sluice_core::engine::{self, EngineClock, Reading, Replayed, publish, recover};
 use sluice_core::id::HashKey;
 use sluice_core::journal::{
-    Committer, Fatal, InlineLog, Preparer, Preparing, QueuedLog, Recovered, Space, queued,
+    Committer, DurableMark, Fatal, InlineLog, Preparer, Preparing, QueuedLog, Recovered, Space,
+    queued,
 };
 use sluice_core::ledger::Ledger;
 use sluice_core::metrics::ShardMetrics;
@@ -49,6 +50,8 @@ pub struct Node {
     metrics: Vec<Arc<ShardMetrics>>,
     router: Arc<Router>,
     mailbox: Arc<Mutex<Vec<Answer>>>,
+    /// What is durable, as sinks see it.
+    pub durable: DurableMark,
     /// What recovery found.
     pub recovered: Recovered,
     /// The digest of what recovery replayed.
@@ -97,17 +100,19 @@ impl Node {
         };
         let replayed = ledger.digest();
         let ledgers = ledger.split(shards, |value| router.owner(value));
-        let parts = match shards {
+        let (parts, durable) = match shards {
             1 => {
                 let log = InlineLog::new(opened.writer);
+                let durable = log.durable_mark().clone();
                 let ledger = ledgers.into_iter().next().expect("one part");
-                Parts::Alone(Box::new(Shard::new(0, ledger, log, around(0))))
+                (Parts::Alone(Box::new(Shard::new(0, ledger, log, around(0)))), durable)
             }
             _ => {
                 let (committer, logs) = queued(opened.writer, shards, &config.limits);
+                let durable = logs[0].durable_mark().clone();
                 let parts = ledgers.into_iter().zip(logs).enumerate();
                 let parts = parts.map(|(n, (ledger, log))| Shard::new(n, ledger, log, around(n)));
-                Parts::Several(parts.collect(), Box::new(committer))
+                (Parts::Several(parts.collect(), Box::new(committer)), durable)
             }
         };
         Ok(Self {
@@ -125,6 +130,7 @@ impl Node {
             metrics,
             router,
             mailbox: Arc::default(),
+            durable,
             recovered: opened.recovered,
             replayed,
         })

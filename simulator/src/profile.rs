@@ -1,10 +1,12 @@
 //! What one seed is like: how many shards, how tight the limits, which faults and how often.
 
 use sluice_core::config::RETENTION_US;
+use sluice_core::event::SinkName;
 use sluice_core::limits::{Limits, SECTOR_BYTES, TINY};
 
 use crate::chance::Chance;
 use crate::disk::FaultRates;
+use crate::sink::Character;
 
 /// A kind of fault, which a shrunk run may do without.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -32,11 +34,17 @@ pub enum Fault {
     Store,
     /// The disk is full for a while.
     Space,
+    /// What is asked of a sink's store, or what it answers, is lost or late.
+    Answers,
+    /// A sink's store is gone or locked for a while.
+    Away,
+    /// A sink's store does not take some records.
+    Poison,
 }
 
 impl Fault {
     /// All kinds, with the words that regression files use.
-    pub const ALL: [(Self, &'static str); 11] = [
+    pub const ALL: [(Self, &'static str); 14] = [
         (Self::Kill, "kill"),
         (Self::PowerCut, "power_cut"),
         (Self::MidStep, "mid_step"),
@@ -48,8 +56,23 @@ impl Fault {
         (Self::Dawdle, "dawdle"),
         (Self::Store, "store"),
         (Self::Space, "space"),
+        (Self::Answers, "answers"),
+        (Self::Away, "away"),
+        (Self::Poison, "poison"),
     ];
+
+    /// How many of them any run may have; the others need a sink.
+    const OF_ALL: usize = 11;
 }
+
+/// Of so many runs, one has sinks.
+const SEEDS_A_SINK: u64 = 3;
+
+/// The weight of what befalls stores; see `World::tick`.
+const STORE_WEIGHT: usize = 8;
+
+/// The weight of upkeep.
+const UPKEEP_WEIGHT: usize = 9;
 
 /// A retention that ends while a run lasts, in microseconds.
 const RETENTION_SHORT_US: u64 = 2_000_000;
@@ -93,6 +116,10 @@ pub struct Profile {
     pub standby: bool,
     /// Whether operators run sales.
     pub sales: bool,
+    /// Bytes of the journal at which it is kept no longer for a sink that is behind.
+    pub journal_max_bytes: Option<u64>,
+    /// The sinks that follow the journal. Without one, SQL has stored what chance says.
+    pub sinks: Vec<Character>,
 }
 
 impl Profile {
@@ -101,8 +128,8 @@ impl Profile {
         let mut chance = Chance::new(seed, 0);
         let bulky = chance.one_in(4);
         let limits = limits(&mut chance, bulky);
-        let faults = Fault::ALL.iter().map(|(fault, _)| *fault).filter(|_| !chance.one_in(3));
-        let faults = faults.collect();
+        let faults = Fault::ALL[..Fault::OF_ALL].iter().map(|(fault, _)| *fault);
+        let faults = faults.filter(|_| !chance.one_in(3)).collect();
         let mut rate = |often: u64| match chance.below(3) {
             0 => 0,
             _ => chance.between(1, often),
@@ -143,7 +170,7 @@ impl Profile {
             chance.between(1, 8),
             chance.between(1, 8),
         ];
-        Self {
+        let mut profile = Self {
             shards,
             limits,
             ticks: chance.between(120, 500),
@@ -162,7 +189,28 @@ impl Profile {
             payment_extension_us: *chance.pick(&[0, 1_500_000, 4_000_000]),
             standby: !chance.one_in(3),
             sales: chance.one_in(2),
+            journal_max_bytes: None,
+            sinks: Vec::new(),
+        };
+        profile.draw_sinks(&mut Chance::new(seed, 9 << 32));
+        profile
+    }
+
+    /// Draws sinks for some runs, from a stream of their own: runs without are as they were.
+    fn draw_sinks(&mut self, chance: &mut Chance) {
+        if !chance.one_in(SEEDS_A_SINK) {
+            return;
         }
+        let count = chance.between(1, SinkName::ALL.len() as u64) as usize;
+        self.sinks = SinkName::ALL[..count].iter().map(|_| Character::draw(chance)).collect();
+        let more = Fault::ALL[Fault::OF_ALL..].iter().map(|(fault, _)| *fault);
+        self.faults.extend(more.filter(|_| !chance.one_in(3)));
+        self.weights[STORE_WEIGHT] = chance.between(6, 24);
+        self.weights[UPKEEP_WEIGHT] = chance.between(2, 12);
+        self.journal_keep_bytes = *chance.pick(&[None, Some(0), Some(0), Some(10_000)]);
+        self.journal_max_bytes = *chance.pick(&[None, Some(12_000), Some(25_000), Some(60_000)]);
+        self.limits.sink_unsynced_bytes_max = *chance.pick(&[1 << 10, 1 << 20]);
+        self.limits.sink_batch_records_max = *chance.pick(&[4, 4, 32]);
     }
 }
 

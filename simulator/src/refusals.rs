@@ -64,7 +64,9 @@ impl Case<'_> {
                 self.of_order(refusal)
             }
             Body::DefineSale(_) | Body::MoveSale(..) => self.of_sale(refusal),
-            Body::Notify(_) => (*refusal == Refusal::Overloaded && self.request.shards > 1, None),
+            Body::Notify(_) | Body::SkipRecord(_) => {
+                (*refusal == Refusal::Overloaded && self.request.shards > 1, None)
+            }
             Body::Relocate(_, to) => match refusal {
                 Refusal::NoSuchShard => (*to >= self.request.shards, None),
                 refusal => (*refusal == Refusal::Overloaded, None),

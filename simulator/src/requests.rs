@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use sluice_core::command::{
-    Cancel, DefineSale, DefineSku, ListOrders, Notice, Place, ReceiveLot, Refund, Ship,
+    Cancel, DefineSale, DefineSku, ListOrders, Notice, Place, ReceiveLot, Refund, Ship, SkipRecord,
     StartPayment, Withdraw,
 };
 use sluice_core::event::{Event, NoticeUnmatched, SaleMove, record};
@@ -60,6 +60,8 @@ pub enum Body {
     List(ListOrders, String),
     /// A SKU.
     ReadStock(SkuId),
+    /// A record that a sink is to pass over.
+    SkipRecord(SkipRecord),
     /// A move.
     Relocate(Movable, usize),
 }

@@ -7,6 +7,7 @@ use sluice_core::ledger::{HomeEvent, Ledger};
 use sluice_core::limits::Limits;
 use sluice_core::outcome::StateDigest;
 use sluice_core::router::Movable;
+use sluice_core::watermark::Watermark;
 
 use crate::chance::Chance;
 use crate::disk::{Crash, SimDisk};
@@ -31,9 +32,9 @@ impl World {
             seed,
             sql: Some(self.sql.clone()),
             retention_us: self.profile.retention_us,
-            other_sinks: Vec::new(),
+            other_sinks: self.watermarks.iter().skip(1).cloned().collect(),
             journal_keep_bytes: self.profile.journal_keep_bytes,
-            journal_max_bytes: None,
+            journal_max_bytes: self.profile.journal_max_bytes,
             payment_extension_us: self.profile.payment_extension_us,
         }
     }
@@ -41,6 +42,14 @@ impl World {
     /// Starts the node; it may well fail while the disk does.
     pub(crate) fn start(&mut self, shards: usize) -> Verdict {
         self.run += 1;
+        // Whether the journal is kept for a sink is forgotten when the process ends.
+        let stored = self.sql.get();
+        self.sql = Watermark::default();
+        self.watermarks = self.profile.sinks.iter().map(|_| Watermark::default()).collect();
+        match self.watermarks.first() {
+            Some(first) => self.sql = first.clone(),
+            None => self.sql.set(stored),
+        }
         let config = self.config(shards);
         self.refusals_before = self.disk.space_refusals();
         let opened = Node::open(&self.disk, self.archive.as_ref(), &config, self.reading);
@@ -86,6 +95,7 @@ impl World {
         self.model.settled = self.model.last_sequence();
         self.node = Some(node);
         self.more = true;
+        self.start_sinks();
         self.compare_replayed(replayed)?;
         self.compare_stocks()
     }
@@ -98,7 +108,9 @@ impl World {
         }
         let live = self.node.as_ref().map(Node::digest).unwrap_or_default();
         self.compare_replayed(live)?;
+        self.stop_sinks()?;
         self.node = None;
+        self.end_sinks(Crash::Kill);
         self.disk.crash(Crash::Kill);
         self.requests.abandon();
         self.start(shards)

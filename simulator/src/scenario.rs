@@ -121,6 +121,8 @@ pub fn run(text: &str, shards: usize) -> Result<(), String> {
         payment_extension_us: 5_000_000,
         standby: false,
         sales: false,
+        journal_max_bytes: None,
+        sinks: Vec::new(),
     };
     let mut world = World::with_profile(1, profile, Cuts::default(), false);
     world.listen();
@@ -152,7 +154,7 @@ impl Run {
                 return self.world.rest();
             }
             "store" => {
-                self.world.store_all();
+                self.world.store_all()?;
                 return self.world.rest();
             }
             _ => {}

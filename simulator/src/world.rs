@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use sluice_core::engine::Reading;
 use sluice_core::id::HashKey;
-use sluice_core::journal::{Fatal, Reader};
+use sluice_core::journal::Fatal;
 use sluice_core::outcome::Outcome;
 use sluice_core::snapshot::Upkept;
 use sluice_core::time::Timestamp;
@@ -22,6 +22,7 @@ use crate::model::Model;
 use crate::node::Node;
 use crate::profile::{Fault, Profile};
 use crate::requests::{Body, Request, Requests};
+use crate::sink::Sinks;
 
 /// What broke, in words; the first one is the invariant or the kind of check.
 pub type Verdict = Result<(), String>;
@@ -72,6 +73,9 @@ pub struct World {
     pub(crate) archive: Option<SimDisk>,
     /// What SQL has stored.
     pub(crate) sql: Watermark,
+    pub(crate) sinks: Sinks,
+    /// What this run of the node hears from its sinks.
+    pub(crate) watermarks: Vec<Watermark>,
 }
 
 impl World {
@@ -114,6 +118,8 @@ impl World {
             attic: BTreeMap::new(),
             archive: profile.archives.then(|| SimDisk::new(Chance::new(seed, 1 << 40))),
             sql: Watermark::default(),
+            sinks: Sinks::new(&profile.sinks),
+            watermarks: Vec::new(),
             profile,
             cuts,
         }
@@ -197,6 +203,7 @@ impl World {
             5 => self.idle(&mut chance),
             6 => self.draw_crash(&mut chance),
             7 => self.draw_change(&mut chance),
+            8 if !self.sinks.is_none() => self.tick_sinks(&mut chance),
             8 => self.store(&mut chance),
             9 => self.upkeep(chance.between(1, 24)),
             _ => self.draw_window(&mut chance),
@@ -388,13 +395,20 @@ impl World {
     pub(crate) fn upkeep(&mut self, steps: u64) -> Verdict {
         for _ in 0..steps {
             let Some(node) = self.node.as_mut() else { return Ok(()) };
-            let before = node.upkeep_metrics().segments_trimmed.get();
+            let metrics = node.upkeep_metrics();
+            let (before, let_go) = (metrics.segments_trimmed.get(), metrics.sinks_detached.get());
             let upkept = node.upkeep();
-            let trimmed = node.upkeep_metrics().segments_trimmed.get() > before;
+            let metrics = node.upkeep_metrics();
+            let trimmed = metrics.segments_trimmed.get() > before;
+            let let_go = metrics.sinks_detached.get() - let_go;
             self.note("upkeep", &[u64::from(upkept.is_ok())], || format!("{upkept:?}"));
             self.after(Ok(()))?;
+            self.look_at_detached(let_go)?;
             match upkept {
-                Ok(Upkept::Idle) => return Ok(()),
+                Ok(Upkept::Idle) => {
+                    self.look_at_waiting();
+                    return Ok(());
+                }
                 Ok(Upkept::More { .. }) => {}
                 Err(error) if error.exit_code() == 74 => {
                     self.marks.hit(Mark::UpkeepFailed);
@@ -407,37 +421,6 @@ impl World {
             }
         }
         Ok(())
-    }
-
-    /// SQL stores more of what is durable, or is put back.
-    fn store(&mut self, chance: &mut Chance) -> Verdict {
-        let (stored, durable) = (self.sql.get(), self.model.last_sequence());
-        if self.has(Fault::Store) && stored > 0 && chance.one_in(8) {
-            self.marks.hit(Mark::StoreRolledBack);
-            self.sql.set(chance.below(stored));
-        } else if stored < durable {
-            self.store_through(chance.between(stored + 1, durable));
-        }
-        let now = self.sql.get();
-        self.note("store", &[now], || format!("{stored} → {now}"));
-        Ok(())
-    }
-
-    /// SQL has stored everything that is durable.
-    pub(crate) fn store_all(&mut self) {
-        self.store_through(self.model.last_sequence());
-    }
-
-    fn store_through(&mut self, sequence: u64) {
-        self.sql.set(sequence);
-        // A store that was let go of comes back once the journal has all that it lacks.
-        if self.sql.is_detached() {
-            let oldest = Reader::open_first(self.disk.clone()).map(|reader| reader.next_sequence());
-            if oldest.is_ok_and(|oldest| oldest <= sequence + 1) {
-                self.sql.attach();
-            }
-        }
-        self.model.stored = self.model.stored.max(sequence);
     }
 
     /// Time goes on, for both clocks.
@@ -458,7 +441,7 @@ impl World {
         }
         let now = self.now();
         self.note("advance", &[micros], || format!("{micros} us to {now}"));
-        Ok(())
+        self.advance_sinks(micros)
     }
 
     /// What a step left: frames, answers, pages; and whether it was the last.

@@ -53,7 +53,15 @@ fn what_broke_once_holds_now() {
 
 #[test]
 fn planted_bugs_are_found() {
-    for bug in [Bug::AckBeforeSync, Bug::OffByOneInStock, Bug::KeyForgotten, Bug::TailTrusted] {
+    let bugs = [
+        Bug::AckBeforeSync,
+        Bug::OffByOneInStock,
+        Bug::KeyForgotten,
+        Bug::TailTrusted,
+        Bug::UnsyncedTold,
+        Bug::RestOfFrameLost,
+    ];
+    for bug in bugs {
         let mutant = mutants::hunt(bug, 500, threads());
         assert!(mutant.found.is_some(), "{bug:?} was not found in {} seeds", mutant.seeds);
     }

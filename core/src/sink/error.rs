@@ -83,7 +83,8 @@ pub struct SinkError {
 }
 
 impl SinkError {
-    pub(super) fn new(trouble: Trouble, what: impl Into<String>) -> Self {
+    /// Of a kind, with what is to be said.
+    pub fn new(trouble: Trouble, what: impl Into<String>) -> Self {
         Self { trouble, what: what.into() }
     }
 

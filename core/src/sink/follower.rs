@@ -17,6 +17,7 @@ use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use crate::id::JournalId;
 use crate::limits::Limits;
+use crate::planted::{self, Bug};
 use crate::storage::{Archived, Storage};
 use crate::watermark::Watermark;
 
@@ -25,6 +26,10 @@ use super::error::{SinkError, Trouble};
 use super::source::{Durable, Poison, Room, Source, Stop, find_skips};
 use super::status::{SinkState, SinkStatus};
 use super::store::{Extent, Gathered, Mark, Store, Stored, Target};
+
+mod poison;
+
+use poison::refused;
 
 /// How soon a sink that has caught up looks for more; twice as long each time it finds nothing.
 const LOOK_FIRST: Duration = Duration::from_millis(2);
@@ -53,9 +58,6 @@ const ABANDON: Duration = Duration::from_millis(300);
 
 /// How often a sink that only a person can help looks whether somebody has.
 const STOPPED_LOOK_EVERY: Duration = Duration::from_secs(5);
-
-/// How often it looks whether its poison is to be passed over.
-const SKIP_LOOK_EVERY: Duration = Duration::from_millis(100);
 
 /// What a sink is started with, whatever its store.
 pub struct SinkConfig<S: Storage> {
@@ -91,8 +93,8 @@ enum End {
 
 type BatchOf<T> = <<T as Target>::Store as Store>::Batch;
 
-/// A sink on its own thread.
-pub(super) struct Follower<S: Storage, T: Target> {
+/// A sink that nobody runs yet.
+pub struct Follower<S: Storage, T: Target> {
     config: SinkConfig<S>,
     target: T,
     status: Arc<SinkStatus>,
@@ -120,7 +122,8 @@ struct Session<S: Storage, T: Target> {
 }
 
 impl<S: Storage + Clone, T: Target> Follower<S, T> {
-    pub(super) fn new(
+    /// Of a journal, for a store. It ends once `stop` holds `true`, or nobody is left who could say so.
+    pub fn new(
         config: SinkConfig<S>,
         target: T,
         status: Arc<SinkStatus>,
@@ -138,7 +141,7 @@ impl<S: Storage + Clone, T: Target> Follower<S, T> {
     }
 
     /// Follows until it is told to end.
-    pub(super) async fn run(mut self) {
+    pub async fn run(mut self) {
         let mut stop = self.stop.clone();
         let name = T::NAME.as_str();
         let abandoned = async {
@@ -147,6 +150,8 @@ impl<S: Storage + Clone, T: Target> Follower<S, T> {
             sleep(FINISH + ABANDON).await;
         };
         tokio::select! {
+            // In this order, so that the same calls make the same run.
+            biased;
             () = self.sessions() => {}
             // With the connection goes whatever it had not committed.
             () = abandoned => tracing::warn!("the {name} sink ends in the middle: no answer"),
@@ -210,30 +215,6 @@ impl<S: Storage + Clone, T: Target> Follower<S, T> {
         self.wait(pause).await;
     }
 
-    /// Waits until an operator has said that a record is to be passed over, or until it is time to
-    /// try it again.
-    async fn stopped_by(&mut self, poison: Poison) {
-        self.stopped(&poison.error);
-        self.status.poisoned(poison.sequence);
-        let again_at = Instant::now() + STOPPED_LOOK_EVERY;
-        let mut searched = poison.sequence;
-        let mut skips = BTreeSet::new();
-        while !self.is_asked() && !skips.contains(&poison.sequence) {
-            // A word that was given is waited for, so that nobody stores what is to be left out.
-            if Instant::now() >= again_at && self.status.may_try_again() {
-                return;
-            }
-            let durable = (self.config.durable)();
-            let range = (searched, durable);
-            if let Err(error) = find_skips(self.journal(), T::NAME, range, &mut skips).await {
-                self.status.failed(&error);
-            } else {
-                searched = durable.max(searched);
-            }
-            self.wait(SKIP_LOOK_EVERY).await;
-        }
-    }
-
     fn journal(&self) -> Archived<S> {
         Archived::new(self.config.storage.clone(), self.config.archive.clone())
     }
@@ -242,7 +223,10 @@ impl<S: Storage + Clone, T: Target> Follower<S, T> {
     async fn session(&mut self) -> Result<End, SinkError> {
         let config = &self.config;
         let opening = self.target.open(config.cell, config.journal);
-        let (store, mark) = answered(T::PATIENCE_TO_OPEN, opening).await?;
+        let (store, mut mark) = answered(T::PATIENCE_TO_OPEN, opening).await?;
+        if planted::is(Bug::SinkTrustsItsMemory) {
+            mark.sequence = mark.sequence.max(self.status.watermark_max.get());
+        }
         let mut session = match self.begin(store, &mark).await {
             Ok(session) => session,
             Err((store, error)) => {
@@ -270,6 +254,13 @@ impl<S: Storage + Clone, T: Target> Follower<S, T> {
                     self.status.rewinds.add(1);
                 }
                 self.status.reached(mark.sequence, mark.time);
+                if self.status.poison().is_some_and(|poison| poison <= mark.sequence) {
+                    // It was stored after all, or passed over, and nobody heard of it.
+                    self.status.cured();
+                }
+                if planted::is(Bug::AttachedTooEarly) {
+                    self.attach();
+                }
                 let now = Instant::now();
                 Ok(Session {
                     store,
@@ -305,18 +296,26 @@ impl<S: Storage + Clone, T: Target> Follower<S, T> {
         }
         let mut skips = BTreeSet::new();
         find_skips(self.journal(), T::NAME, (mark.sequence, durable), &mut skips).await?;
+        if planted::is(Bug::SkipsForgotten) && self.status.rewinds.get() > 0 {
+            skips.clear();
+        }
         let follow = Arc::clone(&config.durable);
         Source::behind(mark.sequence, self.journal(), skips, follow, config.limits)
     }
 
     async fn follow(&mut self, session: &mut Session<S, T>) -> Result<End, SinkError> {
-        // What an earlier process stored may not be synced yet.
-        self.sync(session, true).await?;
+        if planted::is(Bug::EarlierUnsyncedTold) {
+            session.synced = session.stored;
+            self.tell(session.stored);
+        } else {
+            // What an earlier process stored may not be synced yet.
+            self.sync(session, true).await?;
+        }
         if session.synced < session.stored {
             self.tell(0);
         }
         // One that stopped at a record follows again once that is stored.
-        if session.stored >= self.singly_through || self.status.state() != SinkState::Stopped {
+        if self.status.poison().is_none() {
             self.status.enter(SinkState::Following);
         }
         if session.stored >= (self.config.durable)() {
@@ -357,7 +356,10 @@ impl<S: Storage + Clone, T: Target> Follower<S, T> {
                     Stop::Error(error) => Err(error),
                 };
             } else {
-                self.attach();
+                // What it could lose again must not be gone from the journal when it is attached.
+                if session.synced >= session.stored {
+                    self.attach();
+                }
                 if now >= session.checked_at + CHECK_EVERY {
                     session.checked_at = now;
                     let looked = session.store.is_replaced(session.stored);
@@ -410,7 +412,10 @@ impl<S: Storage + Clone, T: Target> Follower<S, T> {
         };
         let storing = answered(T::PATIENCE, session.store.store(batch));
         // Neither is ever dropped half-way: a transaction that has begun is seen through.
-        let (stored, stop) = tokio::join!(storing, gathering);
+        let (mut stored, stop) = tokio::join!(storing, gathering);
+        if planted::is(Bug::BatchRepeatedBlindly) && stored.is_err() {
+            stored = answered(T::PATIENCE, session.store.store(batch)).await;
+        }
         match stored {
             Ok(Stored::Whole) => {}
             Ok(Stored::Elsewhere) => return Ok(Err(End::Replaced)),
@@ -424,6 +429,9 @@ impl<S: Storage + Clone, T: Target> Follower<S, T> {
         session.stored = extent.through;
         session.unsynced_bytes += extent.bytes;
         self.count(&extent);
+        if planted::is(Bug::UnsyncedTold) {
+            self.tell(extent.through);
+        }
         self.batches.swap(0, 1);
         Ok(Ok(stop))
     }
@@ -493,16 +501,6 @@ impl<S: Storage + Clone, T: Target> Follower<S, T> {
             }
         }
     }
-}
-
-/// What a batch that was refused comes to: its only record is poison; of several, one is.
-fn refused(extent: &Extent, error: &SinkError) -> End {
-    if extent.records() > 1 {
-        return End::Singly(extent.through);
-    }
-    let sequence = extent.through;
-    let what = format!("record {sequence} cannot be stored: {}", error.what);
-    End::Poison(Poison { sequence, error: SinkError::new(Trouble::Poison, what) })
 }
 
 /// What the store answers, if it does in time.

@@ -9,6 +9,7 @@ use crate::event::SinkName;
 use crate::event::record::{self, LastNames};
 use crate::journal::{Fatal, Frame, Reader};
 use crate::limits::Limits;
+use crate::planted::{self, Bug};
 use crate::storage::{Archived, Storage};
 use crate::time::Timestamp;
 
@@ -86,10 +87,15 @@ impl<S: Storage + Clone> Source<S> {
             let records = batch.extent().records();
             let full = records >= room.records || bytes >= self.limits.sink_batch_bytes_max;
             if full || (records > 0 && through < room.singly_through) {
+                if planted::is(Bug::RestOfFrameLost) {
+                    self.frame.ends.clear();
+                }
                 return Ok(());
             }
             if self.frame.is_empty() {
-                let frame = self.reader.next_durable(durable);
+                let beyond = planted::is(Bug::StoredBeyondDurable)
+                    && matches!(self.reader.is_at_end(), Ok(false));
+                let frame = self.reader.next_durable(if beyond { u64::MAX } else { durable });
                 match frame.map_err(|fatal| Stop::Error(unreadable(&fatal)))? {
                     // It may begin with records that the store has.
                     Some(frame) => self.frame.hold(&frame, through),
@@ -121,6 +127,10 @@ impl<S: Storage + Clone> Source<S> {
         }
         let (meta, event) = decoded.map_err(|error| poison(error.to_string()))?;
         let taken = batch.take(sequence, &meta, &event, length);
+        if taken.is_err() && planted::is(Bug::PoisonPassedOver) {
+            batch.pass_over(sequence, meta.time, length);
+            return Ok(());
+        }
         taken.map_err(|error| poison(error.to_string()))
     }
 }
@@ -176,7 +186,9 @@ pub(super) async fn find_skips<S: Storage + Clone>(
     let mut reader = open_behind(journal, after)?;
     while let Some(frame) = reader.next_durable(through).map_err(|fatal| unreadable(&fatal))? {
         let found = frame.records.filter_map(record::skipped);
-        skips.extend(found.filter(|skipped| skipped.sink == sink).map(|skipped| skipped.sequence));
+        let is_meant = |other| other == sink || planted::is(Bug::SkipsOfOthersHonoured);
+        skips
+            .extend(found.filter(|skipped| is_meant(skipped.sink)).map(|skipped| skipped.sequence));
         yield_now().await;
     }
     Ok(())

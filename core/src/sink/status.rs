@@ -5,6 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::event::SinkName;
 use crate::metrics::Counter;
+use crate::planted::{self, Bug};
 use crate::time::Timestamp;
 
 use super::error::{SinkError, Trouble};
@@ -74,15 +75,15 @@ pub struct SinkStatus {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Poisoned {
     sequence: u64,
-    /// Somebody is about to say in the journal that it is to be passed over.
-    is_promised: bool,
+    /// How many are about to say in the journal that it is to be passed over.
+    promises: u32,
     /// The sink is trying it again.
     is_tried: bool,
 }
 
 impl SinkStatus {
     /// Of a sink that has not begun.
-    pub(super) fn new(name: SinkName) -> Self {
+    pub fn new(name: SinkName) -> Self {
         Self {
             name,
             state: AtomicU8::new(SinkState::Connecting as u8),
@@ -135,17 +136,19 @@ impl SinkStatus {
         let mut poison = self.poisoned_at();
         match poison.as_mut() {
             Some(poison) if poison.sequence == sequence && !poison.is_tried => {
-                poison.is_promised = true;
+                poison.promises += 1;
                 true
             }
             _ => false,
         }
     }
 
-    /// Lets the sink try its record again: nothing was said in the journal.
-    pub fn withdraw_promise(&self) {
-        if let Some(poison) = self.poisoned_at().as_mut() {
-            poison.is_promised = false;
+    /// Takes one promise about `sequence` back: nothing was said in the journal. Once all are, the sink may try its
+    /// record again.
+    pub fn withdraw_promise(&self, sequence: u64) {
+        let mut poison = self.poisoned_at();
+        if let Some(poison) = poison.as_mut().filter(|poison| poison.sequence == sequence) {
+            poison.promises = poison.promises.saturating_sub(1);
         }
     }
 
@@ -180,13 +183,15 @@ impl SinkStatus {
 
     /// It has stopped at a record.
     pub(super) fn poisoned(&self, sequence: u64) {
-        *self.poisoned_at() = Some(Poisoned { sequence, is_promised: false, is_tried: false });
+        *self.poisoned_at() = Some(Poisoned { sequence, promises: 0, is_tried: false });
     }
 
     /// Tries its record again, unless that is promised to be passed over. Says whether it may.
     pub(super) fn may_try_again(&self) -> bool {
         let mut poison = self.poisoned_at();
-        let Some(poison) = poison.as_mut().filter(|poison| !poison.is_promised) else {
+        let may =
+            |poison: &&mut Poisoned| poison.promises == 0 || planted::is(Bug::PromisedRecordTried);
+        let Some(poison) = poison.as_mut().filter(may) else {
             return false;
         };
         poison.is_tried = true;

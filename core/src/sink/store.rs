@@ -11,23 +11,23 @@ use super::error::SinkError;
 
 /// Where a store stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Mark {
+pub struct Mark {
     /// The last sequence that is stored; 0 for none.
-    pub(super) sequence: u64,
+    pub sequence: u64,
     /// When that record was decided.
-    pub(super) time: Timestamp,
+    pub time: Timestamp,
     /// Whose journal it is; `None` if nothing was stored yet.
-    pub(super) journal: Option<String>,
+    pub journal: Option<String>,
 }
 
 impl Mark {
     /// Of a store with nothing in it.
-    pub(super) const NONE: Self = Self { sequence: 0, time: Timestamp::ZERO, journal: None };
+    pub const NONE: Self = Self { sequence: 0, time: Timestamp::ZERO, journal: None };
 }
 
 /// What came of a batch.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Stored {
+pub enum Stored {
     /// It is stored.
     Whole,
     /// Nothing was stored: the store ends elsewhere than where the batch begins, or is another one.
@@ -36,25 +36,25 @@ pub(super) enum Stored {
 
 /// How many records of one run of the journal a batch covers, and which.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Extent {
+pub struct Extent {
     /// The sequence behind which it begins.
-    pub(super) after: u64,
+    pub after: u64,
     /// The sequence of its last record; `after` if it has none.
-    pub(super) through: u64,
+    pub through: u64,
     /// When its last record was decided.
-    pub(super) last_time: Timestamp,
+    pub last_time: Timestamp,
     /// Encoded bytes of its records.
-    pub(super) bytes: usize,
+    pub bytes: usize,
 }
 
 impl Extent {
     /// Of nothing, behind a sequence.
-    pub(super) const fn behind(after: u64) -> Self {
+    pub const fn behind(after: u64) -> Self {
         Self { after, through: after, last_time: Timestamp::ZERO, bytes: 0 }
     }
 
     /// How many records it covers.
-    pub(super) const fn records(&self) -> u64 {
+    pub const fn records(&self) -> u64 {
         self.through - self.after
     }
 
@@ -62,7 +62,7 @@ impl Extent {
     ///
     /// # Panics
     /// If a record is left out.
-    pub(super) fn cover(&mut self, sequence: u64, time: Timestamp, bytes: usize) {
+    pub fn cover(&mut self, sequence: u64, time: Timestamp, bytes: usize) {
         assert_eq!(sequence, self.through + 1, "I8 no record is left out");
         self.through = sequence;
         self.last_time = time;
@@ -73,13 +73,13 @@ impl Extent {
 /// A record whose event the store cannot hold, whatever is tried.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{what}")]
-pub(super) struct Unstorable {
+pub struct Unstorable {
     /// Why not.
-    pub(super) what: String,
+    pub what: String,
 }
 
 /// What a store takes at once: the effects of a run of records, without a gap.
-pub(super) trait Gathered {
+pub trait Gathered {
     /// Empties it; the next one begins behind `after`.
     fn begin(&mut self, after: u64);
 
@@ -106,27 +106,31 @@ pub(super) trait Gathered {
 }
 
 /// An open store.
-pub(super) trait Store {
+pub trait Store {
     /// What it takes at once.
     type Batch: Gathered;
 
     /// Whether it is another one than was opened, or no longer ends at `stored`. Asked at rest.
-    async fn is_replaced(&mut self, stored: u64) -> Result<bool, SinkError>;
+    fn is_replaced(&mut self, stored: u64) -> impl Future<Output = Result<bool, SinkError>>;
 
     /// Stores a batch and its watermark, both or neither. After an error the store must be closed:
     /// a transaction may be open still.
-    async fn store(&mut self, batch: &Self::Batch) -> Result<Stored, SinkError>;
+    fn store(&mut self, batch: &Self::Batch) -> impl Future<Output = Result<Stored, SinkError>>;
 
     /// Makes durable what is stored, up to `sequence`, and tidies up if the store is `at_rest`.
     /// Says whether it could: a reader may stand in the way for a while.
-    async fn sync(&mut self, sequence: u64, at_rest: bool) -> Result<bool, SinkError>;
+    fn sync(
+        &mut self,
+        sequence: u64,
+        at_rest: bool,
+    ) -> impl Future<Output = Result<bool, SinkError>>;
 
     /// Closes it. What was not committed is gone.
-    async fn close(self) -> Result<(), SinkError>;
+    fn close(self) -> impl Future<Output = Result<(), SinkError>>;
 }
 
 /// A place where a copy is kept, open or not.
-pub(super) trait Target {
+pub trait Target {
     /// The open store.
     type Store: Store;
 
@@ -149,5 +153,9 @@ pub(super) trait Target {
     ///
     /// # Errors
     /// What the store says.
-    async fn open(&self, cell: u16, journal: JournalId) -> Result<(Self::Store, Mark), SinkError>;
+    fn open(
+        &self,
+        cell: u16,
+        journal: JournalId,
+    ) -> impl Future<Output = Result<(Self::Store, Mark), SinkError>>;
 }

@@ -206,7 +206,8 @@ fn trim_oldest<S: Storage>(
     if kept.oldest >= covered || kept.bytes <= most {
         return Ok(None);
     }
-    let attached = retain.sinks.iter().filter(|sink| !sink.is_detached());
+    let heard = if planted::is(Bug::OtherSinksTrimmed) { 1 } else { retain.sinks.len() };
+    let attached = retain.sinks.iter().take(heard).filter(|sink| !sink.is_detached());
     let mut through = attached.map(Watermark::get).min().unwrap_or(u64::MAX);
     if planted::is(Bug::TrimmedPastWatermark) {
         through = u64::MAX;

@@ -62,7 +62,7 @@ pub(super) async fn skip(
         // It may be in the journal after all: then the sink finds it there.
         Err(problem) if problem.code == Code::UnknownOutcome => return Err(problem),
         Err(problem) => {
-            status.withdraw_promise();
+            status.withdraw_promise(sequence);
             return Err(problem);
         }
     }

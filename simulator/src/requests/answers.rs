@@ -56,6 +56,8 @@ impl Requests {
             (Body::Notify(notice), Outcome::Noted) => {
                 noted(model, notice, seen, marks).map(|()| None)
             }
+            // It has a record, and that is durable: `answered` looks for it.
+            (Body::SkipRecord(_), Outcome::Noted) => Ok(Some(true)),
             (Body::List(list, buyer), Outcome::Orders(page)) => {
                 listed(model, (list, buyer), page, seen).map(never)
             }

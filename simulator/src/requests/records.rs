@@ -224,6 +224,9 @@ fn is_of_operator(model: &Model, event: &Event<'_>, body: &Body, marks: &mut Mar
             }
             true
         }
+        (Event::RecordSkipped(said), Body::SkipRecord(skip)) => {
+            (said.sink, said.sequence, said.why) == (skip.sink, skip.sequence, &*skip.why)
+        }
         (Event::LotReceived(_), Body::Receive(_))
         | (Event::UnitsWithdrawn(_), Body::Withdraw(_)) => true,
         _ => false,
