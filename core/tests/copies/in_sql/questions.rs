@@ -6,9 +6,9 @@ use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Executor as _, R
 
 use sluice_core::limits::DEFAULT;
 
-use crate::copied::{Copied, on_a_runtime};
+use crate::in_sql::copied::{Copied, on_a_runtime};
+use crate::in_sql::serving::{database, started};
 use crate::living::selling::sell;
-use crate::serving::{database, started};
 
 /// Questions of `docs/sql-schema.md`, and the index that each goes by.
 const QUESTIONS: [(&str, &str); 5] = [

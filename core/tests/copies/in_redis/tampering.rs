@@ -4,8 +4,8 @@ use std::thread;
 
 use sluice_core::limits::{DEFAULT, TINY};
 
+use crate::in_redis::node::{Node, cli, redis};
 use crate::living::more::sell_more;
-use crate::node::{Node, cli, redis};
 
 /// What is done, and how often in the audit's words: table, part of the key, column.
 type Deed<'a> = (&'a [&'a str], &'a str, &'a str, &'a str);

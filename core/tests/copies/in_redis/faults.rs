@@ -9,9 +9,9 @@ use sluice_core::limits::{DEFAULT, TINY};
 use sluice_core::sink::{SinkState, Trouble, erase_redis, stored_in_redis};
 use sluice_services::{Persistence, Redis, RedisOptions};
 
+use crate::in_redis::node::{Node, cli, everything, on_a_runtime, redis, until};
+use crate::in_redis::proxy::Proxy;
 use crate::living::more::sell_more;
-use crate::node::{Node, cli, everything, on_a_runtime, redis, until};
-use crate::proxy::Proxy;
 
 fn start(options: &RedisOptions) -> Redis {
     Redis::start(options).expect("Redis starts")

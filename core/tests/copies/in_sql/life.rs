@@ -6,9 +6,9 @@ use sluice_core::limits::{DEFAULT, Limits, TINY};
 use sluice_core::sink::{OrderSearch, Reading, erase};
 use sluice_services::Postgres;
 
-use crate::copied::{Copied, on_a_runtime};
+use crate::in_sql::copied::{Copied, on_a_runtime};
+use crate::in_sql::serving::{database, started};
 use crate::living::life::{Life, Lived, sku};
-use crate::serving::{database, started};
 
 /// An engine in which everything happened, and its copy.
 fn lived() -> (Copied, Lived) {

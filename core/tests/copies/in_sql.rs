@@ -4,8 +4,6 @@ mod copied;
 mod erasing;
 mod faults;
 mod life;
-#[path = "../living/mod.rs"]
-mod living;
 mod questions;
 mod serving;
 mod tampering;

@@ -20,7 +20,7 @@ use sluice_core::watermark::Watermark;
 use sluice_services::{Postgres, PostgresOptions};
 use smallvec::smallvec;
 
-use crate::copied::on_a_runtime;
+use crate::in_sql::copied::on_a_runtime;
 use crate::living::selling::{REQUEST, ask};
 
 /// Far more looks than any of these tests needs.

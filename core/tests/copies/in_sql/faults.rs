@@ -11,9 +11,9 @@ use sluice_services::{PostgresOptions, Tls};
 use sqlx::Connection as _;
 use sqlx::postgres::PgConnection;
 
-use crate::copied::{Copied, on_a_runtime};
+use crate::in_sql::copied::{Copied, on_a_runtime};
+use crate::in_sql::serving::{Serving, at, database, start, started, until};
 use crate::living::selling::sell;
-use crate::serving::{Serving, at, database, start, started, until};
 use swallow::Swallow;
 
 #[test]

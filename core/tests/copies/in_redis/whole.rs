@@ -7,9 +7,9 @@ use sluice_core::id::OrderId;
 use sluice_core::limits::{DEFAULT, TINY};
 use sluice_services::{Redis, RedisOptions};
 
+use crate::in_redis::node::{Node, cli, everything, redis, until};
 use crate::living::more::sell_for;
 use crate::living::selling::ask;
-use crate::node::{Node, cli, everything, redis, until};
 
 #[test]
 fn wherever_a_batch_ends_the_keys_are_the_same() {

@@ -2,7 +2,7 @@
 
 use sluice_core::limits::{DEFAULT, TINY};
 
-use crate::copied::Copied;
+use crate::in_sql::copied::Copied;
 use crate::living::life::Life;
 use crate::living::selling::sell;
 

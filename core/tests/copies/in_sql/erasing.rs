@@ -3,8 +3,8 @@
 use sluice_core::sink::{Database, Trouble, erase, stored};
 use sluice_core::storage::DatabaseFile;
 
-use crate::copied::on_a_runtime;
-use crate::serving::{Serving, database, started, until};
+use crate::in_sql::copied::on_a_runtime;
+use crate::in_sql::serving::{Serving, database, started, until};
 
 fn is_made_anew(database: &Database) {
     let refused = |cell| on_a_runtime(erase(database, cell)).expect_err("there is nothing");
