@@ -9,7 +9,7 @@ use sluice_core::event::record;
 use sluice_core::id::HashKey;
 use sluice_core::journal::{self, Reader};
 use sluice_core::limits::DEFAULT;
-use sluice_core::sink::{self, Database, SinkError};
+use sluice_core::sink::{self, Database, RedisConfig, SinkError};
 use sluice_core::snapshot::{self, Retain, Verified};
 use sluice_core::storage::{Directory, LockError};
 use sluice_core::watermark::Watermark;
@@ -86,16 +86,20 @@ pub(crate) fn trim(settings: &Settings) -> Result<(), Failure> {
         ),
         LockError::Io { .. } => Failure::new(DISK, error),
     })?;
-    let sql = Watermark::default();
+    let mut sinks = vec![Watermark::default()];
     let failed = |error: snapshot::Error| Failure::new(error.exit_code(), error);
     if let Some(hash_key) = snapshot::hash_key(&directory).map_err(failed)? {
-        sql.set(stored(settings, &hash_key)?);
+        sinks[0].set(stored(settings, &hash_key)?);
+        if let Some(redis) = &settings.redis {
+            sinks.push(Watermark::default());
+            sinks[1].set(stored_by_redis(redis, settings, &hash_key)?);
+        }
     }
     let retain = Retain {
         bytes: settings.journal_keep_bytes,
         bytes_max: None,
         archive: serve::archive(settings)?,
-        sinks: vec![sql.clone()],
+        sinks: sinks.clone(),
     };
     let (mut segments, mut through) = (0_u64, 0);
     while let Some(trimmed) = snapshot::trim(&directory, &retain).map_err(failed)? {
@@ -104,13 +108,34 @@ pub(crate) fn trim(settings: &Settings) -> Result<(), Failure> {
     }
     match segments {
         0 => println!(
-            "nothing to trim: a segment goes if two snapshots cover it, the database has stored \
-             it (up to sequence {}), and more is kept than asked for",
-            sql.get()
+            "nothing to trim: a segment goes if two snapshots cover it, every copy has stored it \
+             (up to sequence {}), and more is kept than asked for",
+            sinks.iter().map(Watermark::get).min().unwrap_or(0)
         ),
         _ => println!("{segments} segments trimmed, up to sequence {through}"),
     }
     Ok(())
+}
+
+/// What Redis has of the journal with this key; nothing if there is none.
+fn stored_by_redis(
+    redis: &RedisConfig,
+    settings: &Settings,
+    hash_key: &HashKey,
+) -> Result<u64, Failure> {
+    let place = &redis.address;
+    let failed = |error: &dyn std::fmt::Display| Failure::new(DISK, format!("{place}: {error}"));
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| failed(&error))?;
+    let cell = settings.engine(ids::seed()).cell;
+    match runtime.block_on(sink::stored_in_redis(redis, cell)) {
+        Err(error) => Err(failed(&error)),
+        Ok(Some((sequence, _, journal))) if journal == hash_key.journal().to_string() => {
+            Ok(sequence)
+        }
+        Ok(Some((_, _, other))) => Err(failed(&format!("it belongs to journal {other}"))),
+        Ok(None) => Ok(0),
+    }
 }
 
 /// What the database has stored of the journal with this key, for good; nothing if there is none.
