@@ -38,7 +38,7 @@ use postgres::PostgresTarget;
 use redis::RedisTarget;
 use sqlite::SqliteTarget;
 
-pub use database::{Database, PostgresAddress, WrongAddress, without_password};
+pub use database::{Database, PostgresAddress, WrongAddress};
 pub use erase::{Copied, erase, stored};
 pub use error::{SinkError, Trouble};
 pub use follower::{Follower, SinkConfig};

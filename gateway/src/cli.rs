@@ -79,6 +79,9 @@ struct SinkRebuildFlags {
     /// Which copy: sql or redis.
     #[arg(value_name = "NAME", value_parser = ["sql", "redis"])]
     sink: String,
+    /// Even if it is another journal's, or cannot be made anew.
+    #[arg(long)]
+    force: bool,
     #[command(flatten)]
     server: ServerFlags,
 }
@@ -293,7 +296,7 @@ impl SinkTask {
             Self::Status(flags) => sink_cli::status(&flags.server.settings()?, flags.json),
             Self::Rebuild(flags) => {
                 let sink = SinkName::parse(&flags.sink).expect("clap has checked it");
-                sink_cli::rebuild(&flags.server.settings()?, sink)
+                sink_cli::rebuild(&flags.server.settings()?, sink, flags.force)
             }
             Self::Skip(flags) => {
                 let settings = flags.server.settings()?;

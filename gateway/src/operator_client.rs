@@ -18,6 +18,9 @@ use crate::settings::Settings;
 /// How long an answer may take.
 const PATIENCE: Duration = Duration::from_secs(15);
 
+/// How long a connection may take.
+const CONNECT_PATIENCE: Duration = Duration::from_secs(5);
+
 /// What a running server answered.
 pub(crate) struct Answer {
     pub(crate) status: StatusCode,
@@ -34,13 +37,15 @@ pub(crate) async fn ask(
 ) -> Result<Option<Answer>, Failure> {
     let address = settings.ops_listen;
     let failed = |what: &dyn std::fmt::Display| Failure::new(DISK, format!("{address}: {what}"));
-    let Ok(stream) = TcpStream::connect(address).await else { return Ok(None) };
-    let token = Given::read(|name| std::env::var(name).ok())?.complete(&settings.data_dir)?;
+    let connecting = timeout(CONNECT_PATIENCE, TcpStream::connect(address)).await;
+    let Ok(Ok(stream)) = connecting else { return Ok(None) };
+    let given = Given::read(|name| std::env::var(name).ok())?;
+    let token = given.admin_token(&settings.data_dir)?;
     let request = Request::builder()
         .method(method)
         .uri(path)
         .header(HOST, address.to_string())
-        .header(AUTHORIZATION, format!("Bearer {}", token.admin_token))
+        .header(AUTHORIZATION, format!("Bearer {token}"))
         .header(CONTENT_TYPE, "application/json")
         .body(Full::new(Bytes::from(body)))
         .map_err(|error| failed(&error))?;

@@ -61,6 +61,22 @@ impl Given {
         })
     }
 
+    /// The operators' token, of the environment or of the file in `data_dir`, which must be there.
+    ///
+    /// # Errors
+    /// There is neither, or the file cannot be read.
+    pub fn admin_token(self, data_dir: &Path) -> Result<String, SettingsError> {
+        if let Some(given) = self.admin_token {
+            return Ok(given);
+        }
+        let path = data_dir.join(FILE_NAME);
+        if !path.exists() {
+            let what = "holds no secrets: name the server's --data-dir, or set SLUICE_ADMIN_TOKEN";
+            return Err(SettingsError::new("data-dir", &data_dir.display().to_string(), what));
+        }
+        Ok(read_or_make(data_dir, &path)?.admin_token)
+    }
+
     /// Takes the rest from the file in `data_dir`, which is made if there is none.
     ///
     /// # Errors

@@ -11,7 +11,7 @@ use sluice_core::config::EngineConfig;
 use sluice_core::limits::{DEFAULT, SECTOR_BYTES};
 use sluice_core::sink::{
     Database, NoRedisAddress, NoRedisPrefix, PostgresAddress, RedisAddress, RedisConfig,
-    RedisPrefix, WrongAddress, without_password,
+    RedisPrefix, WrongAddress,
 };
 use sluice_core::storage::DatabaseFile;
 
@@ -231,9 +231,9 @@ fn read_file(path: &Path) -> Result<BTreeMap<&'static str, (String, String)>, Se
     for (name, value) in table {
         let Some(key) = KEYS.into_iter().find(|key| key.replace('-', "_") == name) else {
             let known = KEYS.map(|key| key.replace('-', "_")).join(", ");
-            return Err(SettingsError::new(
+            // A mistyped key may be that of a secret.
+            return Err(SettingsError::secret(
                 &name,
-                &value.to_string(),
                 &format!("unknown key in {file}; known: {known}"),
             ));
         };
@@ -332,8 +332,11 @@ impl Given {
 
     fn database(&self) -> Result<Option<Database>, SettingsError> {
         let Some((name, url)) = self.0.get("database-url") else { return Ok(None) };
-        // What is wrong may hold a password all the same.
-        let wrong = |range: &str| Err(SettingsError::new(name, &without_password(url), range));
+        // What is wrong may hold a password all the same, wherever it stands.
+        let wrong = |range: &str| match url.starts_with("sqlite:") {
+            true => Err(SettingsError::new(name, url, range)),
+            false => Err(SettingsError::secret(name, range)),
+        };
         if let Some(path) = url.strip_prefix("sqlite://") {
             // Such a name would be a database in memory, or an option.
             if path.is_empty() || path.contains(['\0', '?']) || path == ":memory:" {
@@ -388,9 +391,7 @@ impl Given {
                 (1..=STREAM_ENTRIES_MAX).contains(entries)
             })?;
         let Some((name, url)) = self.0.get("redis-url") else { return Ok(None) };
-        let wrong = |error: NoRedisAddress| {
-            SettingsError::new(name, &without_password(url), &error.to_string())
-        };
+        let wrong = |error: NoRedisAddress| SettingsError::secret(name, &error.to_string());
         let address = RedisAddress::parse(url).map_err(wrong)?;
         Ok(Some(RedisConfig { address, prefix, stream_max }))
     }

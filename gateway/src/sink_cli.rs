@@ -5,7 +5,7 @@ use std::io::{self, Write as _};
 use hyper::{Method, StatusCode};
 use serde::Deserialize;
 
-use sluice_core::event::SinkName;
+use sluice_core::event::{Event, SinkName, record};
 use sluice_core::journal::{Fatal, Reader};
 use sluice_core::sink::{SinkError, erase, erase_redis, stored, stored_in_redis};
 use sluice_core::storage::{Archived, Directory};
@@ -93,8 +93,11 @@ fn behind(storage: &Archived<Directory>, sequence: u64) -> Result<u64, Fatal> {
 }
 
 /// Erases a copy. The sink makes it anew from the journal, at once if a server runs.
-pub(crate) fn rebuild(settings: &Settings, name: SinkName) -> Result<(), Failure> {
+pub(crate) fn rebuild(settings: &Settings, name: SinkName, force: bool) -> Result<(), Failure> {
     let storage = audit_cli::journal(settings)?;
+    if !force {
+        can_be_made_anew(settings, &storage, name)?;
+    }
     let cell = audit_cli::cell(&storage);
     let cell = cell.map_err(|fatal| Failure::new(fatal.exit_code(), fatal))?;
     let (place, erased) = match name {
@@ -111,10 +114,63 @@ pub(crate) fn rebuild(settings: &Settings, name: SinkName) -> Result<(), Failure
         }
     };
     let erased = erased.map_err(|error| Failure::new(DISK, format!("{place}: {error}")))?;
+    if erased == 0 {
+        return print(&format!("{place}: there is nothing of cell {cell}\n"));
+    }
     print(&format!(
         "{place}: {erased} rows or keys of cell {cell} are erased; a server that runs makes the copy \
          anew from the journal (sluice sink status tells how far it is), others when they start\n"
     ))
+}
+
+/// Makes sure that what is erased comes back: it is a copy of this journal, which reaches back to its
+/// beginning.
+fn can_be_made_anew(
+    settings: &Settings,
+    storage: &Archived<Directory>,
+    name: SinkName,
+) -> Result<(), Failure> {
+    let broken = |fatal: Fatal| Failure::new(fatal.exit_code(), fatal);
+    let mut reader = Reader::open(storage.clone()).map_err(broken)?;
+    if reader.next_sequence() > 1 {
+        let what = format!(
+            "the journal was trimmed and begins with {}: what is erased would not come back. Name \
+             the archive (--archive-dir), or say --force",
+            reader.next_sequence()
+        );
+        return Err(Failure::new(USAGE, what));
+    }
+    let cell = audit_cli::cell(storage).map_err(broken)?;
+    let stored = on_a_runtime(async {
+        Ok(match (name, &settings.redis) {
+            (SinkName::Sql, _) => {
+                stored(&settings.database(), cell).await.map(|it| it.map(|copied| copied.journal))
+            }
+            (SinkName::Redis, Some(redis)) => {
+                stored_in_redis(redis, cell).await.map(|it| it.map(|(.., journal)| journal))
+            }
+            (SinkName::Redis, None) => Ok(None),
+        })
+    })?;
+    // One that cannot be read may be erased.
+    let Ok(Some(other)) = stored else { return Ok(()) };
+    match journal_of(&mut reader).map_err(broken)? {
+        Some(own) if own != other => {
+            let what = format!("it is the copy of journal {other}, this one is {own}: say --force");
+            Err(Failure::new(USAGE, what))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The name of a journal, which its first record tells.
+fn journal_of(reader: &mut Reader<Archived<Directory>>) -> Result<Option<String>, Fatal> {
+    let Some(frame) = reader.next_proven()? else { return Ok(None) };
+    let first = frame.records.clone().next().and_then(|bytes| record::decode(bytes).ok());
+    Ok(match first {
+        Some((_, Event::Genesis(genesis))) => Some(genesis.hash_key.journal().to_string()),
+        _ => None,
+    })
 }
 
 /// Lets a sink pass over the record that it has stopped at.

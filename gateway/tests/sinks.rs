@@ -126,3 +126,32 @@ fn without_a_server_nobody_knows() {
     assert_eq!(output.status.code(), Some(64));
     assert!(String::from_utf8_lossy(&output.stderr).contains("no server answers"));
 }
+
+#[test]
+fn nothing_is_erased_that_would_not_come_back() {
+    let [own, other] = [(); 2].map(|()| tempfile::tempdir().expect("a temporary folder"));
+    for folder in [&own, &other] {
+        let server = Server::start(folder.path(), &[]);
+        server.stock("phone", 10, 0);
+        server.caught_up();
+        server.stop();
+    }
+    let rebuild = |more: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_sluice"));
+        command.args(["sink", "rebuild", "sql", "--data-dir"]).arg(own.path()).args(more);
+        let output = command.output().expect("it runs");
+        let text = [output.stdout, output.stderr].concat();
+        (output.status.code(), String::from_utf8_lossy(&text).into_owned())
+    };
+    let there = format!("sqlite://{}", other.path().join("sluice.db").display());
+    let (code, text) = rebuild(&["--database-url", &there]);
+    assert!(code == Some(64) && text.contains("copy of journal"), "{text}");
+    let (code, text) = audit(other.path(), &[]);
+    assert_eq!(code, Some(0), "{text}");
+    let (code, text) = rebuild(&[]);
+    assert!(code == Some(0) && text.contains("are erased"), "{text}");
+    let (code, text) = rebuild(&[]);
+    assert!(code == Some(0) && text.contains("nothing"), "{text}");
+    let (code, text) = rebuild(&["--database-url", &there, "--force"]);
+    assert_eq!(code, Some(0), "{text}");
+}

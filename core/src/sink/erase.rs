@@ -11,7 +11,7 @@ use crate::time::Timestamp;
 
 use super::connection::Connection;
 use super::database::{Database, PostgresAddress};
-use super::error::{SinkError, Trouble};
+use super::error::SinkError;
 use super::table::{TABLES, Table};
 use super::{postgres, sqlite};
 
@@ -59,23 +59,24 @@ pub async fn stored(database: &Database, cell: u16) -> Result<Option<Copied>, Si
 }
 
 /// Takes all rows of a cell out of a database, in one transaction, so that a sink that fills it
-/// begins anew. Gives how many there were.
+/// begins anew. Gives how many there were, rows that no watermark speaks of included.
 ///
 /// # Errors
-/// There is nothing of the cell, or what the database says.
+/// What the database says.
 pub async fn erase(database: &Database, cell: u16) -> Result<u64, SinkError> {
-    let nothing = || {
-        let what = format!("{database}: there is nothing of cell {cell}");
-        SinkError::new(Trouble::Unusable, what)
-    };
-    if stored(database, cell).await?.is_none() {
-        return Err(nothing());
+    if let Database::Sqlite(file) = database
+        && file.identity()?.is_none()
+    {
+        return Ok(0);
     }
-    let rows = match database {
-        Database::Sqlite(file) => erase_file(file, cell).await?,
-        Database::Postgres(address) => erase_server(address, cell).await?,
-    };
-    if rows == 0 { Err(nothing()) } else { Ok(rows) }
+    let mut connection = Connection::open(database, PATIENCE).await?;
+    let has_tables = connection.has_tables().await?;
+    connection.close().await?;
+    match database {
+        _ if !has_tables => Ok(0),
+        Database::Sqlite(file) => erase_file(file, cell).await,
+        Database::Postgres(address) => erase_server(address, cell).await,
+    }
 }
 
 async fn erase_file(file: &DatabaseFile, cell: u16) -> Result<u64, SinkError> {

@@ -23,7 +23,7 @@ use crate::watermark::Watermark;
 
 use super::backoff::Backoff;
 use super::error::{SinkError, Trouble};
-use super::source::{Durable, Poison, Room, Source, Stop, find_skips};
+use super::source::{Durable, Poison, Room, Source, Stop, find_skips, time_of};
 use super::status::{SinkState, SinkStatus};
 use super::store::{Extent, Gathered, Mark, Store, Stored, Target};
 
@@ -247,13 +247,17 @@ impl<S: Storage + Clone, T: Target> Follower<S, T> {
         store: T::Store,
         mark: &Mark,
     ) -> Result<Session<S, T>, (T::Store, SinkError)> {
+        let is_rewound = mark.sequence < self.status.watermark_max.get();
+        if is_copy_of(mark, &self.config.journal.to_string()) {
+            // Whatever is wrong with it: this is where it stands.
+            self.status.reached(mark.sequence, mark.time);
+        }
         match self.source_behind(mark).await {
             Ok(source) => {
                 self.status.connections.add(1);
-                if mark.sequence < self.status.watermark_max.get() {
+                if is_rewound {
                     self.status.rewinds.add(1);
                 }
-                self.status.reached(mark.sequence, mark.time);
                 if self.status.poison().is_some_and(|poison| poison <= mark.sequence) {
                     // It was stored after all, or passed over, and nobody heard of it.
                     self.status.cured();
@@ -281,7 +285,8 @@ impl<S: Storage + Clone, T: Target> Follower<S, T> {
     async fn source_behind(&self, mark: &Mark) -> Result<Source<S>, SinkError> {
         let config = &self.config;
         let journal = config.journal.to_string();
-        if let Some(other) = mark.journal.as_ref().filter(|other| **other != journal) {
+        if !is_copy_of(mark, &journal) {
+            let other = mark.journal.as_deref().unwrap_or_default();
             let what = format!("the store belongs to journal {other}, this one is {journal}");
             return Err(SinkError::new(Trouble::Unusable, what));
         }
@@ -294,6 +299,7 @@ impl<S: Storage + Clone, T: Target> Follower<S, T> {
             );
             return Err(SinkError::new(Trouble::Unusable, what));
         }
+        self.judge_past(mark)?;
         let mut skips = BTreeSet::new();
         find_skips(self.journal(), T::NAME, (mark.sequence, durable), &mut skips).await?;
         if planted::is(Bug::SkipsForgotten) && self.status.rewinds.get() > 0 {
@@ -301,6 +307,24 @@ impl<S: Storage + Clone, T: Target> Follower<S, T> {
         }
         let follow = Arc::clone(&config.durable);
         Source::behind(mark.sequence, self.journal(), skips, follow, config.limits)
+    }
+
+    /// Whether the last record that the store has is the journal's: one of the two may have been set
+    /// back to an older copy and have gone on from there.
+    fn judge_past(&self, mark: &Mark) -> Result<(), SinkError> {
+        if mark.sequence == 0 {
+            return Ok(());
+        }
+        let Some(decided) = time_of(self.journal(), mark.sequence)? else { return Ok(()) };
+        if decided == mark.time {
+            return Ok(());
+        }
+        let what = format!(
+            "the store's record {} was decided at {}, the journal's at {decided}: one of the two was \
+             set back and has gone on in another way; rebuild the copy",
+            mark.sequence, mark.time
+        );
+        Err(SinkError::new(Trouble::Unusable, what))
     }
 
     async fn follow(&mut self, session: &mut Session<S, T>) -> Result<End, SinkError> {
@@ -356,6 +380,7 @@ impl<S: Storage + Clone, T: Target> Follower<S, T> {
                     Stop::Error(error) => Err(error),
                 };
             } else {
+                self.status.caught_up();
                 // What it could lose again must not be gone from the journal when it is attached.
                 if session.synced >= session.stored {
                     self.attach();
@@ -503,10 +528,19 @@ impl<S: Storage + Clone, T: Target> Follower<S, T> {
     }
 }
 
+/// Whether what a store holds is a copy of this journal, as far as there is something.
+fn is_copy_of(mark: &Mark, journal: &str) -> bool {
+    mark.journal.as_ref().is_none_or(|own| own == journal)
+}
+
 /// What the store answers, if it does in time.
 async fn answered<A>(
     patience: Duration,
     answer: impl Future<Output = Result<A, SinkError>>,
 ) -> Result<A, SinkError> {
+    // A file keeps nobody waiting for ever, and needs no clock.
+    if patience == Duration::MAX {
+        return answer.await;
+    }
     timeout(patience, answer).await.unwrap_or_else(|_| Err(SinkError::unanswered(patience)))
 }

@@ -169,6 +169,27 @@ impl Held {
     }
 }
 
+/// When a record was decided; `None` if what is kept does not reach back to it, or it cannot be read.
+///
+/// # Errors
+/// The journal cannot be read.
+pub(super) fn time_of<S: Storage + Clone>(
+    journal: Archived<S>,
+    sequence: u64,
+) -> Result<Option<Timestamp>, SinkError> {
+    let mut reader =
+        Reader::open_after(journal, sequence - 1).map_err(|fatal| unreadable(&fatal))?;
+    if reader.next_sequence() > sequence {
+        return Ok(None);
+    }
+    let frame = reader.next_durable(sequence).map_err(|fatal| unreadable(&fatal))?;
+    let found = frame.and_then(|frame| {
+        let place = usize::try_from(sequence - frame.first_sequence).ok()?;
+        frame.records.clone().nth(place).and_then(|bytes| record::decode(bytes).ok())
+    });
+    Ok(found.map(|(meta, _)| meta.time))
+}
+
 /// Looks through the records behind `after` up to `through` for what operators said `sink` is to
 /// pass over, and adds it to `skips`.
 ///

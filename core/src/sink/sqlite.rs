@@ -166,7 +166,7 @@ impl Target for SqliteTarget {
     const NAME: SinkName = SinkName::Sql;
 
     // A file answers, or a lock is in the way, for which SQLite has a patience of its own.
-    const PATIENCE: Duration = Duration::from_secs(600);
+    const PATIENCE: Duration = Duration::MAX;
 
     fn batch(&self, cell: u16, limits: &Limits) -> Batch {
         Batch::new(cell, limits.sink_names_max)
@@ -188,8 +188,7 @@ impl Store for SqliteStore {
         if self.file.identity()? != Some(self.identity) {
             return Ok(true);
         }
-        // At rest the log is empty, unless somebody else has written.
-        Ok(self.file.has_log()? && mark(&mut self.connection, self.cell).await?.sequence != stored)
+        Ok(mark(&mut self.connection, self.cell).await?.sequence != stored)
     }
 
     async fn store(&mut self, batch: &Batch) -> Result<Stored, SinkError> {

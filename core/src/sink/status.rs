@@ -3,6 +3,8 @@
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use tokio::time::Instant;
+
 use crate::event::SinkName;
 use crate::metrics::Counter;
 use crate::planted::{self, Bug};
@@ -69,6 +71,8 @@ pub struct SinkStatus {
     troubles: [Counter; Trouble::ALL.len()],
     last_error: Mutex<Option<String>>,
     poison: Mutex<Option<Poisoned>>,
+    /// When it last had all that was durable.
+    caught_up_at: Mutex<Option<Instant>>,
 }
 
 /// The record that a sink has stopped at.
@@ -101,6 +105,7 @@ impl SinkStatus {
             troubles: Default::default(),
             last_error: Mutex::new(None),
             poison: Mutex::new(None),
+            caught_up_at: Mutex::new(None),
         }
     }
 
@@ -157,13 +162,18 @@ impl SinkStatus {
         durable.saturating_sub(self.watermark.get())
     }
 
-    /// How long ago the last stored record was decided, in microseconds; 0 if nothing is left to
-    /// store. For a store with nothing in it, since somebody asked first.
+    /// For how long at most durable records have waited to be stored, in microseconds; 0 if none
+    /// does. Since the last stored record was decided, or nothing was lacking, whichever is later; for
+    /// a store with nothing in it, since somebody asked first.
     pub fn lag_us(&self, durable: u64, now: Timestamp) -> u64 {
-        match self.lag_records(durable) {
-            0 => 0,
-            _ => now.micros_since(Timestamp::from_micros(self.lags_since_us(now))),
+        if self.lag_records(durable) == 0 {
+            return 0;
         }
+        let stored = now.micros_since(Timestamp::from_micros(self.lags_since_us(now)));
+        // What is not stored is newer than the last moment at which nothing was lacking.
+        let caught_up = *self.caught_up_at.lock().unwrap_or_else(PoisonError::into_inner);
+        let since = caught_up.map_or(u64::MAX, |at| at.elapsed().as_micros() as u64);
+        stored.min(since)
     }
 
     fn lags_since_us(&self, now: Timestamp) -> u64 {
@@ -203,6 +213,12 @@ impl SinkStatus {
         *self.poisoned_at() = None;
     }
 
+    /// It has all that is durable.
+    pub(super) fn caught_up(&self) {
+        let mut at = self.caught_up_at.lock().unwrap_or_else(PoisonError::into_inner);
+        *at = Some(Instant::now());
+    }
+
     pub(super) fn enter(&self, state: SinkState) {
         self.state.store(state as u8, Ordering::Release);
     }
@@ -216,6 +232,10 @@ impl SinkStatus {
 
     /// Counts trouble. Says whether it is other than what went wrong before.
     pub(super) fn failed(&self, error: &SinkError) -> bool {
+        if let Some(poison) = self.poisoned_at().as_mut() {
+            // Whatever it was that went wrong: it is not being tried any more.
+            poison.is_tried = false;
+        }
         self.troubles[error.trouble as usize].add(1);
         self.replace_error(Some(error.what.clone()))
     }

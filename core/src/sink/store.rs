@@ -138,6 +138,7 @@ pub trait Target {
     const NAME: SinkName;
 
     /// How long the store may take to answer before its connection is given up.
+    /// [`Duration::MAX`]: it always answers.
     const PATIENCE: Duration;
 
     /// How long it may take to open, which may have to build an index first.

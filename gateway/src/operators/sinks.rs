@@ -53,27 +53,35 @@ pub(super) async fn skip(
     let sequence = fields.integer("sequence", 1, i64::MAX as u64)?;
     let why = Box::from(fields.plain_text("why", TEXT_BYTES_MAX)?);
     let status = named(&gate, &path)?;
-    promise(status, sequence).await?;
     let (sink, request) = (status.name(), super::request_id(&request));
     let skip = SkipRecord { sink, sequence, why, request };
-    match call::ask(&gate, Command::SkipRecord(Box::new(skip))).await {
-        Ok(Outcome::Noted) => {}
-        Ok(other) => return Err(call::unexpected(&other)),
-        // It may be in the journal after all: then the sink finds it there.
-        Err(problem) if problem.code == Code::UnknownOutcome => return Err(problem),
-        Err(problem) => {
-            status.withdraw_promise(sequence);
-            return Err(problem);
-        }
-    }
+    // Seen through even if whoever asked has gone: a promise must be kept or taken back.
+    let said = tokio::spawn(say(Arc::clone(&gate), Arc::clone(status), skip));
+    said.await.unwrap_or_else(|_| Err(Problem::new(Code::Internal, "the word was lost")))?;
     let mut json = Writer::with_capacity(96);
     json.raw("{\"sink\":\"").raw(sink.as_str());
     json.raw("\",\"skipped_sequence\":").number(sequence).raw("}");
     Ok(json_response(StatusCode::OK, json))
 }
 
+/// Says in the journal that a sink is to pass over the record that it has stopped at.
+async fn say(gate: Arc<Gate>, status: Arc<SinkStatus>, skip: SkipRecord) -> Result<(), Problem> {
+    let sequence = skip.sequence;
+    promise(&status, sequence).await?;
+    match call::ask(&gate, Command::SkipRecord(Box::new(skip))).await {
+        Ok(Outcome::Noted) => Ok(()),
+        Ok(other) => Err(call::unexpected(&other)),
+        // It may be in the journal after all: then the sink finds it there.
+        Err(problem) if problem.code == Code::UnknownOutcome => Err(problem),
+        Err(problem) => {
+            status.withdraw_promise(sequence);
+            Err(problem)
+        }
+    }
+}
+
 /// The sink that a path names.
-fn named<'g>(gate: &'g Gate, path: &PathPart) -> Result<&'g SinkStatus, Problem> {
+fn named<'g>(gate: &'g Gate, path: &PathPart) -> Result<&'g Arc<SinkStatus>, Problem> {
     let name = path.as_ref().ok().and_then(|part| SinkName::parse(part));
     let found = gate.sinks.iter().find(|sink| Some(sink.status.name()) == name);
     let found = found.ok_or_else(|| Problem::new(Code::NotFound, "no sink of this name"))?;

@@ -78,6 +78,24 @@ async fn a_database_ahead_of_the_journal_is_left_alone() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_database_of_another_past_is_left_alone() {
+    let mut node = Node::new(DEFAULT);
+    node.sale();
+    let (mut store, _) =
+        SqliteStore::open(node.database.clone(), 1, JOURNAL).await.expect("opened");
+    let mut batch = super::Batch::new(1, 16);
+    batch.begin(0);
+    // As many records as the journal has or fewer, but not those.
+    (1..=2).for_each(|sequence| batch.pass_over(sequence, Timestamp::from_micros(99), 1));
+    store.store(&batch).await.expect("stored");
+    store.close().await.expect("closed");
+    let status = stopped(&mut node).await;
+    let error = status.last_error().expect("it says why");
+    assert!(error.contains("was set back"), "{error}");
+    assert_eq!(status.watermark.get(), 2, "what it holds is shown all the same");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_journal_that_was_trimmed_too_far_stops_the_sink() {
     let mut node = Node::new(TINY);
     node.sale();
