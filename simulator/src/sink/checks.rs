@@ -50,8 +50,8 @@ impl Sink {
                 }
             };
             if !right {
-                let what = format!("{row:?} where operators said otherwise: {is_said}");
-                return Err(format!("I8 {name:?} has of record {sequence} {what}"));
+                let said = if is_said { "is to pass it over" } else { "is to have it" };
+                return Err(format!("I8 {name:?} has {row:?} for record {sequence}, and {said}"));
             }
             if row == Row::PassedOver {
                 marks.hit(Mark::RecordPassedOver);
