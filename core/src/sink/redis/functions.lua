@@ -3,7 +3,9 @@
 --
 -- Redis does not take back what a function has done when it fails half-way. So everything that can
 -- be wrong is looked for first, and nothing is written until all of it is found to be right; running
--- out of memory is refused by Redis before the call begins, and never after its first write.
+-- out of memory is refused by Redis before the call begins, and never after its first write. Should a
+-- batch fail all the same, the watermark says from before its first write on that it is unfinished:
+-- nothing is stored behind it, nor counted twice, until the copy is made anew.
 --
 -- Integers come and go as text: a Lua number is exact only up to 2^53.
 
@@ -14,8 +16,13 @@ local function type_of(key)
   return redis.call('TYPE', key).ok
 end
 
+-- Whether a text is a number as this library writes them, and one that HINCRBY takes: neither `007`
+-- nor `-0`, and so far from 2^63 that no batch can carry it there.
 local function is_whole(text)
-  return text and string.find(text, '^%-?%d+$')
+  if text == '0' then
+    return true
+  end
+  return text and string.find(text, '^%-?[1-9]%d*$') and #string.match(text, '%d+') <= 16
 end
 
 -- Walks through the steps of a batch. A step is its kind, the number of its arguments, and those;
@@ -272,8 +279,9 @@ end
 -- batch begins and with which it ends, the time of its last record, the journal, the layout, the
 -- length of the stream, and the steps.
 --
--- Answers `stored`, or why nothing was: `elsewhere`, `erasing`, `lacking` and a key, or `odd`, a key
--- and what is wrong with it.
+-- Answers `stored`, or why nothing was: `elsewhere`, `erasing`, `unfinished` and the end of the batch
+-- that is, `lacking` and a key, or `odd`, a key and what is wrong with it. `broken`, and why, if only a
+-- part was stored.
 local function sluice_apply(keys, args)
   local names = {
     watermark = keys[1], skus = keys[3], sales = keys[4], events = keys[5], taken = keys[6],
@@ -287,7 +295,10 @@ local function sluice_apply(keys, args)
   if odd then
     return odd
   end
-  local mark = redis.call('HMGET', names.watermark, 'sequence', 'journal', 'layout')
+  local mark = redis.call('HMGET', names.watermark, 'sequence', 'journal', 'layout', 'unfinished')
+  if mark[4] then
+    return { 'unfinished', mark[4] }
+  end
   if mark[1] then
     if mark[1] ~= after or mark[2] ~= journal or mark[3] ~= layout then
       return { 'elsewhere' }
@@ -302,14 +313,21 @@ local function sluice_apply(keys, args)
   if refused then
     return refused
   end
-  walk(keys, args, 7, 7, function(kind, key, first, last)
-    apply(names, args, kind, key, first, last)
+  redis.call('HSET', names.watermark, 'unfinished', through)
+  local fine, why = pcall(function()
+    walk(keys, args, 7, 7, function(kind, key, first, last)
+      apply(names, args, kind, key, first, last)
+    end)
+    trim(names, args[6])
+    redis.call(
+      'HSET', names.watermark, 'sequence', through, 'recorded_at', time, 'journal', journal,
+      'layout', layout
+    )
+    redis.call('HDEL', names.watermark, 'unfinished')
   end)
-  trim(names, args[6])
-  redis.call(
-    'HSET', names.watermark, 'sequence', through, 'recorded_at', time, 'journal', journal,
-    'layout', layout
-  )
+  if not fine then
+    return { 'broken', type(why) == 'table' and why.err or tostring(why) }
+  end
   return { 'stored' }
 end
 

@@ -264,3 +264,57 @@ fn a_key_that_was_lost_stops_the_sink_until_it_is_made_anew() {
     sink.stop();
     node.is_well(&redis.url());
 }
+
+#[test]
+fn a_counter_that_redis_would_not_count_on_is_found_before_anything_is_written() {
+    let key = "sluice:{1}:sku:more";
+    for odd in ["007", "-0", "12345678901234567890", "9223372036854775807", "-99999999999999999"] {
+        let (node, redis) = (Node::lived(DEFAULT), redis());
+        let sink = node.sink(&redis.url());
+        let status = Arc::clone(sink.status());
+        sell_more(&node.handle, 1);
+        node.caught_up(&status);
+        cli(&redis, &["HSET", key, "held", odd]);
+        sell_more(&node.handle, 10);
+        until("it stops", || status.state() == SinkState::Stopped);
+        // What came before the record has been stored one by one; of the record itself nothing was.
+        let (before, error) = (everything(&redis), status.last_error().expect("it says why"));
+        assert!(error.contains(key) && error.contains("held"), "{error}");
+        assert!(before.contains(&format!("held={odd}")), "{odd}");
+        let stored = status.watermark.get();
+        sink.stop();
+        let again = node.sink(&redis.url());
+        until("it stops again", || again.status().state() == SinkState::Stopped);
+        assert_eq!((everything(&redis), again.status().watermark.get()), (before, stored));
+        on_a_runtime(erase_redis(&node.config(&redis.url()), 1)).expect("erased");
+        node.caught_up(again.status());
+        again.stop();
+        node.is_well(&redis.url());
+    }
+}
+
+#[test]
+fn a_batch_that_fails_half_way_is_never_applied_again() {
+    let (node, redis) = (Node::lived(DEFAULT), redis());
+    let sink = node.sink(&redis.url());
+    let status = Arc::clone(sink.status());
+    sell_more(&node.handle, 1);
+    node.caught_up(&status);
+    // Orders are written before SKUs are counted.
+    cli(&redis, &["ACL", "SETUSER", "default", "-hincrby"]);
+    sell_more(&node.handle, 10);
+    until("it stops", || status.state() == SinkState::Stopped);
+    let (half, error) = (everything(&redis), status.last_error().expect("it says why"));
+    assert!(error.contains("rebuild it"), "{error}");
+    assert!(half.contains("unfinished="), "{half}");
+    sink.stop();
+    cli(&redis, &["ACL", "SETUSER", "default", "+hincrby"]);
+    let again = node.sink(&redis.url());
+    until("it stops again", || again.status().state() == SinkState::Stopped);
+    assert_eq!(everything(&redis), half);
+    on_a_runtime(erase_redis(&node.config(&redis.url()), 1)).expect("erased");
+    node.caught_up(again.status());
+    again.stop();
+    node.is_well(&redis.url());
+    assert_eq!(everything(&redis), node.untroubled());
+}
