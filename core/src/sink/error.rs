@@ -167,8 +167,9 @@ fn trouble_of_state(state: &str) -> (Trouble, &'static str) {
         "XX001" | "XX002" => Trouble::Damaged,
         // No table, column, schema: whoever took it away took rows with it.
         "42P01" | "42703" | "3F000" => {
-            let hint = ": something of the copy was taken away; take away the rest as well, and it \
-                        is built anew from the journal";
+            let hint = ": something of the copy was taken away, or a table of this name is somebody \
+                        else's. Give Sluice a database or a schema of its own; where nobody else has \
+                        anything, drop what is left, and the copy is made anew";
             return (Trouble::Unusable, hint);
         }
         _ => match state.get(..2).unwrap_or("") {
