@@ -7,7 +7,7 @@ use redis::aio::MultiplexedConnection;
 use tokio::time::sleep;
 
 use crate::effects::Effects;
-use crate::stream::{Entry, Place, is_without_group};
+use crate::stream::{Given, Place, is_without_group};
 
 /// How long to wait for Redis, or for a stream.
 const PAUSE: Duration = Duration::from_millis(250);
@@ -66,12 +66,12 @@ impl Follower {
             // Only a read is given up half-way; what it was given is read again as its own.
             let read = async {
                 let claimed = place.claim(&mut connection).await?;
-                if !claimed.entries.is_empty() || !claimed.lost.is_empty() {
-                    return Ok((claimed.entries, claimed.lost));
+                if !claimed.is_nothing() {
+                    return Ok(claimed);
                 }
-                place.read(&mut connection, own).await.map(|entries| (entries, Vec::new()))
+                place.read(&mut connection, own).await
             };
-            let (entries, lost) = tokio::select! {
+            let given = tokio::select! {
                 () = &mut *stop => return Ok(()),
                 read = read => match read {
                     Ok(read) => read,
@@ -84,12 +84,9 @@ impl Follower {
                     Err(error) => return Err(error.into()),
                 },
             };
-            if !lost.is_empty() {
-                println!("gap: entries {} were trimmed before they were done", lost.join(", "));
-            }
-            let (was_own, is_idle) = (own, entries.is_empty() && lost.is_empty());
+            let (was_own, is_idle) = (own, given.is_nothing());
             own &= !is_idle;
-            match self.take(&mut connection, &entries).await? {
+            match self.take(&mut connection, &given).await? {
                 Look::Idle if is_idle && !was_own && self.exit_when_idle => return Ok(()),
                 _ => {}
             }
@@ -100,12 +97,18 @@ impl Follower {
     async fn take(
         &mut self,
         connection: &mut MultiplexedConnection,
-        entries: &[Entry],
+        given: &Given,
     ) -> anyhow::Result<Look> {
-        if !entries.is_empty() {
-            let applied = self.effects.apply(entries).await?;
+        let Given { entries, lost } = given;
+        if !lost.is_empty() {
+            println!("gap: entries {} were trimmed before they were done", lost.join(", "));
+        }
+        let applied = self.effects.apply(entries).await?;
+        if !given.is_nothing() {
             // Were it killed here, another would claim them, and find them applied.
-            self.place.acknowledge(connection, entries).await?;
+            self.place.acknowledge(connection, given).await?;
+        }
+        if !entries.is_empty() {
             let (first, last) = (entries[0].sequence, entries[entries.len() - 1].sequence);
             println!("{first}…{last}: {} events, {applied} new", entries.len());
         }
@@ -117,7 +120,7 @@ impl Follower {
         };
         self.effects.raise_floor(&self.place.group, progress.floor).await?;
         self.tell_gap(progress.delivered, progress.whole_from);
-        let is_idle = entries.is_empty() && progress.pending == 0;
+        let is_idle = given.is_nothing() && progress.pending == 0;
         Ok(if is_idle { Look::Idle } else { Look::Busy })
     }
 

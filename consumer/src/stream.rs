@@ -33,11 +33,29 @@ pub(crate) struct Entry {
     fields: Vec<String>,
 }
 
-/// What a claim gave.
-pub(crate) struct Claimed {
+/// What a read or a claim gave.
+pub(crate) struct Given {
     pub(crate) entries: Vec<Entry>,
     /// Entries that were delivered to somebody, never acknowledged, and are no longer in the stream.
     pub(crate) lost: Vec<String>,
+}
+
+impl Given {
+    fn new(found: Found, mut lost: Vec<String>) -> Self {
+        let mut entries = Vec::new();
+        for (id, fields) in found {
+            match fields {
+                Some(fields) => entries.push(Entry { sequence: sequence_of(&id), id, fields }),
+                // Redis names own pending entries that were trimmed, and has nothing more of them.
+                None => lost.push(id),
+            }
+        }
+        Self { entries, lost }
+    }
+
+    pub(crate) fn is_nothing(&self) -> bool {
+        self.entries.is_empty() && self.lost.is_empty()
+    }
 }
 
 /// How far the group is.
@@ -55,11 +73,6 @@ pub(crate) struct Progress {
 type Found = Vec<(String, Option<Vec<String>>)>;
 
 impl Entry {
-    fn new((id, fields): (String, Option<Vec<String>>)) -> Self {
-        let sequence = sequence_of(&id);
-        Self { id, sequence, fields: fields.unwrap_or_default() }
-    }
-
     /// A field; empty if there is none of that name.
     pub(crate) fn field(&self, name: &str) -> &str {
         let pairs = self.fields.chunks_exact(2);
@@ -110,7 +123,7 @@ impl Place {
         &self,
         connection: &mut MultiplexedConnection,
         own: bool,
-    ) -> RedisResult<Vec<Entry>> {
+    ) -> RedisResult<Given> {
         let mut read = redis::cmd("XREADGROUP");
         read.arg("GROUP").arg(&self.group).arg(&self.consumer).arg("COUNT").arg(self.batch);
         if !own {
@@ -119,27 +132,26 @@ impl Place {
         read.arg("STREAMS").arg(&self.events).arg(if own { "0" } else { ">" });
         let found: Option<Vec<(String, Found)>> = read.query_async(connection).await?;
         let found = found.into_iter().flatten().flat_map(|(_, entries)| entries);
-        Ok(found.map(Entry::new).collect())
+        Ok(Given::new(found.collect(), Vec::new()))
     }
 
     /// Takes what others were given long ago and never acknowledged.
-    pub(crate) async fn claim(
-        &self,
-        connection: &mut MultiplexedConnection,
-    ) -> RedisResult<Claimed> {
+    pub(crate) async fn claim(&self, connection: &mut MultiplexedConnection) -> RedisResult<Given> {
         let mut claim = redis::cmd("XAUTOCLAIM");
         claim.arg(&self.events).arg(&self.group).arg(&self.consumer);
         claim.arg(self.claim_after.as_millis() as u64).arg("0").arg("COUNT").arg(self.batch);
         let (_, found, lost): (String, Found, Vec<String>) = claim.query_async(connection).await?;
-        Ok(Claimed { entries: found.into_iter().map(Entry::new).collect(), lost })
+        Ok(Given::new(found, lost))
     }
 
+    /// Acknowledges what is done, and what can no longer be.
     pub(crate) async fn acknowledge(
         &self,
         connection: &mut MultiplexedConnection,
-        entries: &[Entry],
+        given: &Given,
     ) -> RedisResult<()> {
-        let ids: Vec<&str> = entries.iter().map(|entry| entry.id.as_str()).collect();
+        let done = given.entries.iter().map(|entry| &entry.id);
+        let ids: Vec<&String> = done.chain(&given.lost).collect();
         redis::cmd("XACK").arg(&self.events).arg(&self.group).arg(ids).query_async(connection).await
     }
 

@@ -145,3 +145,22 @@ fn a_stream_that_was_trimmed_past_the_group_is_told() {
     let said = String::from_utf8(output.stdout).expect("text");
     assert!(said.contains("gap: the stream is whole from 50 on, 20 was delivered last"), "{said}");
 }
+
+#[test]
+fn own_entries_that_were_trimmed_are_a_gap_and_not_done() {
+    let (redis, folder) = (redis(), tempfile::tempdir().expect("a folder"));
+    let state = folder.path().join("mails.db");
+    add(&redis, 1..=10);
+    cli(&redis, &["XGROUP", "CREATE", EVENTS, "mails", "0"]);
+    let read = ["XREADGROUP", "GROUP", "mails", "one", "COUNT", "3", "STREAMS", EVENTS, ">"];
+    cli(&redis, &read);
+    cli(&redis, &["XTRIM", EVENTS, "MINID", "6-0"]);
+    // Nothing is claimed: it reads them as its own.
+    let running = start(&redis, &state, "one", &["--exit-when-idle", "--claim-after", "3600"]);
+    let output = running.wait_with_output().expect("it ends");
+    let said = String::from_utf8(output.stdout).expect("text");
+    assert!(said.contains("gap: entries 2-0, 4-0 were trimmed before they were done"), "{said}");
+    assert_eq!(events(&state), 8);
+    assert_eq!(count(&state, "SELECT MIN(sequence) FROM events"), 6);
+    assert!(cli(&redis, &["XPENDING", EVENTS, "mails"]).starts_with('0'));
+}
