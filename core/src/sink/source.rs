@@ -86,7 +86,7 @@ impl<S: Storage + Clone> Source<S> {
             let Extent { through, bytes, .. } = *batch.extent();
             let records = batch.extent().records();
             let full = records >= room.records || bytes >= self.limits.sink_batch_bytes_max;
-            if full || (records > 0 && through < room.singly_through) {
+            if full || batch.is_full() || (records > 0 && through < room.singly_through) {
                 if planted::is(Bug::RestOfFrameLost) {
                     self.frame.ends.clear();
                 }

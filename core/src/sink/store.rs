@@ -103,6 +103,11 @@ pub trait Gathered {
 
     /// Rows, or keys, that it adds or changes.
     fn rows(&self) -> u64;
+
+    /// Whether it has enough, however few records it covers. One with none of them never has.
+    fn is_full(&self) -> bool {
+        false
+    }
 }
 
 /// An open store.

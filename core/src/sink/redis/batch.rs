@@ -19,6 +19,10 @@ use super::items::names;
 use super::keys::{Keys, LAYOUT};
 use super::said::{Fields, said};
 
+/// From so many keys on a batch is full, the SKUs of sales counted among them: each costs the server
+/// some commands, and nobody else is served meanwhile.
+const WEIGHT_MAX: usize = 300;
+
 /// What one call stores.
 #[derive(Debug)]
 pub(in crate::sink) struct RedisBatch {
@@ -28,6 +32,8 @@ pub(in crate::sink) struct RedisBatch {
     skus: BTreeMap<SkuId, SkuStep>,
     sales: Vec<SaleStep>,
     entries: Vec<(u64, Fields)>,
+    /// SKUs that enter or leave sales, at most.
+    members: usize,
 }
 
 /// What becomes of an order's hash.
@@ -68,6 +74,7 @@ impl RedisBatch {
             skus: BTreeMap::new(),
             sales: Vec::new(),
             entries: Vec::new(),
+            members: 0,
         }
     }
 
@@ -163,6 +170,11 @@ impl RedisBatch {
         fields.set("revision", &revision);
         fields.set("updated_at", &meta.time.micros());
         fields.set("sequence", &sequence);
+        self.members += match &defined {
+            Some((skus, true)) => skus.len(),
+            // How many it had is known to the server alone.
+            _ => WEIGHT_MAX,
+        };
         let (sale, time) = (sale.clone(), meta.time);
         self.sales.push(SaleStep { sale, defined, fields, sequence, time });
     }
@@ -213,6 +225,7 @@ impl Gathered for RedisBatch {
         self.skus.clear();
         self.sales.clear();
         self.entries.clear();
+        self.members = 0;
     }
 
     fn extent(&self) -> &Extent {
@@ -247,6 +260,10 @@ impl Gathered for RedisBatch {
     fn rows(&self) -> u64 {
         let keys = self.orders.len() + self.skus.len() + self.sales.len();
         (keys + self.entries.len()) as u64
+    }
+
+    fn is_full(&self) -> bool {
+        self.orders.len() + self.skus.len() + self.sales.len() + self.members >= WEIGHT_MAX
     }
 }
 

@@ -12,6 +12,9 @@
 -- The fields of a SKU that events count up and down. A SKU begins with each at 0.
 local COUNTERS = { 'received', 'available', 'held', 'sold', 'withdrawn', 'standby' }
 
+-- Most arguments of a command: Lua's stack is bounded.
+local ARGUMENTS_MAX = 1000
+
 local function type_of(key)
   return redis.call('TYPE', key).ok
 end
@@ -22,7 +25,7 @@ local function is_whole(text)
   if text == '0' then
     return true
   end
-  return text and string.find(text, '^%-?[1-9]%d*$') and #string.match(text, '%d+') <= 16
+  return type(text) == 'string' and string.find(text, '^%-?[1-9]%d*$') and #string.match(text, '%d+') <= 16
 end
 
 -- Walks through the steps of a batch. A step is its kind, the number of its arguments, and those;
@@ -59,14 +62,53 @@ local function skus_of(key)
   return skus
 end
 
+-- Calls a command on a key with many arguments, a whole number of pairs at a time. Gives all answers.
+local function in_parts(command, key, arguments)
+  local answers = {}
+  for first = 1, #arguments, ARGUMENTS_MAX do
+    local last = math.min(first + ARGUMENTS_MAX - 1, #arguments)
+    local answer = redis.call(command, key, unpack(arguments, first, last))
+    if type(answer) == 'table' then
+      for _, one in ipairs(answer) do
+        answers[#answers + 1] = one
+      end
+    end
+  end
+  return answers
+end
+
+local function slice(args, first, last)
+  local part = {}
+  for at = first, last do
+    part[#part + 1] = args[at]
+  end
+  return part
+end
+
+-- Which SKUs leave a sale, and which join it, when those in `before` become those in `now`.
+local function changes(taken, sale, before, now)
+  local stays, left, joined = {}, {}, {}
+  for _, sku in ipairs(now) do
+    stays[sku] = true
+  end
+  for at, of in ipairs(in_parts('HMGET', taken, before)) do
+    if of == sale and not stays[before[at]] then
+      left[#left + 1] = before[at]
+    end
+  end
+  for at, of in ipairs(in_parts('HMGET', taken, now)) do
+    if of ~= sale then
+      joined[#joined + 1] = now[at]
+    end
+  end
+  return left, joined
+end
+
 -- Whether a SKU's hash, if there is one, can take the name of a sale.
 local function look_at_member(prefix, sku)
   local key = prefix .. 'sku:' .. sku
-  local found = type_of(key)
-  if found == 'none' then
-    return
-  end
-  if found ~= 'hash' or not is_whole(redis.call('HGET', key, 'sequence')) then
+  local sequence = redis.pcall('HGET', key, 'sequence')
+  if not is_whole(sequence) and type_of(key) ~= 'none' then
     return { 'odd', key, 'it is no hash with a sequence' }
   end
 end
@@ -80,35 +122,32 @@ local function look_at_members(prefix, skus)
   end
 end
 
--- Whether a sale can be changed. `made` are the keys that the batch itself has made so far.
-local function look_at_sale(prefix, made, args, kind, key, first, last)
+-- Whether a sale can be changed. `made` are the keys that the batch itself has made so far. SKUs that
+-- stay in it are not looked at, since nothing becomes of them.
+local function look_at_sale(names, made, args, kind, key, first, last)
+  local before, now = {}, {}
   if kind == 'sale_new' then
     made[key] = true
   elseif not made[key] then
     if type_of(key) ~= 'hash' then
       return { 'lacking', key }
     end
-    local skus = skus_of(key)
-    if not skus then
+    before = skus_of(key)
+    if not before then
       return { 'odd', key, 'its field skus is no list of SKUs' }
-    end
-    local refused = look_at_members(prefix, skus)
-    if refused then
-      return refused
     end
   end
   if kind ~= 'sale_moved' then
-    for at = first + 4 + tonumber(args[first + 3]), last do
-      local refused = look_at_member(prefix, args[at])
-      if refused then
-        return refused
-      end
-    end
+    now = slice(args, first + 4 + tonumber(args[first + 3]), last)
+  elseif args[first + 3] ~= 'ended' then
+    return
   end
+  local left, joined = changes(names.taken, args[first], before, now)
+  return look_at_members(names.prefix, left) or look_at_members(names.prefix, joined)
 end
 
 -- Whether a step can be taken: nothing is written.
-local function look(prefix, made, args, kind, key, first, last)
+local function look(names, made, args, kind, key, first, last)
   if kind == 'order' then
     if type_of(key) ~= 'hash' then
       return { 'lacking', key }
@@ -123,7 +162,7 @@ local function look(prefix, made, args, kind, key, first, last)
       end
     end
   elseif kind == 'sale' or kind == 'sale_new' or kind == 'sale_moved' then
-    return look_at_sale(prefix, made, args, kind, key, first, last)
+    return look_at_sale(names, made, args, kind, key, first, last)
   end
 end
 
@@ -135,33 +174,37 @@ local function enter(prefix, sku, sale, sequence, time)
   if not before then
     return
   end
+  local fields = {}
   if sale then
-    redis.call('HSET', key, 'sale', sale)
+    fields = { 'sale', sale }
   else
     redis.call('HDEL', key, 'sale')
   end
   if tonumber(before) < tonumber(sequence) then
-    redis.call('HSET', key, 'sequence', sequence, 'updated_at', time)
+    for _, field in ipairs({ 'sequence', sequence, 'updated_at', time }) do
+      fields[#fields + 1] = field
+    end
+  end
+  if #fields > 0 then
+    redis.call('HSET', key, unpack(fields))
   end
 end
 
 -- Makes the SKUs in `now` those of a sale, and no others.
 local function regroup(prefix, taken, sale, before, now, sequence, time)
-  local stays = {}
-  for _, sku in ipairs(now) do
-    stays[sku] = true
+  local left, joined = changes(taken, sale, before, now)
+  in_parts('HDEL', taken, left)
+  for _, sku in ipairs(left) do
+    enter(prefix, sku, nil, sequence, time)
   end
-  for _, sku in ipairs(before) do
-    if not stays[sku] and redis.call('HGET', taken, sku) == sale then
-      redis.call('HDEL', taken, sku)
-      enter(prefix, sku, nil, sequence, time)
-    end
+  local pairs_of = {}
+  for _, sku in ipairs(joined) do
+    pairs_of[#pairs_of + 1] = sku
+    pairs_of[#pairs_of + 1] = sale
   end
-  for _, sku in ipairs(now) do
-    if redis.call('HGET', taken, sku) ~= sale then
-      redis.call('HSET', taken, sku, sale)
-      enter(prefix, sku, sale, sequence, time)
-    end
+  in_parts('HSET', taken, pairs_of)
+  for _, sku in ipairs(joined) do
+    enter(prefix, sku, sale, sequence, time)
   end
 end
 
@@ -201,10 +244,7 @@ local function apply_sale(names, args, kind, key, first, last)
   else
     before = skus_of(key)
   end
-  local now = {}
-  for at = first + 4 + terms, last do
-    now[#now + 1] = args[at]
-  end
+  local now = slice(args, first + 4 + terms, last)
   redis.call('HSET', key, unpack(args, first + 4, first + 3 + terms))
   regroup(names.prefix, names.taken, sale, before, now, args[first + 1], args[first + 2])
 end
@@ -308,7 +348,7 @@ local function sluice_apply(keys, args)
   end
   local made = {}
   local refused = walk(keys, args, 7, 7, function(kind, key, first, last)
-    return look(names.prefix, made, args, kind, key, first, last)
+    return look(names, made, args, kind, key, first, last)
   end)
   if refused then
     return refused
