@@ -1,4 +1,5 @@
-//! What was done, each thing under the sequence of its event, in a database of the service's own.
+//! What was done, each thing under the journal and the sequence of its event, in a database of the
+//! service's own. Another journal, such as that of a new data directory, counts from 1 again.
 //!
 //! The effect and the note that it happened are one transaction. For an effect outside of a database
 //! (a mail that really leaves) the row is the order to send it, and the sender marks it as sent.
@@ -31,27 +32,31 @@ impl Effects {
         let mut connection = opened.with_context(|| format!("cannot open {}", path.display()))?;
         for statement in [
             "CREATE TABLE IF NOT EXISTS events (
-                sequence INTEGER PRIMARY KEY, kind TEXT NOT NULL, order_id TEXT NOT NULL,
-                times INTEGER NOT NULL)",
+                source TEXT NOT NULL, sequence INTEGER NOT NULL, kind TEXT NOT NULL,
+                order_id TEXT NOT NULL, PRIMARY KEY (source, sequence))",
             "CREATE TABLE IF NOT EXISTS mails (
-                sequence INTEGER PRIMARY KEY, order_id TEXT NOT NULL, subject TEXT NOT NULL)",
+                source TEXT NOT NULL, sequence INTEGER NOT NULL, order_id TEXT NOT NULL,
+                subject TEXT NOT NULL, PRIMARY KEY (source, sequence))",
             "CREATE TABLE IF NOT EXISTS floor (
-                of TEXT PRIMARY KEY, sequence INTEGER NOT NULL)",
+                source TEXT NOT NULL, of TEXT NOT NULL, sequence INTEGER NOT NULL,
+                PRIMARY KEY (source, of))",
         ] {
             connection.execute(statement).await?;
         }
         Ok(Self { connection })
     }
 
-    /// Applies events whose sequence was not applied yet. Says how many those were.
-    pub(crate) async fn apply(&mut self, entries: &[Entry]) -> anyhow::Result<u64> {
+    /// Applies events of a source (a journal and its cell) whose sequence was not applied yet. Says
+    /// how many those were.
+    pub(crate) async fn apply(&mut self, source: &str, entries: &[Entry]) -> anyhow::Result<u64> {
         let mut transaction = self.connection.begin_with("BEGIN IMMEDIATE").await?;
         let mut applied = 0;
         for entry in entries {
-            let note = "INSERT INTO events (sequence, kind, order_id, times) VALUES (?, ?, ?, 1) \
-                        ON CONFLICT (sequence) DO NOTHING";
+            let note = "INSERT INTO events (source, sequence, kind, order_id) VALUES (?, ?, ?, ?) \
+                        ON CONFLICT (source, sequence) DO NOTHING";
             let sequence = i64::try_from(entry.sequence)?;
             let noted = sqlx::query(note)
+                .bind(source)
                 .bind(sequence)
                 .bind(entry.field("kind"))
                 .bind(entry.field("order_id"))
@@ -63,7 +68,10 @@ impl Effects {
             applied += 1;
             if let Some(subject) = subject(entry) {
                 // Without `OR IGNORE`: a second mail would be an error and not be kept quiet about.
-                sqlx::query("INSERT INTO mails (sequence, order_id, subject) VALUES (?, ?, ?)")
+                let mail = "INSERT INTO mails (source, sequence, order_id, subject) \
+                            VALUES (?, ?, ?, ?)";
+                sqlx::query(mail)
+                    .bind(source)
                     .bind(sequence)
                     .bind(entry.field("order_id"))
                     .bind(subject)
@@ -76,8 +84,10 @@ impl Effects {
     }
 
     /// The sequence up to which a group has applied everything, as it last noted.
-    pub(crate) async fn floor(&mut self, group: &str) -> anyhow::Result<u64> {
-        let found: Option<i64> = sqlx::query_scalar("SELECT sequence FROM floor WHERE of = ?")
+    pub(crate) async fn floor(&mut self, source: &str, group: &str) -> anyhow::Result<u64> {
+        let select = "SELECT sequence FROM floor WHERE source = ? AND of = ?";
+        let found: Option<i64> = sqlx::query_scalar(select)
+            .bind(source)
             .bind(group)
             .fetch_optional(&mut self.connection)
             .await?;
@@ -85,10 +95,16 @@ impl Effects {
     }
 
     /// Notes it. It never falls.
-    pub(crate) async fn raise_floor(&mut self, group: &str, sequence: u64) -> anyhow::Result<()> {
-        let raise = "INSERT INTO floor (of, sequence) VALUES (?, ?) ON CONFLICT (of) \
+    pub(crate) async fn raise_floor(
+        &mut self,
+        source: &str,
+        group: &str,
+        sequence: u64,
+    ) -> anyhow::Result<()> {
+        let raise = "INSERT INTO floor (source, of, sequence) VALUES (?, ?, ?) ON CONFLICT (source, of) \
                      DO UPDATE SET sequence = MAX(sequence, excluded.sequence)";
         sqlx::query(raise)
+            .bind(source)
             .bind(group)
             .bind(i64::try_from(sequence)?)
             .execute(&mut self.connection)

@@ -17,8 +17,18 @@ pub(crate) struct Follower {
     place: Place,
     effects: Effects,
     exit_when_idle: bool,
+    /// Whose events the group was made for.
+    source: String,
     /// The last gap that was told.
     told: u64,
+}
+
+/// Why a session ended.
+enum End {
+    /// It was asked to, or nothing is left.
+    Done,
+    /// There is no copy, or that of another journal.
+    Elsewhere,
 }
 
 /// What a look at the stream came to.
@@ -31,7 +41,7 @@ enum Look {
 
 impl Follower {
     pub(crate) fn new(place: Place, effects: Effects, exit_when_idle: bool) -> Self {
-        Self { place, effects, exit_when_idle, told: 0 }
+        Self { place, effects, exit_when_idle, source: String::new(), told: 0 }
     }
 
     /// Follows until `stop`, or until nothing is left if so asked.
@@ -40,7 +50,8 @@ impl Follower {
         loop {
             let session = self.session(&mut stop).await;
             match session {
-                Ok(()) => return Ok(()),
+                Ok(End::Done) => return Ok(()),
+                Ok(End::Elsewhere) => {}
                 // Redis is gone, or the group is: what was not acknowledged comes again.
                 Err(error) if error.downcast_ref::<RedisError>().is_some() => {
                     eprintln!("sluice-consumer: waits for Redis: {error:#}");
@@ -57,8 +68,14 @@ impl Follower {
     async fn session(
         &mut self,
         stop: &mut (impl Future<Output = ()> + Unpin),
-    ) -> anyhow::Result<()> {
+    ) -> anyhow::Result<End> {
         let mut connection = self.place.connect().await?;
+        let Some(source) = self.place.source(&mut connection).await? else {
+            return Ok(End::Elsewhere);
+        };
+        if source != self.source {
+            (self.source, self.told) = (source, 0);
+        }
         self.make_group(&mut connection).await?;
         let mut own = true;
         loop {
@@ -72,22 +89,25 @@ impl Follower {
                 place.read(&mut connection, own).await
             };
             let given = tokio::select! {
-                () = &mut *stop => return Ok(()),
+                () = &mut *stop => return Ok(End::Done),
                 read = read => match read {
                     Ok(read) => read,
                     Err(error) if is_without_group(&error) => {
                         eprintln!("sluice-consumer: the group is gone: Redis was wiped");
-                        self.make_group(&mut connection).await?;
-                        own = true;
-                        continue;
+                        return Ok(End::Elsewhere);
                     }
                     Err(error) => return Err(error.into()),
                 },
             };
+            // A copy of another journal may have come in its place before the read: its events are
+            // taken for what they are when they are read again.
+            if self.place.source(&mut connection).await?.as_ref() != Some(&self.source) {
+                return Ok(End::Elsewhere);
+            }
             let (was_own, is_idle) = (own, given.is_nothing());
             own &= !is_idle;
             match self.take(&mut connection, &given).await? {
-                Look::Idle if is_idle && !was_own && self.exit_when_idle => return Ok(()),
+                Look::Idle if is_idle && !was_own && self.exit_when_idle => return Ok(End::Done),
                 _ => {}
             }
         }
@@ -103,7 +123,7 @@ impl Follower {
         if !lost.is_empty() {
             println!("gap: entries {} were trimmed before they were done", lost.join(", "));
         }
-        let applied = self.effects.apply(entries).await?;
+        let applied = self.effects.apply(&self.source, entries).await?;
         if !given.is_nothing() {
             // Were it killed here, another would claim them, and find them applied.
             self.place.acknowledge(connection, given).await?;
@@ -118,7 +138,10 @@ impl Follower {
             Err(error) if is_without_group(&error) => return Ok(Look::Busy),
             Err(error) => return Err(error.into()),
         };
-        self.effects.raise_floor(&self.place.group, progress.floor).await?;
+        if progress.source.as_ref() != Some(&self.source) {
+            return Ok(Look::Busy);
+        }
+        self.effects.raise_floor(&self.source, &self.place.group, progress.floor).await?;
         self.tell_gap(progress.delivered, progress.whole_from);
         let is_idle = given.is_nothing() && progress.pending == 0;
         Ok(if is_idle { Look::Idle } else { Look::Busy })
@@ -126,7 +149,7 @@ impl Follower {
 
     /// Makes the group behind what it has done, once there is a stream.
     async fn make_group(&mut self, connection: &mut MultiplexedConnection) -> anyhow::Result<()> {
-        let floor = self.effects.floor(&self.place.group).await?;
+        let floor = self.effects.floor(&self.source, &self.place.group).await?;
         self.place.make_group(connection, floor).await?;
         Ok(())
     }

@@ -3,8 +3,8 @@
 //!
 //! It knows Redis and docs/redis.md, and nothing of the engine. As many as wanted run side by side
 //! in one consumer group; each event goes to one of them. What makes its effects happen once is not
-//! Redis, which delivers at least once: effects are stored under the event's sequence, which is the
-//! same in every delivery, even after Redis was wiped and filled again.
+//! Redis, which delivers at least once: effects are stored under the journal and the event's sequence, which
+//! are the same in every delivery, even after Redis was wiped and filled again.
 
 mod effects;
 mod follow;
@@ -81,6 +81,7 @@ async fn run(settings: &Settings) -> anyhow::Result<()> {
         url: settings.redis_url.clone(),
         events: format!("{}:{{{}}}:events", settings.prefix, settings.cell),
         watermark: format!("{}:{{{}}}:watermark", settings.prefix, settings.cell),
+        cell: settings.cell,
         group: settings.group.clone(),
         consumer: settings.consumer.clone(),
         batch: settings.batch,

@@ -18,6 +18,7 @@ pub(crate) struct Place {
     pub(crate) url: String,
     pub(crate) events: String,
     pub(crate) watermark: String,
+    pub(crate) cell: u16,
     pub(crate) group: String,
     pub(crate) consumer: String,
     pub(crate) batch: u16,
@@ -66,6 +67,8 @@ pub(crate) struct Progress {
     pub(crate) pending: u64,
     /// The last entry that was delivered to anybody of the group.
     pub(crate) delivered: u64,
+    /// Whose events these are.
+    pub(crate) source: Option<String>,
     /// From here on the stream has all entries.
     pub(crate) whole_from: u64,
 }
@@ -101,6 +104,22 @@ impl Place {
             .set_connection_timeout(Some(PATIENCE))
             .set_response_timeout(Some(PATIENCE));
         Ok(client.get_multiplexed_async_connection_with_config(&behaviour).await?)
+    }
+
+    /// Whose events the stream has: a journal and its cell. Sequences mean nothing without it. `None`
+    /// if there is no copy yet.
+    pub(crate) async fn source(
+        &self,
+        connection: &mut MultiplexedConnection,
+    ) -> RedisResult<Option<String>> {
+        let mut get = redis::cmd("HGET");
+        get.arg(&self.watermark).arg("journal");
+        let journal: Option<String> = get.query_async(connection).await?;
+        Ok(self.source_of(journal))
+    }
+
+    fn source_of(&self, journal: Option<String>) -> Option<String> {
+        journal.map(|journal| format!("{journal}/{}", self.cell))
     }
 
     /// Makes the group, behind a sequence. It may be there: then it is left as it is. Without a
@@ -164,9 +183,10 @@ impl Place {
         read.atomic();
         read.cmd("XPENDING").arg(&self.events).arg(&self.group);
         read.cmd("XINFO").arg("GROUPS").arg(&self.events);
-        read.cmd("HGET").arg(&self.watermark).arg("events_from");
+        read.cmd("HMGET").arg(&self.watermark).arg("events_from").arg("journal");
         type Pending = (u64, Option<String>, Option<String>, redis::Value);
-        let (pending, groups, from): (Pending, Vec<redis::Value>, Option<u64>) =
+        type Mark = (Option<u64>, Option<String>);
+        let (pending, groups, (from, journal)): (Pending, Vec<redis::Value>, Mark) =
             read.query_async(connection).await?;
         let mut delivered = 0;
         for group in groups {
@@ -183,6 +203,7 @@ impl Place {
         let (count, first, ..) = pending;
         let floor = first.map_or(delivered, |first| sequence_of(&first).saturating_sub(1));
         let whole_from = from.unwrap_or(0);
-        Ok(Progress { floor: floor.min(delivered), pending: count, delivered, whole_from })
+        let (floor, source) = (floor.min(delivered), self.source_of(journal));
+        Ok(Progress { floor, pending: count, delivered, source, whole_from })
     }
 }

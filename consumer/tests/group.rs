@@ -22,7 +22,12 @@ fn cli(redis: &Redis, words: &[&str]) -> String {
 
 /// Adds entries as the sink does: not every record is an order's event.
 fn add(redis: &Redis, sequences: impl Iterator<Item = u64>) {
-    let mut script = String::new();
+    add_of(redis, "a-journal", sequences);
+}
+
+fn add_of(redis: &Redis, journal: &str, sequences: impl Iterator<Item = u64>) {
+    let mut script =
+        format!("redis.call('HSET', 'sluice:{{1}}:watermark', 'journal', '{journal}')\n");
     for sequence in sequences.map(|number| 2 * number) {
         let kind = if sequence % 6 == 0 { "cancelled" } else { "placed" };
         script += &format!(
@@ -128,6 +133,29 @@ fn after_a_wiped_redis_was_filled_again_nothing_is_done_twice() {
     finish(&redis, &state, "next");
     assert_eq!(events(&state), 200);
     assert_eq!(mails(&state), 134);
+}
+
+#[test]
+fn another_journal_counts_anew() {
+    let (redis, folder) = (redis(), tempfile::tempdir().expect("a folder"));
+    let state = folder.path().join("mails.db");
+    add(&redis, 1..=30);
+    finish(&redis, &state, "one");
+    assert_eq!(events(&state), 30);
+    cli(&redis, &["FLUSHALL"]);
+    add_of(&redis, "another", 1..=30);
+    let mut running = start(&redis, &state, "two", &[]);
+    until("all are done", || events(&state) == 60);
+    // While it runs as well; and those of the first are known still.
+    cli(&redis, &["FLUSHALL"]);
+    add_of(&redis, "a third", 1..=40);
+    until("all are done", || events(&state) == 100);
+    running.kill().expect("killed");
+    running.wait().expect("it is dead");
+    cli(&redis, &["FLUSHALL"]);
+    add(&redis, 1..=31);
+    finish(&redis, &state, "three");
+    assert_eq!(events(&state), 101);
 }
 
 #[test]
