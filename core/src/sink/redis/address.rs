@@ -14,6 +14,9 @@ use super::trouble::from_redis;
 /// How long a connection may take.
 const CONNECT_PATIENCE: Duration = Duration::from_secs(5);
 
+/// What may be behind the question mark of an address.
+const PARAMETERS: [&str; 4] = ["protocol=2", "protocol=3", "protocol=resp2", "protocol=resp3"];
+
 /// The address of a Redis server. Nothing that prints it shows a password.
 #[derive(Clone)]
 pub struct RedisAddress(ConnectionInfo);
@@ -22,7 +25,7 @@ pub struct RedisAddress(ConnectionInfo);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "not the address of a Redis server: redis://[user:password@]host[:port][/database], or \
-     rediss://… for TLS; what is no letter or digit in a password is written as %XX"
+     rediss://… for TLS, with no parameter but protocol=resp2 or resp3; what is no letter or digit in a password is written as %XX"
 )]
 pub struct NoRedisAddress;
 
@@ -33,6 +36,12 @@ impl RedisAddress {
     /// It is neither.
     pub fn parse(url: &str) -> Result<Self, NoRedisAddress> {
         if !url.starts_with("redis://") && !url.starts_with("rediss://") {
+            return Err(NoRedisAddress);
+        }
+        // The crate passes over parameters that it does not know, and a setting with them.
+        let (_, query) = url.split_once('?').unwrap_or_default();
+        let mut parameters = query.split('&').filter(|parameter| !parameter.is_empty());
+        if !parameters.all(|parameter| PARAMETERS.contains(&parameter)) {
             return Err(NoRedisAddress);
         }
         let info = url.into_connection_info().map_err(|_| NoRedisAddress)?;
@@ -112,6 +121,7 @@ mod tests {
             ("redis://10.0.0.1:7000/3", "redis://10.0.0.1:7000/3"),
             ("redis://:hidden@cache", "redis://cache:6379/0"),
             ("rediss://me:hid%40den@cache:1/", "rediss://cache:1/0"),
+            ("redis://a:1/2?protocol=resp3", "redis://a:1/2"),
             ("redis://[::1]:7000", "redis://[::1]:7000/0"),
         ] {
             let address = RedisAddress::parse(url).expect(url);
@@ -131,6 +141,8 @@ mod tests {
             "redis://hidden:port",
             "redis://h/hidden",
             "rediss://hidden/#insecure",
+            "redis://hidden/?password=hidden",
+            "redis://hidden/?protocol=resp3&timeout=1",
         ] {
             let error = RedisAddress::parse(url).expect_err(url);
             assert!(!error.to_string().contains("hidden"), "{error}");

@@ -48,10 +48,10 @@ impl<'k> Eraser<'k> {
         let id: u64 = ask(connection, redis::cmd("CLIENT").arg("ID")).await?;
         let (seconds, micros): (u64, u64) = ask(connection, &redis::cmd("TIME")).await?;
         let token = format!("{id}-{seconds}.{micros:06}");
-        let mut mark = redis::cmd("SET");
-        mark.arg(keys.erasing()).arg(&token).arg("NX").arg("PX").arg(MARK_MILLIS);
-        let set: Option<String> = ask(connection, &mark).await?;
-        if set.is_none() {
+        let mut mark = redis::cmd("FCALL");
+        mark.arg("sluice_erasing").arg(1).arg(keys.erasing()).arg(&token).arg(MARK_MILLIS);
+        let set: u64 = ask(connection, &mark).await?;
+        if set == 0 {
             return Err(being_erased());
         }
         let eraser = Self { keys, token };

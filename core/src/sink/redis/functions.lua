@@ -371,6 +371,11 @@ local function sluice_apply(keys, args)
   return { 'stored' }
 end
 
+-- Sets the mark of an erasure, unless somebody else has. ARGV: the caller's token, and milliseconds.
+local function sluice_erasing(keys, args)
+  return redis.call('SET', keys[1], args[1], 'NX', 'PX', args[2]) and 1 or 0
+end
+
 -- Removes keys for as long as the mark of the erasure is the caller's own, which it prolongs. KEYS:
 -- the mark, and what is to be removed. ARGV: the caller's token, and milliseconds. Says how many
 -- keys were there; -1 if the mark is somebody else's.
@@ -395,5 +400,10 @@ local function sluice_erased(keys, args)
 end
 
 redis.register_function('sluice_apply', sluice_apply)
-redis.register_function('sluice_erase', sluice_erase)
-redis.register_function('sluice_erased', sluice_erased)
+-- What gives memory back may run when there is none.
+local function register_eraser(name, callback)
+  redis.register_function { function_name = name, callback = callback, flags = { 'allow-oom' } }
+end
+register_eraser('sluice_erasing', sluice_erasing)
+register_eraser('sluice_erase', sluice_erase)
+register_eraser('sluice_erased', sluice_erased)
