@@ -77,12 +77,12 @@ impl Follower {
             (self.source, self.told) = (source, 0);
         }
         self.make_group(&mut connection).await?;
-        let mut own = true;
+        let (mut own, mut cursor) = (true, String::from("0-0"));
         loop {
             let place = self.place.clone();
             // Only a read is given up half-way; what it was given is read again as its own.
             let read = async {
-                let claimed = place.claim(&mut connection).await?;
+                let claimed = place.claim(&mut connection, &mut cursor).await?;
                 if !claimed.is_nothing() {
                     return Ok(claimed);
                 }
@@ -104,7 +104,7 @@ impl Follower {
             if self.place.source(&mut connection).await?.as_ref() != Some(&self.source) {
                 return Ok(End::Elsewhere);
             }
-            let (was_own, is_idle) = (own, given.is_nothing());
+            let (was_own, is_idle) = (own, given.is_nothing() && cursor == "0-0");
             own &= !is_idle;
             match self.take(&mut connection, &given).await? {
                 Look::Idle if is_idle && !was_own && self.exit_when_idle => return Ok(End::Done),

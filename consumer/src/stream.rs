@@ -155,11 +155,18 @@ impl Place {
     }
 
     /// Takes what others were given long ago and never acknowledged.
-    pub(crate) async fn claim(&self, connection: &mut MultiplexedConnection) -> RedisResult<Given> {
+    /// Looks on from `cursor` (`0-0` for the beginning), which it moves.
+    pub(crate) async fn claim(
+        &self,
+        connection: &mut MultiplexedConnection,
+        cursor: &mut String,
+    ) -> RedisResult<Given> {
         let mut claim = redis::cmd("XAUTOCLAIM");
         claim.arg(&self.events).arg(&self.group).arg(&self.consumer);
-        claim.arg(self.claim_after.as_millis() as u64).arg("0").arg("COUNT").arg(self.batch);
-        let (_, found, lost): (String, Found, Vec<String>) = claim.query_async(connection).await?;
+        claim.arg(self.claim_after.as_millis() as u64).arg(&*cursor).arg("COUNT").arg(self.batch);
+        let (next, found, lost): (String, Found, Vec<String>) =
+            claim.query_async(connection).await?;
+        *cursor = next;
         Ok(Given::new(found, lost))
     }
 

@@ -192,3 +192,22 @@ fn own_entries_that_were_trimmed_are_a_gap_and_not_done() {
     assert_eq!(count(&state, "SELECT MIN(sequence) FROM events"), 6);
     assert!(cli(&redis, &["XPENDING", EVENTS, "mails"]).starts_with('0'));
 }
+
+#[test]
+fn what_is_claimable_lies_behind_much_that_is_not() {
+    let (redis, folder) = (redis(), tempfile::tempdir().expect("a folder"));
+    let state = folder.path().join("mails.db");
+    add(&redis, 1..=300);
+    cli(&redis, &["XGROUP", "CREATE", EVENTS, "mails", "0"]);
+    for (name, count) in [("busy", "299"), ("gone", "1")] {
+        let read = ["XREADGROUP", "GROUP", "mails", name, "COUNT", count, "STREAMS", EVENTS, ">"];
+        cli(&redis, &read);
+    }
+    // The last was left an hour ago; one look is at ten times a batch.
+    let left = ["XCLAIM", EVENTS, "mails", "gone", "0", "600-0", "IDLE", "3600000", "JUSTID"];
+    cli(&redis, &left);
+    let mut running = start(&redis, &state, "heir", &["--claim-after", "1800"]);
+    until("it was claimed", || events(&state) == 1);
+    running.kill().expect("killed");
+    running.wait().expect("it is dead");
+}
