@@ -406,6 +406,7 @@ impl<S: Storage + Clone, T: Target> Follower<S, T> {
         // One record that is to be stored alone does not grow.
         let is_alone = session.stored < self.singly_through;
         is_small
+            && !self.batches[0].is_full()
             && !is_alone
             && stop.is_none()
             && !self.is_asked()
