@@ -77,11 +77,35 @@ fn the_database_is_in_the_data_directory_unless_it_is_set() {
     let file = "database_url = \"sqlite:///a/b.db\"\nretention = \"90s\"";
     let settings = merged(None, None, file).expect("right");
     assert_eq!(settings.database().to_string(), "/a/b.db");
+    assert_eq!(settings.engine([0; 32]).retention_us, 90_000_000);
     let postgres = "database_url = \"postgres://me:hunter2@db/shop\"";
     let settings = merged(None, None, postgres).expect("right");
     assert_eq!(settings.database().to_string(), "postgres://me@db:5432/shop");
     assert!(!format!("{settings:?}").contains("hunter2"));
-    assert_eq!(settings.engine([0; 32]).retention_us, 90_000_000);
+}
+
+#[test]
+fn nothing_that_may_hold_a_password_is_shown() {
+    for file in [
+        "redis_url = \"redis://:hunter2host:6379/x\"",
+        "redis_url = \"hunter2\"",
+        "redis_uri = \"redis://:hunter2@host\"",
+        "database_url = \"postgresq://me:hunter2db/shop\"",
+    ] {
+        let error = merged(None, None, file).expect_err(file);
+        assert!(!error.contains("hunter2"), "{error}");
+    }
+}
+
+#[test]
+fn a_ceiling_of_the_journal_is_above_what_is_kept() {
+    let max = |file: &str| merged(None, None, file).map(|settings| settings.journal_max_bytes);
+    assert_eq!(max("journal_keep_bytes = 10\njournal_max_bytes = 11"), Ok(Some(11)));
+    assert_eq!(max("journal_keep_bytes = 10"), Ok(None));
+    for file in ["journal_max_bytes = 11", "journal_keep_bytes = 10\njournal_max_bytes = 10"] {
+        let error = max(file).expect_err(file);
+        assert!(error.contains("journal_max_bytes") && error.contains("keep"), "{error}");
+    }
 }
 
 #[test]
