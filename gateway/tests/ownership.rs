@@ -205,7 +205,7 @@ fn every_route_knows_whose_it_is() {
             seen += 1;
         }
     }
-    assert_eq!(seen, 38, "operations that the matrix went through");
+    assert_eq!(seen, 40, "operations that the matrix went through");
     stage.shop.close();
 }
 
