@@ -165,12 +165,18 @@ fn can_be_made_anew(
 
 /// The name of a journal, which its first record tells.
 fn journal_of(reader: &mut Reader<Archived<Directory>>) -> Result<Option<String>, Fatal> {
-    let Some(frame) = reader.next_proven()? else { return Ok(None) };
-    let first = frame.records.clone().next().and_then(|bytes| record::decode(bytes).ok());
-    Ok(match first {
-        Some((_, Event::Genesis(genesis))) => Some(genesis.hash_key.journal().to_string()),
-        _ => None,
-    })
+    while let Some(frame) = reader.next_proven()? {
+        let first = frame.records.clone().next().and_then(|bytes| record::decode(bytes).ok());
+        match first {
+            // A frame may be a mark alone.
+            None => {}
+            Some((_, Event::Genesis(genesis))) => {
+                return Ok(Some(genesis.hash_key.journal().to_string()));
+            }
+            Some(_) => break,
+        }
+    }
+    Ok(None)
 }
 
 /// Lets a sink pass over the record that it has stopped at.

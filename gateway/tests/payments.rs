@@ -402,7 +402,9 @@ fn no_payment_is_answered_before_its_sync_and_a_crash_there_loses_none() {
         strace.kill().expect("it runs");
         strace.wait().expect("it ran");
         let shop = shop.crash(&["--shards", "1"]);
-        assert!(provider.answer(false).is_none(), "I2 {delay}: it was answered");
+        // Where a mark's sync hung first, the provider may have been told that nobody knows.
+        let told = provider.answer(false).map(|answer| answer.status);
+        assert!(told.is_none_or(|status| status == 504), "I2 {delay}: {told:?}");
         for _ in 0..2 {
             let mut provider = Client::connect(shop.server.buyers);
             let again = provider.call("POST", WEBHOOK, &fields, Some(&body));
