@@ -13,7 +13,7 @@ use crate::exit::Failure;
 use crate::secrets::{Given, Secrets};
 use crate::serve::{Addresses, Server};
 use crate::settings::Settings;
-use crate::shutdown::signalled;
+use crate::shutdown::Signals;
 use crate::token::Signer;
 use crate::wire::accept::Bound;
 
@@ -37,19 +37,18 @@ pub(crate) fn show(mut settings: Settings, exit: bool) -> Result<(), Failure> {
     settings.listen = free(settings.listen);
     settings.ops_listen = free(settings.ops_listen);
     let secrets = Given::read(|name| std::env::var(name).ok())?.complete(&settings.data_dir)?;
-    let server = Server::start(&settings)?;
+    let mut server = Server::start(&settings)?;
     let addresses = server.addresses();
     println!("a sale of {UNITS} units, {BUYERS} buyers, {ORDERS_PER_SECOND} orders a second");
     let plan = plan(addresses, &secrets).map_err(|error| Failure::new(FAILED, error))?;
-    let report = server.serve_during(rush(plan))?;
+    let report = server.serve_during(async |signals| rush(plan, signals).await)?;
     print!("{report}");
     let (oversold, lost) = (found(&report, OVERSOLD), found(&report, &[Kind::LostOrder]));
     println!("oversold {oversold}\nlost {lost}");
     let clean = report.audit.as_ref().is_some_and(|audit| audit.passed);
     if !exit {
         explain(addresses, &settings, &secrets);
-        // Without signals there is nothing to wait for.
-        let _ = server.serve_during(signalled());
+        server.serve_during(Signals::next);
     }
     server.stop();
     match clean {
@@ -103,7 +102,7 @@ fn plan(addresses: Addresses, secrets: &Secrets) -> Result<Plan, sluice_loadgen:
 }
 
 /// Drives the rush on a thread of its own; Ctrl-C ends it early.
-async fn rush(plan: Plan) -> Result<Report, Failure> {
+async fn rush(plan: Plan, signals: &mut Signals) -> Result<Report, Failure> {
     let stop = Stop::new();
     let (sender, receiver) = oneshot::channel();
     let asked = stop.clone();
@@ -114,7 +113,7 @@ async fn rush(plan: Plan) -> Result<Report, Failure> {
     tokio::pin!(receiver);
     let outcome = tokio::select! {
         outcome = &mut receiver => outcome,
-        _ = signalled() => {
+        _ = signals.next() => {
             stop.ask();
             receiver.await
         }

@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use sluice_core::engine::{Engine, Handle, OnFatal};
 use sluice_core::storage::{Directory, LockError};
+use tokio::runtime::Runtime;
 use tokio::sync::{mpsc, watch};
 
 use crate::copies::{self, Followers, Watermarks};
@@ -23,7 +24,7 @@ use crate::provider::FromCopy;
 use crate::sandbox::Sandbox;
 use crate::secrets::Given;
 use crate::settings::{PaymentProvider, Settings, journal_dir};
-use crate::shutdown::{CONNECTIONS_DEADLINE, PROCESS_DEADLINE, Stage, signalled};
+use crate::shutdown::{CONNECTIONS_DEADLINE, PROCESS_DEADLINE, Signals, Stage};
 use crate::stream::Streams;
 use crate::wire::accept::{self, Accepted, Bound, Doorman};
 use crate::worker::{self, Role};
@@ -42,7 +43,8 @@ pub struct Server {
     engine: Engine,
     followers: Followers,
     gate: Arc<Gate>,
-    runtime: tokio::runtime::Runtime,
+    runtime: Runtime,
+    signals: Signals,
     stage: watch::Sender<Stage>,
     buyers: Threads,
     operators: Threads,
@@ -71,7 +73,8 @@ struct Threads {
 pub fn serve(settings: &Settings) -> Result<(), Failure> {
     let server = Server::start(settings)?;
     server.announce().map_err(|error| Failure::new(DISK, format!("stdout: {error}")))?;
-    server.run()
+    server.run();
+    Ok(())
 }
 
 impl Server {
@@ -91,6 +94,8 @@ impl Server {
         let watermarks = Watermarks::of(settings);
         let (engine, handle) = open_engine(directory.clone(), settings, &watermarks)?;
         let secrets = given.complete(&settings.data_dir)?;
+        // Whoever sees it listen may tell it to stop.
+        let (runtime, signals) = listening_to_signals()?;
         let listen =
             |bound: Bound, address| bound.listen().map_err(|error| cannot_listen(address, &error));
         let buyers = listen(buyers, settings.listen)?;
@@ -105,8 +110,6 @@ impl Server {
         let (door, ops_door) = (Arc::new(door), Arc::new(ops_door));
         let (followers, copies) = copies::start(&directory, settings, watermarks, &handle)?;
         let doors = (door.clone(), ops_door.clone());
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-        let runtime = runtime.map_err(|error| Failure::new(DISK, format!("runtime: {error}")))?;
         let listener = addresses.buyers;
         let sandbox = (settings.payment_provider == PaymentProvider::Sandbox).then(|| {
             let copy = FromCopy(Arc::clone(&copies.lookup));
@@ -127,6 +130,7 @@ impl Server {
             followers,
             gate,
             runtime,
+            signals,
             stage,
             buyers: workers,
             operators: operator,
@@ -134,9 +138,10 @@ impl Server {
         })
     }
 
-    /// Serves while `work` goes on, on this thread, and gives what it comes to.
-    pub fn serve_during<F: Future>(&self, work: F) -> F::Output {
-        self.runtime.block_on(work)
+    /// Serves while `work` goes on, on this thread, and gives what it comes to. What it does when
+    /// a signal comes is its own to say.
+    pub(crate) fn serve_during<T>(&mut self, work: impl AsyncFnOnce(&mut Signals) -> T) -> T {
+        self.runtime.block_on(work(&mut self.signals))
     }
 
     /// Where it listens.
@@ -153,15 +158,10 @@ impl Server {
     }
 
     /// Serves until SIGTERM or SIGINT, then stops.
-    ///
-    /// # Errors
-    /// If signals cannot be watched.
-    pub fn run(self) -> Result<(), Failure> {
-        let signal = self.runtime.block_on(signalled());
-        let signal = signal.map_err(|error| Failure::new(DISK, format!("signals: {error}")))?;
+    pub fn run(mut self) {
+        let signal = self.runtime.block_on(self.signals.next());
         tracing::info!("{signal}: stopping");
         self.stop();
-        Ok(())
     }
 
     /// Stops accepting, finishes what was admitted, syncs, ends all threads.
@@ -225,6 +225,14 @@ fn start_threads(
         senders.push(sender);
     }
     Ok((Threads { threads, alive: all_ended }, senders))
+}
+
+fn listening_to_signals() -> Result<(Runtime, Signals), Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| Failure::new(DISK, format!("runtime: {error}")))?;
+    let signals = Signals::watch(&runtime);
+    let signals = signals.map_err(|error| Failure::new(DISK, format!("signals: {error}")))?;
+    Ok((runtime, signals))
 }
 
 fn cannot_listen(address: SocketAddr, error: &io::Error) -> Failure {

@@ -1,8 +1,10 @@
 //! The stages of a shutdown, and the signals that begin it.
 
+use std::io;
 use std::time::Duration;
 
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::runtime::Runtime;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// After the signal, connections that still wait for something are cut after so long.
 pub(crate) const CONNECTIONS_DEADLINE: Duration = Duration::from_millis(3_000);
@@ -23,15 +25,32 @@ pub(crate) enum Stage {
     Ending,
 }
 
-/// Waits for SIGTERM or SIGINT.
+/// The signals that tell a server to stop: SIGTERM and SIGINT.
 ///
-/// # Errors
-/// If the signals cannot be watched.
-pub(crate) async fn signalled() -> std::io::Result<&'static str> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    Ok(tokio::select! {
-        _ = terminate.recv() => "SIGTERM",
-        _ = interrupt.recv() => "SIGINT",
-    })
+/// From when they are watched on, they no longer end the process of themselves.
+pub(crate) struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    /// Begins to watch; one that comes before anybody waits for it is kept.
+    ///
+    /// # Errors
+    /// If the signals cannot be watched.
+    pub(crate) fn watch(runtime: &Runtime) -> io::Result<Self> {
+        let _entered = runtime.enter();
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
+    }
+
+    /// Waits for the next of them, and says which it is.
+    pub(crate) async fn next(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.terminate.recv() => "SIGTERM",
+            _ = self.interrupt.recv() => "SIGINT",
+        }
+    }
 }
