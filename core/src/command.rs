@@ -359,8 +359,8 @@ pub struct ListOrders {
     pub buyer: BuyerDigest,
     /// Only orders in this state.
     pub status: Option<OrderStatus>,
-    /// Only orders older than this one.
-    pub after: Option<OrderId>,
+    /// Only orders behind this place: placed earlier, or at the same time with a lower id.
+    pub after: Option<(Timestamp, OrderId)>,
     /// At most so many, 1 … `page_orders_max`.
     pub limit: usize,
 }

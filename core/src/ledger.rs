@@ -32,6 +32,7 @@ mod footprint;
 mod image;
 mod index;
 mod life;
+mod listing;
 mod lots;
 mod offers;
 mod orders;
@@ -160,7 +161,7 @@ impl Ledger {
                 return self.answer_ranked(turn, reply, outcome);
             }
             Command::ListOrders(list) => {
-                let outcome = Outcome::Orders(self.slot(list.slot).list(&list));
+                let outcome = self.slot(list.slot).list(&list, &self.limits);
                 return self.answer_ranked(turn, reply, outcome);
             }
             Command::Cancel(cancel) => self.cancel(turn, &cancel),

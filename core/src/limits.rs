@@ -83,6 +83,11 @@ pub struct Limits {
     pub draws_per_order_max: usize,
     /// Orders on one page of a listing.
     pub page_orders_max: usize,
+    /// Orders that one page of a listing looks at, fitting or not; the next one goes on from there.
+    pub page_looked_at_max: usize,
+    /// Newer orders that a page passes over to find its place, if the order that the page before
+    /// ended with has left.
+    pub page_passed_max: usize,
     /// SKUs on one page of a listing.
     pub page_skus_max: usize,
     /// Longest encoded record, in bytes.
@@ -155,6 +160,8 @@ pub const DEFAULT: Limits = checked(Limits {
     lines_per_order_max: 20,
     draws_per_order_max: 1_000,
     page_orders_max: 100,
+    page_looked_at_max: 1_000,
+    page_passed_max: 10_000,
     page_skus_max: 1_000,
     record_bytes_max: 128 << 10,
     // The largest of which two fit into the smallest segment that may be set, 1 MiB.
@@ -208,6 +215,8 @@ pub const TINY: Limits = checked(Limits {
     lines_per_order_max: 3,
     draws_per_order_max: 4,
     page_orders_max: 2,
+    page_looked_at_max: 3,
+    page_passed_max: 6,
     page_skus_max: 2,
     record_bytes_max: 1_024,
     frame_bytes_max: 2_048,

@@ -199,13 +199,13 @@ impl SaleState {
     }
 }
 
-/// A page of orders, newest first.
+/// A page of orders, newest first: by when they were placed, then by their ids.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct OrderPage {
     /// The orders.
     pub orders: Vec<OrderView>,
-    /// The last order looked at, if there may be more after it.
-    pub next: Option<OrderId>,
+    /// The place of the last order looked at, if there may be more behind it.
+    pub next: Option<(Timestamp, OrderId)>,
 }
 
 /// A SKU's stock, for operators.

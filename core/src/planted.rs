@@ -93,6 +93,12 @@ pub enum Bug {
     NewcomerPasses,
     /// Whoever waits when a sale ends waits for ever.
     DismissedNever,
+    /// A page of orders is the last one if the order that the one before ended with has left.
+    PageEndsWithItsOrder,
+    /// Orders of one moment are listed as they came, not by their ids.
+    MomentOutOfOrder,
+    /// A page that looked at as many orders as it may is taken for the last one.
+    PageLookedFarEnough,
     /// A sink that has lost its store goes on from where it remembers to have been (I8).
     SinkTrustsItsMemory,
     /// A batch whose answer was lost is sent again without asking what the store has.
@@ -121,7 +127,7 @@ pub enum Bug {
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Self; 55] = [
+    pub const ALL: [Self; 58] = [
         Self::AckBeforeSync,
         Self::RefusalBeforeSync,
         Self::RetryFailedSync,
@@ -165,6 +171,9 @@ impl Bug {
         Self::ReleasedTicketStays,
         Self::NewcomerPasses,
         Self::DismissedNever,
+        Self::PageEndsWithItsOrder,
+        Self::MomentOutOfOrder,
+        Self::PageLookedFarEnough,
         Self::SinkTrustsItsMemory,
         Self::BatchRepeatedBlindly,
         Self::RestOfFrameLost,

@@ -14,12 +14,13 @@ use sluice_core::command::{Buyer, Cancel, Command, Key, ListOrders};
 use sluice_core::event::OrderStatus;
 use sluice_core::id::OrderId;
 use sluice_core::name::SkuId;
-use sluice_core::outcome::{OrderView, Outcome, Refusal};
+use sluice_core::outcome::{OrderView, Refusal};
 
 use crate::call;
 use crate::gate::Gate;
 use crate::json::write::Writer;
 use crate::json::{self, Document};
+use crate::listing::{self, cursor, place_at};
 use crate::order::plain_key;
 use crate::problem::{Code, Problem};
 use crate::query::{self, Query, end_of_page};
@@ -116,20 +117,19 @@ async fn cancel(
 async fn list_orders(State(gate): State<Arc<Gate>>, request: Request) -> Result<Response, Problem> {
     let buyer = gate.buyer(request.headers())?;
     let query = Query::read(request.uri(), &["limit", "cursor", "status"])?;
-    let limit = query.limit(PAGE_ORDERS, gate.handle.limits().page_orders_max)?;
-    let status = status_of(&query)?;
-    let after = query.cursor(|bytes| place(bytes, &buyer))?;
-    let list = ListOrders { slot: buyer.slot, buyer: buyer.digest, status, after, limit };
-    let page = match call::ask(&gate, Command::ListOrders(Box::new(list))).await? {
-        Outcome::Orders(page) => page,
-        other => return Err(call::unexpected(&other)),
+    let list = ListOrders {
+        slot: buyer.slot,
+        buyer: buyer.digest,
+        status: status_of(&query)?,
+        after: query.cursor(place_at)?,
+        limit: query.limit(PAGE_ORDERS, gate.handle.limits().page_orders_max)?,
     };
+    let page = listing::page(&gate, &buyer, list).await?;
     let mut json = Writer::with_capacity(512 * page.orders.len() + 64);
     json.raw("{\"orders\":").list(&page.orders, |json, order| {
         json::order::order(json, order, Some(&buyer.name));
     });
-    let next = page.next.map(|order| order.bits().to_be_bytes());
-    end_of_page(&mut json, next.as_ref().map(|place| &place[..]));
+    end_of_page(&mut json, page.next.map(cursor).as_deref());
     json.raw("}");
     Ok(json_response(StatusCode::OK, json))
 }
@@ -204,31 +204,4 @@ pub(crate) fn status_of(query: &Query<'_>) -> Result<Option<OrderStatus>, Proble
         let words = OrderStatus::ALL.map(|(_, word)| word).join(", ");
         Problem::invalid(format!("status: must be one of {words}"))
     })
-}
-
-/// The order at which the page of a cursor ended, if it can be one of the buyer's.
-fn place(bytes: &[u8], buyer: &Buyer) -> Option<OrderId> {
-    let order = OrderId::from_bits(u128::from_be_bytes(bytes.try_into().ok()?));
-    (order.slot() == buyer.slot).then_some(order)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::place;
-    use sluice_core::command::Buyer;
-    use sluice_core::id::{HashKey, OrderId};
-    use sluice_core::time::Timestamp;
-
-    #[test]
-    fn a_cursor_comes_back_to_its_buyer() {
-        let buyer = Buyer::new(&HashKey::new([1; 16]), "alice");
-        let other = Buyer::new(&HashKey::new([1; 16]), "bob");
-        let order = OrderId::new(Timestamp::from_micros(1 << 50), 1, buyer.slot, 77);
-        let bytes = order.bits().to_be_bytes();
-        assert_eq!(place(&bytes, &buyer), Some(order));
-        assert_eq!(place(&bytes, &other), None);
-        for wrong in [&[][..], &bytes[1..], &[&bytes[..], &[0]].concat()] {
-            assert_eq!(place(wrong, &buyer), None);
-        }
-    }
 }

@@ -44,12 +44,13 @@ impl Followers {
     }
 }
 
-/// Starts what copies orders, and what reads them in the database.
+/// Starts what copies orders, and what reads them in the database, of an engine that recovered
+/// records up to a sequence.
 pub(crate) fn start(
     directory: &Directory,
     settings: &Settings,
     watermarks: Watermarks,
-    handle: &Handle,
+    (handle, recovered): (&Handle, u64),
 ) -> Result<(Followers, Copies), Failure> {
     let config = |watermark: Watermark| {
         let follower = handle.clone();
@@ -72,11 +73,14 @@ pub(crate) fn start(
     let source = ReadSource {
         database: settings.database(),
         status: Arc::clone(&status),
+        recovered,
         retention_us: settings.retention.micros(),
     };
     let retired = RetiredOrders::start(source, handle).map_err(thread)?;
-    let lookup = Lookup::start(settings.database(), Arc::clone(&status), handle);
-    let lookup = Arc::new(lookup.map_err(thread)?);
+    let look = |name| {
+        Lookup::start(name, settings.database(), Arc::clone(&status), handle).map_err(thread)
+    };
+    let (lookup, buyers_lookup) = (Arc::new(look("lookup-sql")?), look("lists-sql")?);
     let mut seen = vec![SeenSink { status, watermark: watermarks.sql }];
     let mut sinks = vec![sql];
     if let (Some(redis), Some(watermark)) = (&settings.redis, watermarks.redis) {
@@ -84,5 +88,5 @@ pub(crate) fn start(
         seen.push(SeenSink { status: Arc::clone(sink.status()), watermark });
         sinks.push(sink);
     }
-    Ok((Followers(sinks), Copies { sinks: seen, retired, lookup }))
+    Ok((Followers(sinks), Copies { sinks: seen, retired, lookup, buyers_lookup }))
 }

@@ -1,7 +1,36 @@
 //! A connection to the copy in SQL that is opened when it is needed, and again when the file is
-//! another one or the server does not answer any more.
+//! another one or the server does not answer any more; and how far the copy must be to be believed.
 
-use sluice_core::sink::{Database, Reading, SinkError};
+use std::sync::Arc;
+
+use sluice_core::sink::{Database, Reading, SinkError, SinkStatus};
+
+/// How far the copy was. One that has fewer records is an older one: what is missing there may be in
+/// the newer one, and what is there may be old.
+#[derive(Clone)]
+pub(crate) struct Reached {
+    status: Arc<SinkStatus>,
+    /// The last sequence that was recovered: orders that retired before this start are in records up
+    /// to here.
+    recovered: u64,
+}
+
+impl Reached {
+    /// As far as this start knows, which recovered records up to this sequence.
+    pub(crate) fn new(status: Arc<SinkStatus>, recovered: u64) -> Self {
+        Self { status, recovered }
+    }
+
+    /// Whether the journal had any record when this server started.
+    pub(crate) fn had_records_at_start(&self) -> bool {
+        self.recovered > 0
+    }
+
+    /// Whether a copy with this last sequence has every order that has left the ledger.
+    pub(crate) fn is_covered_by(&self, sequence: u64) -> bool {
+        sequence >= self.recovered.max(self.status.watermark_max.get())
+    }
+}
 
 /// The connection, if there is one.
 pub(crate) struct CopyConnection {

@@ -71,6 +71,8 @@ pub(crate) struct Gate {
     pub(crate) retired: RetiredOrders,
     /// The way to what operators ask of the copy.
     pub(crate) lookup: Arc<Lookup>,
+    /// The way to the lists that buyers ask of it.
+    pub(crate) buyers_lookup: Lookup,
 }
 
 /// What is known of the copies.
@@ -78,6 +80,7 @@ pub(crate) struct Copies {
     pub(crate) sinks: Vec<SeenSink>,
     pub(crate) retired: RetiredOrders,
     pub(crate) lookup: Arc<Lookup>,
+    pub(crate) buyers_lookup: Lookup,
 }
 
 /// What buyers' listener has beside its threads.
@@ -113,6 +116,7 @@ impl Gate {
             sinks: copies.sinks,
             retired: copies.retired,
             lookup: copies.lookup,
+            buyers_lookup: copies.buyers_lookup,
         }
     }
 

@@ -17,6 +17,7 @@ mod gate;
 mod ids;
 mod journal_cli;
 mod json;
+mod listing;
 pub mod logging;
 mod lookup;
 mod openapi;

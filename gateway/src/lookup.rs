@@ -1,4 +1,5 @@
-//! What operators ask of the copy in SQL: timelines, searches, refunds, notices.
+//! What operators ask of the copy in SQL: timelines, searches, refunds, notices; and, by another
+//! thread that waits for none of these, what buyers ask of it: lists of their orders.
 //!
 //! One thread with one connection answers one question at a time; how many may wait has a ceiling.
 //! The ledger waits for none of it.
@@ -25,10 +26,10 @@ use crate::problem::{Code, Problem};
 const WAITING_MAX: usize = 64;
 
 /// How long an answer may take.
-const PATIENCE: Duration = Duration::from_secs(2);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(2);
 
 /// How long a search may take, which may have to look at all orders.
-const SEARCH_PATIENCE: Duration = Duration::from_secs(10);
+pub(crate) const SEARCH_PATIENCE: Duration = Duration::from_secs(10);
 
 /// How often the copy is looked at while it catches up.
 const LOOK_EVERY: Duration = Duration::from_millis(5);
@@ -67,6 +68,7 @@ impl Lookup {
     /// # Errors
     /// The thread or its runtime cannot be had.
     pub(crate) fn start(
+        name: &str,
         database: Database,
         status: Arc<SinkStatus>,
         handle: &Handle,
@@ -75,7 +77,7 @@ impl Lookup {
         let reader = Reader { connection: CopyConnection::new(database), cell: handle.cell() };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         thread::Builder::new()
-            .name("lookup-sql".to_owned())
+            .name(name.to_owned())
             .spawn(move || runtime.block_on(reader.run(asked)))?;
         Ok(Self { asks, status, handle: handle.clone() })
     }
@@ -95,8 +97,9 @@ impl Lookup {
         &self,
         search: OrderSearch,
         limit: usize,
+        patience: Duration,
     ) -> Result<FoundOrders, Unreadable> {
-        self.ask_within(SEARCH_PATIENCE, |reply| Ask::Orders(search, limit, reply)).await
+        self.ask_within(patience, |reply| Ask::Orders(search, limit, reply)).await
     }
 
     /// A payment, if the copy has it.

@@ -22,7 +22,7 @@ use sluice_core::metrics::Counter;
 use sluice_core::sink::{Database, SinkStatus, StoredOrder};
 use sluice_core::time::Timestamp;
 
-use crate::copy::CopyConnection;
+use crate::copy::{CopyConnection, Reached};
 use crate::problem::{Code, Problem};
 use crate::refusals::no_such_order;
 use loader::Loader;
@@ -72,6 +72,7 @@ pub(crate) struct RetiredOrders {
     cell: u16,
     retention_us: u64,
     started_at: Timestamp,
+    reached: Reached,
     pub(crate) metrics: Arc<ReadMetrics>,
 }
 
@@ -81,6 +82,8 @@ pub(crate) struct ReadSource {
     pub(crate) database: Database,
     /// The sink that fills it.
     pub(crate) status: Arc<SinkStatus>,
+    /// The last sequence that this start recovered.
+    pub(crate) recovered: u64,
     /// How long a final order stays in the ledger, in microseconds.
     pub(crate) retention_us: u64,
 }
@@ -95,12 +98,11 @@ impl RetiredOrders {
         let (asks, asked) = mpsc::channel(limits.reads_waiting_max);
         let memory = Arc::new(Memory::new(limits.retired_orders_max, limits.absent_orders_max));
         let metrics = Arc::new(ReadMetrics::default());
+        let reached = Reached::new(source.status, source.recovered);
         let clock = handle.clone();
         let loader = Loader {
             connection: CopyConnection::new(source.database),
-            status: source.status,
-            // Orders that retired before this start are in records up to here.
-            needed: handle.journal_metrics().durable.get(),
+            reached: reached.clone(),
             cell: handle.cell(),
             asks_max: limits.reads_waiting_max,
             memory: Arc::clone(&memory),
@@ -112,7 +114,7 @@ impl RetiredOrders {
             .name("reads-sql".to_owned())
             .spawn(move || runtime.block_on(loader.run(asked)))?;
         let (cell, retention_us) = (handle.cell(), source.retention_us);
-        Ok(Self { asks, memory, cell, retention_us, started_at: handle.now(), metrics })
+        Ok(Self { asks, memory, cell, retention_us, started_at: handle.now(), reached, metrics })
     }
 
     /// The order, if it is this buyer's, for whom the ledger has none of this id.
@@ -155,20 +157,42 @@ impl RetiredOrders {
         match answer {
             Answer::Order(found) => Ok(found),
             Answer::Nothing => Err(no_such_order()),
-            Answer::Unknown => {
-                self.metrics.unavailable.add_shared(1);
-                Err(Problem::new(Code::Overloaded, "older orders cannot be read at the moment"))
-            }
+            Answer::Unknown => Err(self.nobody_knows()),
         }
     }
 
-    /// Whether an order of this id can have left the ledger. An id says
-    /// when it was drawn, which is before its order's retention began. Before this start another
-    /// retention may have been set.
+    /// What is said when the copy cannot tell.
+    pub(crate) fn nobody_knows(&self) -> Problem {
+        self.metrics.unavailable.add_shared(1);
+        Problem::new(Code::Overloaded, "older orders cannot be read at the moment")
+    }
+
+    /// The time from which on all orders that were placed are in the ledger. Before this start
+    /// another retention may have been set.
+    pub(crate) fn none_since(&self, now: Timestamp) -> Timestamp {
+        let over = now.micros().checked_sub(self.retention_us);
+        let kept = over.map_or(Timestamp::ZERO, |last| Timestamp::from_micros(last + 1));
+        if self.reached.had_records_at_start() { kept.max(self.started_at) } else { kept }
+    }
+
+    /// Whether any order that was placed at `first` or later can have left the ledger.
+    pub(crate) fn may_have_some_since(&self, first: Timestamp, now: Timestamp) -> bool {
+        let first = match self.reached.had_records_at_start() {
+            true => first,
+            false => first.max(self.started_at),
+        };
+        first < self.none_since(now)
+    }
+
+    /// Whether a copy with this last sequence has every order that has left the ledger.
+    pub(crate) fn are_all_in(&self, sequence: u64) -> bool {
+        self.reached.is_covered_by(sequence)
+    }
+
+    /// Whether an order of this id can have left the ledger. An id says when it was drawn, which is
+    /// before its order's retention began.
     fn may_be_retired(&self, order: OrderId, now: Timestamp) -> bool {
-        let age = now.micros_since(order.drawn_at());
-        let over = age >= self.retention_us || order.drawn_at() < self.started_at;
-        over && order.cell() == self.cell
+        order.drawn_at() < self.none_since(now) && order.cell() == self.cell
     }
 
     async fn ask(&self, order: OrderId) -> Result<Answer, Problem> {

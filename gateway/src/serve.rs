@@ -108,7 +108,9 @@ impl Server {
         let door = Doorman::new(settings.connections_max, settings.connections_per_address_max);
         let ops_door = Doorman::new(OPERATORS_CONNECTIONS_MAX, OPERATORS_CONNECTIONS_MAX);
         let (door, ops_door) = (Arc::new(door), Arc::new(ops_door));
-        let (followers, copies) = copies::start(&directory, settings, watermarks, &handle)?;
+        let recovered = engine.recovered().last_sequence;
+        let (followers, copies) =
+            copies::start(&directory, settings, watermarks, (&handle, recovered))?;
         let doors = (door.clone(), ops_door.clone());
         let listener = addresses.buyers;
         let sandbox = (settings.payment_provider == PaymentProvider::Sandbox).then(|| {

@@ -37,6 +37,92 @@ fn path(order: &Value) -> String {
     format!("/v1/orders/{}", order["order_id"].as_str().expect("an id"))
 }
 
+fn id(order: &Value) -> String {
+    order["order_id"].as_str().expect("an id").to_owned()
+}
+
+/// The ids of alice's orders that a query lists, page by page, and how the last page was answered.
+fn listed(server: &Server, query: &str) -> (Vec<String>, Answer) {
+    let mut client = Client::connect(server.buyers);
+    let (mut ids, mut cursor) = (Vec::new(), String::new());
+    loop {
+        let path = format!("/v1/orders?{query}{cursor}");
+        let answer = client.call("GET", &path, &buyer("alice"), None);
+        if answer.status != 200 {
+            return (ids, answer);
+        }
+        let page = answer.json();
+        ids.extend(page["orders"].as_array().expect("a list").iter().map(id));
+        match page["next_cursor"].as_str() {
+            Some(next) => cursor = format!("&cursor={next}"),
+            None => return (ids, answer),
+        }
+    }
+}
+
+#[test]
+fn orders_that_have_left_are_listed_among_those_that_have_not() {
+    let (_folder, server, first) = retired_order();
+    let mut client = Client::connect(server.buyers);
+    let token = buyer("alice");
+    server.stock("phone-held", 10, 0);
+    let mut all = vec![id(&first.json())];
+    // Newest first: one that stays, one that leaves, one that stays, two that leave.
+    for sku in ["phone", "phone-held", "phone", "phone-held"] {
+        let body = json!({"sku": sku, "quantity": 1});
+        all.insert(0, id(&client.call("POST", "/v1/orders", &token, Some(&body)).json()));
+    }
+    for gone in [&all[1], &all[3]] {
+        let path = format!("/v1/orders/{gone}/cancel");
+        assert_eq!(client.call("POST", &path, &token, None).status, 200);
+    }
+    while server.metric("sluice_orders_retired_total{shard=\"0\"}") < 3.0 {}
+    let (gone, live) = ([&all[1], &all[3], &all[4]], [&all[0], &all[2]]);
+    for limit in 1..=6 {
+        let pages = |query: &str| listed(&server, &format!("limit={limit}{query}")).0;
+        assert_eq!(pages(""), all, "{limit} a page");
+        assert_eq!(pages("&status=cancelled").iter().collect::<Vec<_>>(), gone);
+        assert_eq!(pages("&status=reserved").iter().collect::<Vec<_>>(), live);
+        assert_eq!(pages("&status=expired"), [""; 0]);
+    }
+    let others = client.call("GET", "/v1/orders", &buyer("bob"), None).json();
+    assert_eq!(others, json!({"orders": [], "next_cursor": null}));
+    let page = client.call("GET", "/v1/orders?status=cancelled", &token, None).json();
+    assert_eq!(page["orders"][2], first.json(), "as the ledger showed it");
+    server.stop();
+}
+
+#[test]
+fn a_list_ends_where_nobody_can_tell_how_it_goes_on() {
+    let (folder, server, first) = retired_order();
+    server.stop();
+    // Nothing that is placed from now on leaves while this lasts.
+    let server = Server::start(folder.path(), &[]);
+    let body = json!({"sku": "phone", "quantity": 1});
+    let mut client = Client::connect(server.buyers);
+    let placed = client.call("POST", "/v1/orders", &buyer("alice"), Some(&body)).json();
+    let all = [id(&placed), id(&first.json())];
+    assert_eq!(listed(&server, "").0, all);
+    let (copy, aside) = (folder.path().join("sluice.db"), folder.path().join("aside.db"));
+    std::fs::rename(&copy, &aside).expect("moved away");
+    std::fs::create_dir(&copy).expect("created");
+    for query in ["", "limit=1"] {
+        let (known, last) = listed(&server, query);
+        assert_eq!(known, all[..1], "what is not too old is shown");
+        assert_eq!((last.status, &last.json()["code"]), (503, &json!("overloaded")));
+        assert!(last.field("retry-after").is_some());
+    }
+    for token in [buyer("alice"), buyer("bob")] {
+        let answer = client.call("GET", "/v1/orders?status=cancelled", &token, None);
+        assert_eq!(answer.status, 503, "not that there is none");
+    }
+    std::fs::remove_dir(&copy).expect("removed");
+    // The sink begins anew; until it has come as far as before, nobody can tell.
+    while listed(&server, "").1.status == 503 {}
+    assert_eq!(listed(&server, "").0, all);
+    server.stop();
+}
+
 #[test]
 fn a_thousand_requests_at_once_for_a_retired_order_cost_one_query() {
     let (_folder, server, before) = retired_order();

@@ -339,7 +339,13 @@ impl Clients {
     fn list(&self, chance: &mut Chance, sight: Sight<'_>) -> Body {
         let asker = chance.pick(&self.buyers).clone();
         let orders = sight.model.buyers.get(&asker).map(Vec::as_slice).unwrap_or_default();
-        let after = (!orders.is_empty() && chance.one_in(2)).then(|| *chance.pick(orders));
+        let after = (!orders.is_empty() && chance.one_in(2)).then(|| {
+            let order = *chance.pick(orders);
+            let placed = sight.model.orders[&order].created_at;
+            // Or the place of an order that is not there any more.
+            let gone = (placed.plus_micros(1), OrderId::from_bits(0));
+            if chance.one_in(3) { gone } else { (placed, order) }
+        });
         let list = ListOrders {
             slot: SlotId::of_buyer(&asker),
             buyer: sight.hash_key.buyer(&asker),

@@ -138,6 +138,12 @@ pub enum Mark {
     SaleEndedWithWaiting,
     /// A sale ended because its time was over.
     SaleEndedByTime,
+    /// A page had orders, and its place was that of no order in the ledger.
+    PageBehindNone,
+    /// A page had orders of the same moment.
+    MomentListed,
+    /// A page ended because it had looked at as many orders as it may.
+    PageLookedFar,
     /// A SKU was made after the sale that it is in.
     SkuMadeAfterSale,
     /// A start of payment put a deadline off.
@@ -220,7 +226,7 @@ pub enum Mark {
 
 impl Mark {
     /// All marks, in order.
-    pub const ALL: [Self; 106] = [
+    pub const ALL: [Self; 109] = [
         Self::CrashBetweenWriteAndSync,
         Self::CrashWithSeveralInFlight,
         Self::CrashInRecovery,
@@ -288,6 +294,9 @@ impl Mark {
         Self::StandbyTooDear,
         Self::SaleEndedWithWaiting,
         Self::SaleEndedByTime,
+        Self::PageBehindNone,
+        Self::MomentListed,
+        Self::PageLookedFar,
         Self::SkuMadeAfterSale,
         Self::DeadlinePutOff,
         Self::PaidAtDeadline,

@@ -9,7 +9,7 @@ use sluice_core::time::Timestamp;
 
 use crate::marks::{Mark, Marks};
 use crate::model::{Model, Order, at, is_over, within};
-use crate::requests::{Body, Request};
+use crate::requests::{Body, Request, is_far};
 
 /// A refusal to be judged.
 pub struct Case<'a> {
@@ -71,7 +71,11 @@ impl Case<'_> {
                 Refusal::NoSuchShard => (*to >= self.request.shards, None),
                 refusal => (*refusal == Refusal::Overloaded, None),
             },
-            Body::List(..) => (false, None),
+            Body::List(list, buyer) => {
+                let passed_max = self.limits.page_passed_max;
+                let far = is_far(self.model, (list, buyer), passed_max, self.to);
+                (*refusal == Refusal::Overloaded && far, None)
+            }
             _ => self.of_supply(refusal),
         };
         if let Some(mark) = mark {

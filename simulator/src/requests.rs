@@ -25,6 +25,8 @@ mod answers;
 mod records;
 mod shown;
 
+pub(crate) use shown::is_far;
+
 /// What was asked.
 #[derive(Clone, Debug)]
 pub enum Body {

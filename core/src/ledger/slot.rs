@@ -6,23 +6,19 @@ use hashbrown::HashMap;
 use rustc_hash::FxBuildHasher;
 use smallvec::SmallVec;
 
-use crate::command::ListOrders;
 use crate::event::{Draw, Draws, Line, Lines, OrderStatus, total};
 use crate::id::{BuyerDigest, KeyDigest, OrderId, SlotId};
 use crate::name::{SaleId, SkuId};
-use crate::outcome::{OrderPage, OrderView, Waits};
+use crate::outcome::{OrderView, Waits};
 use crate::quantity::Quantity;
 use crate::time::Timestamp;
 
 use super::attempt::InFlight;
-use super::buyers::{Buyers, NO_ORDER};
+use super::buyers::Buyers;
 use super::deadlines::Deadlines;
 use super::offers::Offers;
 use super::orders::{Holding, Order, Orders};
 use super::payments::Payments;
-
-/// Orders that one page of a listing looks at, matching or not; the next page goes on from there.
-const LOOKED_AT_MAX: usize = 1_000;
 
 /// One of 1,024 groups of buyers. Owned by one shard; moves as a whole.
 #[derive(Debug)]
@@ -109,37 +105,6 @@ impl BuyerSlot {
     /// The order that a key made. Keys are hashed together with their buyer.
     pub(super) fn by_key(&self, key: KeyDigest) -> Option<&Order> {
         self.orders.find_key(key).map(|number| self.orders.get(number))
-    }
-
-    pub(super) fn list(&self, list: &ListOrders) -> OrderPage {
-        let mut page = OrderPage::default();
-        let Some(buyer) = self.buyers.find(list.buyer) else { return page };
-        let mut number = match list.after {
-            None => self.buyers.get(buyer).newest,
-            Some(after) => match self.own(after, list.buyer) {
-                Some(order) => order.previous,
-                None => return page,
-            },
-        };
-        let (mut looked_at, mut newer) = (0, None);
-        while number != NO_ORDER {
-            let order = self.orders.get(number);
-            looked_at += 1;
-            if looked_at > LOOKED_AT_MAX {
-                page.next = newer;
-                break;
-            }
-            newer = Some(order.id);
-            if list.status.is_none_or(|status| status == order.status) {
-                if page.orders.len() == list.limit {
-                    page.next = page.orders.last().map(|last| last.order);
-                    break;
-                }
-                page.orders.push(self.show(order));
-            }
-            number = order.previous;
-        }
-        page
     }
 
     pub(super) fn show(&self, order: &Order) -> OrderView {

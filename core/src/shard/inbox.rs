@@ -9,6 +9,7 @@ use crate::command::{Envelope, Lane};
 use crate::ledger::{Message, Value};
 use crate::limits::Limits;
 use crate::router::Movable;
+use crate::time::Timestamp;
 
 use super::parker::Parker;
 
@@ -21,8 +22,9 @@ pub enum Parcel {
     Pause(Movable),
     /// Nothing about the value is on its way from this shard any more.
     Paused(Movable),
-    /// The value.
-    Install(Value),
+    /// The value, and its last owner's time: the next one's is no earlier, so that what it decides
+    /// of the value comes later.
+    Install(Value, Timestamp),
     /// The value has arrived; the routing table says where.
     Moved(Movable),
 }

@@ -24,6 +24,7 @@ use crate::ledger::{Message, Value};
 use crate::outcome::{Outcome, Refusal};
 use crate::planted::{self, Bug};
 use crate::router::Movable;
+use crate::time::Timestamp;
 
 use super::inbox::Parcel;
 use super::step::Shard;
@@ -156,12 +157,13 @@ impl<L: Log> Shard<L> {
                 self.pages.forget(bucket);
             }
             let value = self.ledger.extract(value);
-            self.send(to, Parcel::Install(value));
+            self.send(to, Parcel::Install(value, self.now));
         }
     }
 
     /// A value has arrived.
-    pub(super) fn arrived(&mut self, value: Value) {
+    pub(super) fn arrived(&mut self, value: Value, from: Timestamp) {
+        self.now = self.now.max(from);
         let moved = value.movable();
         self.ledger.install(value);
         self.stored.forget();

@@ -73,7 +73,7 @@ pub struct Shard<L: Log> {
     /// Answers on their way to each port.
     deliveries: Vec<Vec<Answer>>,
     /// The latest time it has seen.
-    now: Timestamp,
+    pub(super) now: Timestamp,
     pub(super) stored: Stored,
 }
 
@@ -439,7 +439,7 @@ impl<L: Log> Shard<L> {
                 self.send(from, Parcel::Paused(value));
             }
             Parcel::Paused(value) => self.paused(value),
-            Parcel::Install(value) => self.arrived(value),
+            Parcel::Install(value, from) => self.arrived(value, from),
             Parcel::Moved(value) => self.moved(value),
         }
     }

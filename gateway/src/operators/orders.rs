@@ -15,14 +15,14 @@ use sluice_core::limits::{BUYER_BYTES_MAX, TEXT_BYTES_MAX};
 use sluice_core::name::SkuId;
 use sluice_core::outcome::{OrderView, Outcome, Refusal};
 use sluice_core::sink::{OrderSearch, Timeline};
-use sluice_core::time::Timestamp;
 
 use crate::buyers::{self, PAGE_ORDERS, PathPart, json_response, order_id, quoted};
 use crate::gate::Gate;
 use crate::json::timeline::{Behind, Known};
 use crate::json::write::Writer;
 use crate::json::{self, Document};
-use crate::lookup::Unreadable;
+use crate::listing::{cursor, place_at, place_of};
+use crate::lookup::{SEARCH_PATIENCE, Unreadable};
 use crate::problem::{Code, Problem};
 use crate::query::{self, Query, end_of_page};
 use crate::{call, operators};
@@ -175,13 +175,13 @@ pub(super) async fn search(
         buyer: query.get("buyer").map(buyer_name).transpose()?,
         sku: query.get("sku").map(sku_name).transpose()?,
         status: buyers::status_of(&query)?,
-        before: query.cursor(place)?,
+        before: query.cursor(place_at)?,
     };
-    let mut found = gate.lookup.orders(search, limit + 1).await?;
+    let mut found = gate.lookup.orders(search, limit + 1, SEARCH_PATIENCE).await?;
     let more = found.orders.len() > limit;
     found.orders.truncate(limit);
-    let last = found.orders.last().filter(|_| more).map(|last| &last.view);
-    let next = last.map(|view| cursor(view.created_at, view.order));
+    let last = found.orders.last().filter(|_| more);
+    let next = last.map(|last| cursor(place_of(&last.view)));
     let mut json = Writer::with_capacity(512 * found.orders.len() + 128);
     json.raw("{\"orders\":").list(&found.orders, |json, order| {
         json::order::order(json, &order.view, Some(&order.buyer));
@@ -207,36 +207,9 @@ fn sku_name(text: &str) -> Result<SkuId, Problem> {
     SkuId::new(text).ok_or_else(|| Problem::invalid(format!("sku: {}", operators::NAME_RANGE)))
 }
 
-/// Where a page ended: when its last order was placed, and its id.
-fn cursor(placed: Timestamp, order: OrderId) -> Vec<u8> {
-    [&placed.micros().to_be_bytes()[..], &order.bits().to_be_bytes()].concat()
-}
-
-fn place(bytes: &[u8]) -> Option<(Timestamp, OrderId)> {
-    let (placed, order) = bytes.split_first_chunk()?;
-    let placed = Timestamp::from_micros(u64::from_be_bytes(*placed));
-    Some((placed, OrderId::from_bits(u128::from_be_bytes(order.try_into().ok()?))))
-}
-
 /// An answer of JSON with the order's version as its entity tag.
 fn tagged(json: Writer, version: u32) -> Response {
     let mut response = json_response(StatusCode::OK, json);
     response.headers_mut().insert(ETAG, quoted(version));
     response
-}
-
-#[cfg(test)]
-mod tests {
-    use super::{cursor, place};
-    use sluice_core::id::OrderId;
-    use sluice_core::time::Timestamp;
-
-    #[test]
-    fn a_cursor_comes_back() {
-        let (placed, order) = (Timestamp::from_micros(1 << 50), OrderId::from_bits(7));
-        let bytes = cursor(placed, order);
-        assert_eq!(place(&bytes), Some((placed, order)));
-        assert_eq!(place(&bytes[1..]), None);
-        assert_eq!(place(&[]), None);
-    }
 }

@@ -8,10 +8,10 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 
 use sluice_core::id::OrderId;
-use sluice_core::sink::{FoundOrders, SinkError, SinkStatus};
+use sluice_core::sink::{FoundOrders, SinkError};
 use sluice_core::time::Timestamp;
 
-use crate::copy::CopyConnection;
+use crate::copy::{CopyConnection, Reached};
 
 use super::memory::Memory;
 use super::{Answer, Ask, ReadMetrics};
@@ -23,9 +23,7 @@ const QUERY_EVERY: Duration = Duration::from_millis(50);
 /// What the thread has.
 pub(super) struct Loader {
     pub(super) connection: CopyConnection,
-    pub(super) status: Arc<SinkStatus>,
-    /// A copy that has fewer records than this is an older one.
-    pub(super) needed: u64,
+    pub(super) reached: Reached,
     pub(super) cell: u16,
     /// Requests that are answered together.
     pub(super) asks_max: usize,
@@ -90,8 +88,7 @@ impl Loader {
                 return answers;
             }
         };
-        // What is missing in an older copy may be in the newer one, and what is there may be old.
-        if found.sequence < self.needed.max(self.status.watermark_max.get()) {
+        if !self.reached.is_covered_by(found.sequence) {
             return answers;
         }
         for order in found.orders {

@@ -60,8 +60,13 @@ impl Shop {
         while sink.status().lag_records(handle.journal_metrics().durable.get()) > 0 {
             tokio::task::yield_now().await;
         }
-        let source =
-            ReadSource { database, status: Arc::clone(sink.status()), retention_us: RETENTION_US };
+        let source = ReadSource {
+            database,
+            status: Arc::clone(sink.status()),
+            // As if this were a later start.
+            recovered: handle.journal_metrics().durable.get(),
+            retention_us: RETENTION_US,
+        };
         let retired = Arc::new(RetiredOrders::start(source, &handle).expect("a thread"));
         Self { folder, engine, handle, sink, retired, buyer, order }
     }

@@ -59,7 +59,7 @@ impl Requests {
             // It has a record, and that is durable: `answered` looks for it.
             (Body::SkipRecord(_), Outcome::Noted) => Ok(Some(true)),
             (Body::List(list, buyer), Outcome::Orders(page)) => {
-                listed(model, (list, buyer), page, seen).map(never)
+                listed(model, (list, buyer), page, seen, marks).map(never)
             }
             (body, Outcome::Stock { created, stock }) => {
                 supplied(model, body, (*created, stock), seen)

@@ -1,9 +1,11 @@
 //! Whether what answers show was so: orders, pages of orders, stocks, payments, sales.
 
 use sluice_core::command::ListOrders;
+use sluice_core::id::OrderId;
 use sluice_core::name::SkuId;
 use sluice_core::outcome::{OrderPage, OrderView, PaymentView, SaleView, StockView};
 
+use crate::marks::{Mark, Marks};
 use crate::model::{Model, Order, at, within};
 
 use super::{Request, Verdict};
@@ -61,12 +63,14 @@ fn placed_in_line(
     right.then_some(()).ok_or_else(|| format!("I11 place {position} of ticket {ticket} is wrong"))
 }
 
-/// A page of a buyer's orders.
+/// A page of a buyer's orders: all from its place on down to where the next one begins, newest first,
+/// but for those that leave meanwhile.
 pub(super) fn listed(
     model: &Model,
     (list, buyer): (&ListOrders, &String),
     page: &OrderPage,
     (request, to): (&Request, u64),
+    marks: &mut Marks,
 ) -> Verdict {
     for view in &page.orders {
         shown(model, view, Some(buyer), (request, to))?;
@@ -74,29 +78,60 @@ pub(super) fn listed(
             return Err(format!("order {} is not in the state asked for", view.order));
         }
     }
-    let orders = model.buyers.get(buyer).map(Vec::as_slice).unwrap_or_default();
-    let place = |order| orders.iter().position(|other| *other == order);
-    let places: Vec<usize> = page.orders.iter().filter_map(|view| place(view.order)).collect();
-    if page.orders.len() > list.limit || !places.windows(2).all(|pair| pair[0] > pair[1]) {
-        return Err("the page is too long or out of order".to_owned());
+    let place = |view: &OrderView| (view.created_at, view.order);
+    let is_between =
+        |place| list.after.is_none_or(|after| place < after) && page.next <= Some(place);
+    let falls = page.orders.windows(2).all(|pair| place(&pair[0]) > place(&pair[1]));
+    let goes_on = page.next.is_none_or(|next| list.after.is_none_or(|after| next < after));
+    if page.orders.len() > list.limit || !falls || !goes_on {
+        return Err("the page is too long, out of order, or not behind the one before".to_owned());
     }
-    let left = |order| model.orders[&order].retired.is_some_and(|retired| retired <= to);
-    if list.status.is_some() || list.after.is_some_and(left) {
-        return Ok(());
+    if !page.orders.iter().all(|view| is_between(place(view))) {
+        return Err("the page has what is not between its ends".to_owned());
     }
-    // Without a filter a page is a run of the buyer's orders, down to the first if none follows;
-    // orders may leave from anywhere in it.
-    let before = list.after.and_then(place);
-    let end = before.unwrap_or_else(|| {
-        let durable = |order| model.orders[order].state_at(request.from).is_some();
-        orders.iter().rposition(durable).map_or(0, |newest| newest + 1)
-    });
-    let begin = if page.next.is_none() { 0 } else { places.last().copied().unwrap_or(end) };
-    let missing = (begin..end).find(|n| !places.contains(n) && !left(orders[*n]));
-    match missing {
-        Some(n) => Err(format!("the page leaves out order {}", orders[n])),
-        None => Ok(()),
+    let is_missing = |id: &&OrderId| {
+        let order = &model.orders[*id];
+        let stays = order.state_at(request.from).is_some()
+            && order.retired.is_none_or(|retired| retired > to);
+        let fits = list.status.is_none_or(|status| {
+            within(&order.states, request.from, to).all(|other| *other == status)
+        });
+        let is_there = page.orders.iter().any(|view| view.order == **id);
+        stays && fits && is_between((order.created_at, **id)) && !is_there
+    };
+    if let Some(order) = model.buyers.get(buyer).into_iter().flatten().find(is_missing) {
+        return Err(format!("the page leaves out order {order}"));
     }
+    let is_gone = |(_, order): (_, OrderId)| {
+        let order = model.orders.get(&order);
+        order.is_none_or(|order| order.retired.is_some_and(|retired| retired <= request.from))
+    };
+    if list.after.is_some_and(is_gone) && !page.orders.is_empty() {
+        marks.hit(Mark::PageBehindNone);
+    }
+    if page.orders.windows(2).any(|pair| pair[0].created_at == pair[1].created_at) {
+        marks.hit(Mark::MomentListed);
+    }
+    if page.next.is_some() && page.orders.len() < list.limit {
+        marks.hit(Mark::PageLookedFar);
+    }
+    Ok(())
+}
+
+/// Whether a page's place is so far from the newest order that the ledger does not look for it.
+pub(crate) fn is_far(
+    model: &Model,
+    (list, buyer): (&ListOrders, &String),
+    passed_max: usize,
+    to: u64,
+) -> bool {
+    let orders = model.buyers.get(buyer).into_iter().flatten();
+    let newer = |order: &&OrderId| {
+        let order = &model.orders[*order];
+        let placed = order.state_at(to).is_some();
+        placed && list.after.is_some_and(|after| order.created_at > after.0)
+    };
+    orders.filter(newer).count() > passed_max
 }
 
 /// A SKU as an operator sees it. Among several shards units that are held may lag behind.
