@@ -121,6 +121,10 @@ impl Storage for Unsynced {
     fn sync_directory(&self) -> io::Result<()> {
         Ok(())
     }
+
+    fn free_bytes(&self) -> io::Result<u64> {
+        self.directory.free_bytes()
+    }
 }
 
 impl StorageFile for UnsyncedFile {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use anyhow::{Context as _, Error, Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 use sluice_loadgen::{Report, Stop};
 
 use crate::contest::Terms;
@@ -10,9 +10,13 @@ use crate::peer::{self, Peer};
 use crate::processor;
 use crate::server::{SKU, Server};
 use crate::service::{Fsync, PostgresServer, RedisServer, Service};
+use crate::sinks::Sinks;
 
 /// Units that an entrant begins with: more than it can sell.
 const PLENTY: u64 = 20_000_000;
+
+/// How the names of the threads begin with which a server fills its copies.
+const SINK_THREADS: [&str; 2] = ["sink-", "sqlite"];
 
 /// Who is measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,6 +31,10 @@ pub enum Entrant {
     Sluice,
     /// (c) Sluice with nothing left to sell.
     SoldOut,
+    /// (d) Sluice followed by PostgreSQL and Redis, which work beside it.
+    Followed,
+    /// (d0) The same, while every process of both is stopped: nothing but the orders.
+    Forsaken,
     /// (r1), (r2) The HTTP layer of (a3) in front of Redis.
     Redis {
         /// When Redis syncs.
@@ -54,7 +62,9 @@ pub struct Turn {
 pub struct Used {
     /// The HTTP server.
     pub server: Duration,
-    /// Its store; nothing without one.
+    /// What of that its sinks' threads used.
+    pub sinks: Duration,
+    /// Its store, or what follows it; nothing without one.
     pub store: Duration,
     /// The client.
     pub generator: Duration,
@@ -71,6 +81,8 @@ impl Entrant {
             Self::Cached => "a3",
             Self::Sluice => "b",
             Self::SoldOut => "c",
+            Self::Followed => "d",
+            Self::Forsaken => "d0",
             Self::Redis { fsync: Fsync::Always, .. } => "r1",
             Self::Redis { fsync: Fsync::EverySecond, .. } => "r2",
             Self::Postgres { .. } => "p",
@@ -83,8 +95,10 @@ impl Entrant {
             Self::Bare => "bare hyper, reads the POST, answers a constant",
             Self::Checked => "(a) with the token checked and the order decoded",
             Self::Cached => "(a2) with a cache of checked tokens, as Sluice has one",
-            Self::Sluice => "Sluice, every order synced before its answer",
+            Self::Sluice => "Sluice, every order synced before its answer; SQLite follows",
             Self::SoldOut => "Sluice, sold out",
+            Self::Followed => "(b) with PostgreSQL and Redis following instead of SQLite",
+            Self::Forsaken => "(d) with both stopped: no sink works",
             Self::Redis { fsync: Fsync::Always, .. } => {
                 "(a3) and Redis, a Lua script for each order, appendfsync always"
             }
@@ -123,10 +137,19 @@ impl Entrant {
         if let Some(service) = &service {
             service.receive(SKU, PLENTY)?;
         }
-        let (server, stock) = self.server(service.as_deref())?;
-        let before = used(&server, service.as_deref())?;
+        let sinks = self.sinks()?;
+        let (server, stock) = self.server(service.as_deref(), sinks.as_ref())?;
+        if let (Self::Forsaken, Some(sinks)) = (self, &sinks) {
+            sinks.pause();
+        }
+        let stores = || match (&service, &sinks) {
+            (Some(service), _) => Ok(processor::time_of(service.id()?)?),
+            (None, Some(sinks)) => sinks.time(),
+            (None, None) => Ok(Duration::ZERO),
+        };
+        let before = used(&server, stores()?)?;
         let report = server.drive(terms, stock, stop)?;
-        let after = used(&server, service.as_deref())?;
+        let after = used(&server, stores()?)?;
         drop(server);
         if !report.run.stopped_early {
             self.judge(&report)?;
@@ -150,10 +173,26 @@ impl Entrant {
         })
     }
 
+    /// Starts what follows it, if that is not SQLite.
+    fn sinks(self) -> Result<Option<Sinks>> {
+        match self {
+            Self::Followed | Self::Forsaken => Sinks::start().map(Some),
+            _ => Ok(None),
+        }
+    }
+
     /// Starts it; and how many units an operator is to receive.
-    fn server(self, service: Option<&dyn Service>) -> Result<(Server, Option<u64>)> {
+    fn server(
+        self,
+        service: Option<&dyn Service>,
+        sinks: Option<&Sinks>,
+    ) -> Result<(Server, Option<u64>)> {
+        let flags = sinks.map(Sinks::flags);
+        let flags = flags.as_ref().map_or(&[][..], |flags| flags);
         let (peer, links) = match self {
-            Self::Sluice => return Ok((Server::sluice()?, Some(PLENTY))),
+            Self::Sluice | Self::Followed | Self::Forsaken => {
+                return Ok((Server::sluice_with(flags)?, Some(PLENTY)));
+            }
             Self::SoldOut => return Ok((Server::sluice()?, Some(1))),
             Self::Bare => ("bare", 0),
             Self::Checked => ("checked", 0),
@@ -191,6 +230,7 @@ impl Used {
     fn since(&self, earlier: &Self) -> Self {
         Self {
             server: self.server.saturating_sub(earlier.server),
+            sinks: self.sinks.saturating_sub(earlier.sinks),
             store: self.store.saturating_sub(earlier.store),
             generator: self.generator.saturating_sub(earlier.generator),
             machine: self.machine.saturating_sub(earlier.machine),
@@ -198,12 +238,14 @@ impl Used {
     }
 }
 
-fn used(server: &Server, service: Option<&dyn Service>) -> Result<Used> {
+/// What was used so far; by its stores, so much.
+fn used(server: &Server, store: Duration) -> Result<Used> {
     // The generator's children are measured on their own.
-    let server = processor::time_of(server.id())?;
-    let store =
-        service.map(|service| Ok::<_, Error>(processor::time_of(service.id()?)?)).transpose()?;
-    let generator = processor::time_of_one(std::process::id())?;
-    let machine = processor::time_of_machine()?;
-    Ok(Used { server, store: store.unwrap_or_default(), generator, machine })
+    Ok(Used {
+        server: processor::time_of(server.id())?,
+        sinks: processor::time_of_threads(server.id(), &SINK_THREADS)?,
+        store,
+        generator: processor::time_of_one(std::process::id())?,
+        machine: processor::time_of_machine()?,
+    })
 }

@@ -8,6 +8,7 @@ pub mod calls;
 pub mod commands;
 pub mod contest;
 pub mod entrant;
+pub mod goal;
 pub mod history;
 pub mod peer;
 pub mod processor;
@@ -16,6 +17,7 @@ pub mod rush;
 pub mod server;
 pub mod service;
 pub mod single;
+pub mod sinks;
 pub mod standing;
 
 /// The allocator that the server uses, for every benchmark as well.

@@ -39,6 +39,24 @@ pub fn time_of(pid: u32) -> io::Result<Duration> {
     Ok(own + time(ticks))
 }
 
+/// Processor time that those threads of a process have used so far whose names begin with one of
+/// `names`, and that are still there.
+///
+/// # Errors
+/// If the process is not there.
+pub fn time_of_threads(pid: u32, names: &[&str]) -> io::Result<Duration> {
+    let mut ticks = 0;
+    for entry in fs::read_dir(format!("/proc/{pid}/task"))?.flatten() {
+        // A thread may end meanwhile.
+        let Ok(stat) = fs::read_to_string(entry.path().join("stat")) else { continue };
+        let name = stat.split_once('(').map_or("", |(_, rest)| rest);
+        if names.iter().any(|wanted| name.starts_with(wanted)) {
+            ticks += parse(&stat).map_or(0, |thread| thread.ticks);
+        }
+    }
+    Ok(time(ticks))
+}
+
 /// Processor time that all processes and the kernel have used since the machine started.
 ///
 /// # Errors
@@ -76,7 +94,7 @@ fn parse_machine(stat: &str) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Process, parse, parse_machine, time_of};
+    use super::{Process, parse, parse_machine, time_of, time_of_one, time_of_threads};
 
     #[test]
     fn a_name_may_look_like_the_rest() {
@@ -92,6 +110,17 @@ mod tests {
         assert_eq!(parse_machine(stat), Some(63));
         assert_eq!(parse_machine("cpu0 1 2 3 4 5 6 7 8"), None);
         assert_eq!(parse_machine("cpu  1 2 3 4"), None);
+    }
+
+    #[test]
+    fn threads_are_known_by_their_names() {
+        let (pid, name) = (std::process::id(), std::thread::current().name().map(str::to_owned));
+        // The kernel keeps 15 bytes.
+        let name: String = name.expect("a test has a name").chars().take(15).collect();
+        let own = time_of_threads(pid, &[&name]).expect("this process");
+        assert!(own <= time_of_one(pid).expect("this process"));
+        assert!(time_of_threads(pid, &["none"]).expect("this process").is_zero());
+        assert!(time_of_threads(0, &[]).is_err());
     }
 
     #[test]

@@ -29,6 +29,8 @@ pub struct Figures {
 pub struct ProcessorTime {
     /// The HTTP server's.
     pub server: f64,
+    /// What of that its sinks used.
+    pub sinks: f64,
     /// Its store's; 0 without one.
     pub store: f64,
     /// The client's.
@@ -65,6 +67,7 @@ impl Figures {
             generator_busy_percent: report.sending.busy_percent,
             processor_us: ProcessorTime {
                 server: each(used.server),
+                sinks: each(used.sinks),
                 store: each(used.store),
                 generator: each(used.generator),
             },
@@ -90,8 +93,11 @@ impl fmt::Display for Figures {
 
 impl fmt::Display for ProcessorTime {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { server, store, generator } = self;
-        write!(f, "server {server:.1}, store {store:.1}, generator {generator:.1}")
+        let Self { server, sinks, store, generator } = self;
+        write!(
+            f,
+            "server {server:.1} (sinks {sinks:.1}), store {store:.1}, generator {generator:.1}"
+        )
     }
 }
 
@@ -154,6 +160,7 @@ impl Standing {
             ("p50_us", medians(|turn| turn.p50_us as f64)),
             ("p99_us", medians(|turn| turn.p99_us as f64)),
             ("server_processor_us", medians(|turn| turn.processor_us.server)),
+            ("sinks_processor_us", medians(|turn| turn.processor_us.sinks)),
             ("store_processor_us", medians(|turn| turn.processor_us.store)),
             ("generator_processor_us", medians(|turn| turn.processor_us.generator)),
             ("others_percent", medians(|turn| turn.others_percent)),
@@ -199,7 +206,8 @@ mod tests {
         let mut standing = Standing::new([("b", "ours"), ("r", "theirs")]);
         for &(ours, theirs) in turns {
             for (letter, per_s) in [("b", ours), ("r", theirs)] {
-                let processor_us = ProcessorTime { server: 3.0, store: 1.0, generator: 2.0 };
+                let processor_us =
+                    ProcessorTime { server: 3.0, sinks: 0.5, store: 1.0, generator: 2.0 };
                 let figures = Figures {
                     per_s,
                     p50_us: 7,
@@ -238,6 +246,7 @@ mod tests {
                 "p50_us": {"b": 7.0, "r": 7.0},
                 "p99_us": {"b": 9.0, "r": 9.0},
                 "server_processor_us": {"b": 3.0, "r": 3.0},
+                "sinks_processor_us": {"b": 0.5, "r": 0.5},
                 "store_processor_us": {"b": 1.0, "r": 1.0},
                 "generator_processor_us": {"b": 2.0, "r": 2.0},
                 "others_percent": {"b": 4.0, "r": 4.0},

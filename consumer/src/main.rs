@@ -76,6 +76,9 @@ async fn run(settings: &Settings) -> anyhow::Result<()> {
             _ = interrupt.recv() => {}
         }
     };
+    // It may hold a password, and is not shown.
+    let is_address = redis::Client::open(settings.redis_url.as_str()).is_ok();
+    anyhow::ensure!(is_address, "--redis-url: must be like redis://:password@127.0.0.1:6379");
     let effects = effects::Effects::open(&settings.state).await?;
     let place = stream::Place {
         url: settings.redis_url.clone(),

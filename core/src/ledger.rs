@@ -86,6 +86,8 @@ pub struct Ledger {
     awaited: BTreeMap<SkuId, Arc<SaleView>>,
     /// SKUs at which somebody who waits may be served.
     due: BTreeSet<SkuId>,
+    /// How many were served in this step.
+    served: usize,
     /// Nobody is served before this.
     held_back: Timestamp,
     expiries: Agenda,
@@ -118,6 +120,7 @@ impl Ledger {
             register: None,
             awaited: BTreeMap::new(),
             due: BTreeSet::new(),
+            served: 0,
             held_back: Timestamp::ZERO,
             expiries: ending::agenda(),
             retirements: retiring::agenda(),

@@ -93,6 +93,8 @@ pub enum Bug {
     NewcomerPasses,
     /// Whoever waits when a sale ends waits for ever.
     DismissedNever,
+    /// A step serves and dismisses as many as there are who wait.
+    ServedWithoutEnd,
     /// A page of orders is the last one if the order that the one before ended with has left.
     PageEndsWithItsOrder,
     /// Orders of one moment are listed as they came, not by their ids.
@@ -127,7 +129,7 @@ pub enum Bug {
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Self; 58] = [
+    pub const ALL: [Self; 59] = [
         Self::AckBeforeSync,
         Self::RefusalBeforeSync,
         Self::RetryFailedSync,
@@ -171,6 +173,7 @@ impl Bug {
         Self::ReleasedTicketStays,
         Self::NewcomerPasses,
         Self::DismissedNever,
+        Self::ServedWithoutEnd,
         Self::PageEndsWithItsOrder,
         Self::MomentOutOfOrder,
         Self::PageLookedFarEnough,

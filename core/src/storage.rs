@@ -38,6 +38,9 @@ pub trait Storage: Send + 'static {
 
     /// Makes names durable: what was created, renamed and removed.
     fn sync_directory(&self) -> io::Result<()>;
+
+    /// How many bytes more its disk has room for, about.
+    fn free_bytes(&self) -> io::Result<u64>;
 }
 
 /// A file of a [`Storage`].

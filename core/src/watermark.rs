@@ -11,6 +11,7 @@ pub struct Watermark(Arc<State>);
 #[derive(Debug, Default)]
 struct State {
     sequence: AtomicU64,
+    is_heard: AtomicBool,
     is_detached: AtomicBool,
     is_near_ceiling: AtomicBool,
 }
@@ -24,6 +25,12 @@ impl Watermark {
     /// Says what the store has. May be less than before: a store may be restored from an older copy.
     pub fn set(&self, sequence: u64) {
         self.0.sequence.store(sequence, Ordering::Release);
+        self.0.is_heard.store(true, Ordering::Release);
+    }
+
+    /// Whether the sink has said anything yet, be it that nothing is known of its store.
+    pub fn is_heard(&self) -> bool {
+        self.0.is_heard.load(Ordering::Acquire)
     }
 
     /// Whether the journal is no longer kept for this sink: it was too far behind for too long.

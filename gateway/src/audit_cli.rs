@@ -41,21 +41,35 @@ pub(crate) fn audit(settings: &Settings, show: &Show) -> Result<(), Failure> {
     let config = AuditConfig { cell, limits: DEFAULT, differences_max: show.differences };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| Failure::new(DISK, format!("runtime: {error}")))?;
-    let compared = runtime.block_on(async {
-        let mut compared = vec![sql(settings, &storage, &config).await?];
+    let results = runtime.block_on(async {
+        let mut results = vec![sql(settings, &storage, &config).await];
         if let Some(redis) = &settings.redis {
-            compared.push(in_redis(redis, &storage, &config).await?);
+            results.push(in_redis(redis, &storage, &config).await);
         }
-        Ok::<_, Failure>(compared)
-    })?;
-    let text = if show.json { json(&compared) } else { compared.iter().map(lines).collect() };
-    let mut out = io::stdout().lock();
-    let printed = out.write_all(text.as_bytes()).and_then(|()| out.flush());
-    printed.map_err(|error| Failure::new(DISK, format!("stdout: {error}")))?;
-    match compared.iter().find(|one| !one.report.is_clean()) {
-        None => Ok(()),
-        Some(one) => Err(Failure::new(DIFFERENT, format!("the journal and {} differ", one.place))),
+        results
+    });
+    // One that cannot be read is no reason to keep quiet about the other.
+    let (mut compared, mut unread) = (Vec::new(), Vec::new());
+    for result in results {
+        match result {
+            Ok(one) => compared.push(one),
+            Err(failure) => unread.push(failure),
+        }
     }
+    if !compared.is_empty() {
+        let text = if show.json { json(&compared) } else { compared.iter().map(lines).collect() };
+        let mut out = io::stdout().lock();
+        let printed = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+        printed.map_err(|error| Failure::new(DISK, format!("stdout: {error}")))?;
+    }
+    let differ = compared.iter().find(|one| !one.report.is_clean());
+    let differ = differ.map(|one| format!("the journal and {} differ", one.place));
+    let differ = differ.map(|what| Failure::new(DIFFERENT, what));
+    // What is found to be wrong goes before what nobody knows.
+    let mut failures = differ.into_iter().chain(unread);
+    let Some(first) = failures.next() else { return Ok(()) };
+    failures.for_each(|failure| eprintln!("sluice: {failure}"));
+    Err(first)
 }
 
 /// The journal with what was trimmed from it, to read.

@@ -84,6 +84,12 @@ pub(crate) fn start(
     let mut seen = vec![SeenSink { status, watermark: watermarks.sql }];
     let mut sinks = vec![sql];
     if let (Some(redis), Some(watermark)) = (&settings.redis, watermarks.redis) {
+        if settings.journal_keep_bytes.is_some() && settings.archive_dir.is_none() {
+            tracing::warn!(
+                "with journal-keep-bytes and no archive-dir, a Redis that forgets what it was given \
+                 cannot be filled again"
+            );
+        }
         let sink = Sink::redis(redis.clone(), config(watermark.clone())?).map_err(thread)?;
         seen.push(SeenSink { status: Arc::clone(sink.status()), watermark });
         sinks.push(sink);

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use sluice_core::engine::Handle;
 use sluice_core::sink::{Database, Reading, SinkError, SinkStatus};
 
 /// How far the copy was. One that has fewer records is an older one: what is missing there may be in
@@ -26,35 +27,41 @@ impl Reached {
         self.recovered > 0
     }
 
-    /// Whether a copy with this last sequence has every order that has left the ledger.
-    pub(crate) fn is_covered_by(&self, sequence: u64) -> bool {
-        sequence >= self.recovered.max(self.status.watermark_max.get())
+    /// A copy with this last sequence, or a later one, has every order that has left the ledger until
+    /// now. To be asked before the copy is: meanwhile it goes on.
+    pub(crate) fn least(&self) -> u64 {
+        self.recovered.max(self.status.watermark_max.get())
     }
 }
 
 /// The connection, if there is one.
 pub(crate) struct CopyConnection {
     database: Database,
+    cell: u16,
+    journal: String,
     reading: Option<Reading>,
 }
 
 impl CopyConnection {
-    /// To a database, which need not be there yet.
-    pub(crate) fn new(database: Database) -> Self {
-        Self { database, reading: None }
+    /// To a database, which need not be there yet, with a copy of the journal of this engine.
+    pub(crate) fn new(database: Database, handle: &Handle) -> Self {
+        let journal = handle.hash_key().journal().to_string();
+        Self { database, cell: handle.cell(), journal, reading: None }
     }
 
     /// The connection, open.
     ///
     /// # Errors
-    /// What the database says.
+    /// What the database says; it holds the copy of another journal.
     pub(crate) async fn open(&mut self) -> Result<&mut Reading, SinkError> {
         let is_replaced = match &self.reading {
             Some(reading) => reading.is_replaced()?,
             None => true,
         };
         if is_replaced {
-            self.reading = Some(Reading::open(self.database.clone()).await?);
+            let mut reading = Reading::open(self.database.clone()).await?;
+            reading.must_be_of(self.cell, &self.journal).await?;
+            self.reading = Some(reading);
         }
         Ok(self.reading.as_mut().expect("it was opened"))
     }

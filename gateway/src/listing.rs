@@ -1,8 +1,8 @@
 //! One buyer's orders, newest first: those of the ledger, and among and behind them those that have
 //! left it, from the copy in SQL.
 //!
-//! What is younger than the retention is in the ledger: for that the copy is not asked. If it is
-//! needed and cannot tell, the page ends before the first order that it might miss one behind, and
+//! What is younger than the retention, and than this server's start, is in the ledger: for that the
+//! copy is not asked. If it is needed and cannot tell, the page ends before the first order that it might miss one behind, and
 //! only a page of nothing else is refused.
 
 use sluice_core::command::{Buyer, Command, ListOrders};
@@ -71,9 +71,10 @@ pub(crate) async fn page(
 
 /// A page of the copy's orders, if it can tell of all that have left the ledger.
 async fn retired(gate: &Gate, search: OrderSearch, limit: usize) -> Option<OrderPage> {
+    let least = gate.retired.least_copy();
     let found = gate.buyers_lookup.orders(search, limit + 1, PATIENCE).await;
     let found = found.inspect_err(|why| tracing::debug!("a buyer's orders: {}", why.0)).ok()?;
-    if !gate.retired.are_all_in(found.sequence) {
+    if found.sequence < least {
         return None;
     }
     let orders: Vec<OrderView> = found.orders.into_iter().map(|order| order.view).collect();

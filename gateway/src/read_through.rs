@@ -101,7 +101,7 @@ impl RetiredOrders {
         let reached = Reached::new(source.status, source.recovered);
         let clock = handle.clone();
         let loader = Loader {
-            connection: CopyConnection::new(source.database),
+            connection: CopyConnection::new(source.database, handle),
             reached: reached.clone(),
             cell: handle.cell(),
             asks_max: limits.reads_waiting_max,
@@ -184,9 +184,9 @@ impl RetiredOrders {
         first < self.none_since(now)
     }
 
-    /// Whether a copy with this last sequence has every order that has left the ledger.
-    pub(crate) fn are_all_in(&self, sequence: u64) -> bool {
-        self.reached.is_covered_by(sequence)
+    /// A copy with this last sequence has every order that has left the ledger until now.
+    pub(crate) fn least_copy(&self) -> u64 {
+        self.reached.least()
     }
 
     /// Whether an order of this id can have left the ledger. An id says when it was drawn, which is

@@ -42,47 +42,95 @@ struct Refused {
     detail: String,
 }
 
+/// A copy while no server runs.
+struct AtRest {
+    name: SinkName,
+    place: String,
+    /// The last sequence that it has, if it has any, and records behind it; or why it cannot be read.
+    stored: Result<Option<(u64, u64)>, String>,
+}
+
 /// Prints how far each sink is.
 pub(crate) fn status(settings: &Settings, as_json: bool) -> Result<(), Failure> {
     let answer = on_a_runtime(ask(settings, Method::GET, "/admin/v1/sinks", Vec::new()))?;
-    let text = match answer {
-        Some(answer) if as_json => {
-            format!("{}\n", String::from_utf8_lossy(&accepted(&answer)?.body))
+    if let Some(answer) = answer {
+        return print(&match as_json {
+            true => format!("{}\n", String::from_utf8_lossy(&accepted(&answer)?.body)),
+            false => lines(&running(&answer)?),
+        });
+    }
+    let copies = at_rest(settings)?;
+    print(&match as_json {
+        true => json_at_rest(&copies),
+        false => lines_at_rest(settings, &copies),
+    })?;
+    match copies.iter().find_map(|copy| copy.stored.as_ref().err().map(|error| (copy, error))) {
+        Some((AtRest { name, place, .. }, error)) => {
+            Err(Failure::new(DISK, format!("{}: {place}: {error}", name.as_str())))
         }
-        Some(answer) => lines(&running(&answer)?),
-        None if as_json => return Err(no_server(settings)),
-        None => at_rest(settings)?,
-    };
-    print(&text)
+        None => Ok(()),
+    }
 }
 
 /// What the copies hold while no server runs.
-fn at_rest(settings: &Settings) -> Result<String, Failure> {
+fn at_rest(settings: &Settings) -> Result<Vec<AtRest>, Failure> {
     let storage = audit_cli::journal(settings)?;
     let broken = |fatal: Fatal| Failure::new(fatal.exit_code(), fatal);
     let cell = audit_cli::cell(&storage).map_err(broken)?;
-    let mut text = format!("no server answers on {}\n", settings.ops_listen);
-    let mut told = |name: SinkName, place: String, stored: Result<Option<u64>, SinkError>| {
-        let what = match stored {
-            Ok(None) => "nothing is stored".to_owned(),
-            Ok(Some(sequence)) => {
-                let behind = behind(&storage, sequence).map_err(broken)?;
-                format!("stored up to {sequence}, {behind} records behind")
+    let own = journal_of(&mut Reader::open(storage.clone()).map_err(broken)?).map_err(broken)?;
+    let seen = |name, place, copied: Result<Option<(u64, String)>, SinkError>| {
+        let stored = match copied {
+            Ok(Some((_, other))) if own.as_ref().is_some_and(|own| *own != other) => {
+                Err(format!("it is the copy of another journal, {other}"))
             }
-            Err(error) => error.to_string(),
+            Ok(Some((sequence, _))) => {
+                Ok(Some((sequence, behind(&storage, sequence).map_err(broken)?)))
+            }
+            Ok(None) => Ok(None),
+            Err(error) => Err(error.to_string()),
         };
-        text.push_str(&format!("{:<6} {what} ({place})\n", name.as_str()));
-        Ok::<_, Failure>(())
+        Ok::<_, Failure>(AtRest { name, place, stored })
     };
     let database = settings.database();
     let sql = on_a_runtime(async { Ok(stored(&database, cell).await) })?;
-    told(SinkName::Sql, database.to_string(), sql.map(|it| it.map(|it| it.sequence)))?;
+    let sql = sql.map(|copied| copied.map(|copied| (copied.sequence, copied.journal)));
+    let mut copies = vec![seen(SinkName::Sql, database.to_string(), sql)?];
     if let Some(redis) = &settings.redis {
         let copied = on_a_runtime(async { Ok(stored_in_redis(redis, cell).await) })?;
-        let sequence = copied.map(|it| it.map(|(sequence, ..)| sequence));
-        told(SinkName::Redis, redis.address.to_string(), sequence)?;
+        let copied = copied.map(|it| it.map(|(sequence, .., journal)| (sequence, journal)));
+        copies.push(seen(SinkName::Redis, redis.address.to_string(), copied)?);
     }
-    Ok(text)
+    Ok(copies)
+}
+
+fn lines_at_rest(settings: &Settings, copies: &[AtRest]) -> String {
+    let mut text = format!("no server answers on {}\n", settings.ops_listen);
+    for AtRest { name, place, stored } in copies {
+        let what = match stored {
+            Ok(None) => "nothing is stored".to_owned(),
+            Ok(Some((sequence, behind))) => {
+                format!("stored up to {sequence}, {behind} records behind")
+            }
+            Err(error) => error.clone(),
+        };
+        text.push_str(&format!("{:<6} {what} ({place})\n", name.as_str()));
+    }
+    text
+}
+
+/// Named as a server that runs names it; what only that knows is left out.
+fn json_at_rest(copies: &[AtRest]) -> String {
+    let mut json = Writer::default();
+    json.raw("{\"running\":false,\"sinks\":").list(copies, |json, copy| {
+        json.raw("{\"name\":").name(Some(copy.name.as_str()));
+        let stored = copy.stored.as_ref().ok().copied().flatten();
+        json.raw(",\"watermark\":").optional_number(stored.map(|(sequence, _)| sequence));
+        json.raw(",\"lag_records\":").optional_number(stored.map(|(_, behind)| behind));
+        let error = copy.stored.as_ref().err();
+        json.raw(",\"last_error\":").optional_string(error.map(String::as_str)).raw("}");
+    });
+    json.raw("}\n");
+    String::from_utf8_lossy(&json.into_bytes()).into_owned()
 }
 
 /// Records behind a sequence that are proven durable.
@@ -255,8 +303,9 @@ fn lines(running: &Running) -> String {
         }
         if let Some(sequence) = sink.stopped_at {
             text.push_str(&format!(
-                "       mend the store, or pass the record over: sluice sink skip {sequence} --why \
-                 '…'\n"
+                "       mend the store, make the copy anew (sluice sink rebuild {}), or pass the record \
+                 over (sluice sink skip {sequence} --why '…')\n",
+                sink.name
             ));
         }
     }

@@ -45,18 +45,9 @@ fn one(json: &mut Writer, gate: &Gate, sink: &SeenSink) {
     json.raw(",\"synced\":").number(status.synced.get());
     json.raw(",\"lag_records\":").number(status.lag_records(durable));
     json.raw(",\"lag_seconds\":").number(lag_us.div_ceil(1_000_000));
-    json.raw(",\"stopped_at\":");
-    match status.poison() {
-        Some(sequence) => json.number(sequence),
-        None => json.raw("null"),
-    };
+    json.raw(",\"stopped_at\":").optional_number(status.poison());
     json.raw(",\"detached\":").bool(watermark.is_detached());
-    json.raw(",\"last_error\":");
-    match status.last_error() {
-        Some(error) => json.string(&error),
-        None => json.raw("null"),
-    };
-    json.raw("}");
+    json.raw(",\"last_error\":").optional_string(status.last_error().as_deref()).raw("}");
 }
 
 type Family = (&'static str, &'static str, &'static str, fn(&SeenSink, u64) -> u64);

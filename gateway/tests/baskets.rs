@@ -58,6 +58,32 @@ fn a_basket_holds_all_its_lines_or_none() {
 }
 
 #[test]
+fn a_basket_of_twenty_lines_over_three_shards_is_whole() {
+    let shop = Shop::open(&["--shards", "3"]);
+    let skus: Vec<String> = (0..20).map(|number| format!("sku-{number:02}")).collect();
+    skus.iter().for_each(|sku| shop.sku(sku, 2, 600));
+    let all: Vec<(&str, u32)> = skus.iter().map(|sku| (sku.as_str(), 1)).collect();
+    let orders = ["alice", "bob"].map(|who| {
+        let made = shop.order(who, &basket(&all));
+        assert_eq!(made.status, 201, "{}", made.json());
+        assert_eq!(made.json()["items"].as_array().map(Vec::len), Some(20));
+        assert_eq!(made.json()["amount"], 20 * 500);
+        id_of(&made)
+    });
+    let refused = shop.order("carol", &basket(&all));
+    assert_eq!(refusal(&refused), (409, "sold_out".to_owned()));
+    assert!(skus.iter().all(|sku| shop.units(sku) == [0, 2, 0, 0]));
+    assert_eq!(shop.cancel("alice", &orders[0]).status, 200);
+    for sku in &skus {
+        while shop.units(sku) != [1, 1, 0, 0] {}
+    }
+    let shop = shop.crash(&["--shards", "2"]);
+    assert_eq!(shop.read("bob", &orders[1])["items"].as_array().map(Vec::len), Some(20));
+    assert!(skus.iter().all(|sku| shop.units(sku) == [1, 1, 0, 0]));
+    shop.close();
+}
+
+#[test]
 fn prices_that_overflow_are_refused_at_the_door() {
     let shop = Shop::open(&[]);
     let terms = json!({"name": "gold", "unit_price": 9_007_199_254_740_991_u64, "currency": "CNY",

@@ -115,16 +115,38 @@ fn a_database_that_is_mended_gets_the_record_after_all() {
 }
 
 #[test]
-fn without_a_server_nobody_knows() {
+fn without_a_server_the_stores_are_asked_and_nobody_is_told() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let server = Server::start(folder.path(), &[]);
+    server.stock("phone", 1_000, 0);
+    server.caught_up();
     let operators = server.operators.to_string();
     server.stop();
-    let mut command = Command::new(env!("CARGO_BIN_EXE_sluice"));
-    command.args(["sink", "skip", "3", "--why", "w", "--ops-listen", &operators, "--data-dir"]);
-    let output = command.arg(folder.path()).output().expect("it runs");
-    assert_eq!(output.status.code(), Some(64));
-    assert!(String::from_utf8_lossy(&output.stderr).contains("no server answers"));
+    let run = |words: &[&str], flags: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_sluice"));
+        command.arg("sink").args(words).args(["--ops-listen", &operators]).args(flags);
+        let output = command.arg("--data-dir").arg(folder.path()).output().expect("it runs");
+        let texts = [output.stdout, output.stderr];
+        let [out, error] = texts.map(|text| String::from_utf8_lossy(&text).into_owned());
+        (output.status.code(), out, error)
+    };
+    let (code, _, error) = run(&["skip", "3", "--why", "w"], &[]);
+    assert_eq!(code, Some(64));
+    assert!(error.contains("no server answers"), "{error}");
+    let (code, text, _) = run(&["status"], &[]);
+    assert!(code == Some(0) && text.contains("0 records behind"), "{code:?} {text}");
+    let (code, text, _) = run(&["status", "--json"], &[]);
+    let known: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+    assert_eq!((code, &known["running"]), (Some(0), &json!(false)));
+    assert_eq!(known["sinks"][0]["lag_records"], 0);
+    let away = ["--database-url", "postgres://nobody@127.0.0.1:1/none"];
+    let (code, text, error) = run(&["status", "--json"], &away);
+    let known: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+    assert_eq!((code, &known["sinks"][0]["watermark"]), (Some(74), &json!(null)));
+    assert!(
+        known["sinks"][0]["last_error"].is_string() && error.contains("127.0.0.1:1"),
+        "{error}"
+    );
 }
 
 #[test]

@@ -167,7 +167,7 @@ mod tests {
         while Path::new(&thread).exists() {
             std::thread::yield_now();
         }
-        assert!(matches!(tree::state(daemon.id()), Some('R' | 'S')));
+        assert!(matches!(tree::state(daemon.id()), Some('R' | 'S' | 'D')));
         let id = daemon.id();
         drop(daemon);
         assert!(!Path::new(&format!("/proc/{id}")).exists());

@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, VecDeque};
 use sluice_core::engine::Reading;
 use sluice_core::id::HashKey;
 use sluice_core::journal::Fatal;
+use sluice_core::ledger::Ledger;
 use sluice_core::outcome::Outcome;
 use sluice_core::snapshot::Upkept;
 use sluice_core::time::Timestamp;
@@ -332,6 +333,7 @@ impl World {
         let Some(node) = self.node.as_mut() else { return Ok(()) };
         let was_low = node.is_low();
         let result = node.step(shard, now);
+        let served = node.ledgers().into_iter().map(Ledger::served).max().unwrap_or_default();
         if self.failed && self.shards() > 1 {
             self.marks.hit(Mark::StepAfterFailure);
         }
@@ -339,6 +341,9 @@ impl World {
         self.more |= result.as_ref().is_ok_and(|progress| progress.more);
         self.note("step", &[shard as u64, worked], || format!("{shard} at {now}: {result:?}"));
         self.after(result.map(|_| ()))?;
+        if served > self.profile.limits.expiries_per_step_max {
+            return Err(format!("I6 a step served {served} who wait"));
+        }
         let is_low = was_low && self.node.as_ref().is_some_and(Node::is_low);
         if is_low && self.model.alone && self.requests.orders() > orders {
             return Err("RESERVE an order took what is kept for endings".to_owned());

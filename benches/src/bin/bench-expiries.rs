@@ -8,10 +8,10 @@ use anyhow::{Context, Result, ensure};
 use clap::Parser;
 use serde_json::json;
 use sluice_benches::commands::sku;
-use sluice_benches::history;
 use sluice_benches::quantiles::Quantiles;
 use sluice_benches::rush::{self, Rush};
 use sluice_benches::server::on_a_disk;
+use sluice_benches::{goal, history};
 use sluice_core::engine::Handle;
 use sluice_core::event::{Event, record};
 use sluice_core::id::OrderId;
@@ -89,7 +89,7 @@ fn main() -> Result<()> {
         latest as f64 / 1e3
     );
     let ratio = f64::from(busy.p99) / f64::from(quiet.p99.max(1));
-    println!("\np99 while the holds end / without: {ratio:.2}");
+    println!();
     if !flags.no_history {
         let figures = json!({
             "holds": flags.holds, "rate": flags.rate,
@@ -101,8 +101,15 @@ fn main() -> Result<()> {
         let command = format!("scripts/bench expiries {}", command.join(" "));
         history::append("expiries", &command, &figures)?;
     }
-    Ok(())
+    goal::at_most("the latest end, in seconds", latest as f64 / 1e6, LATEST_MAX_S)?;
+    goal::at_most("p99 while the holds end / without", ratio, P99_MAX)
 }
+
+/// How late the last hold may end.
+const LATEST_MAX_S: f64 = 1.0;
+
+/// By how much the p99 may grow meanwhile.
+const P99_MAX: f64 = 2.0;
 
 /// Places holds that all end in the second before `ends_at`.
 fn fill(handle: &Handle, holds: u64, ends_at: Timestamp) -> Result<()> {

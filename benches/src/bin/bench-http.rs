@@ -13,6 +13,10 @@ use sluice_benches::peer::{self, PeerFlags};
 struct Flags {
     #[command(flatten)]
     terms: Terms,
+    /// Also Sluice followed by PostgreSQL and Redis, and with both stopped. Debian's packages
+    /// redis-server and postgresql must be installed
+    #[arg(long)]
+    sinks: bool,
     #[command(flatten)]
     peer: PeerFlags,
 }
@@ -22,8 +26,12 @@ fn main() -> Result<()> {
     if let Some(peer) = flags.peer.peer {
         return peer::serve(peer, &flags.peer);
     }
-    let entrants =
-        [Entrant::Bare, Entrant::Checked, Entrant::Cached, Entrant::Sluice, Entrant::SoldOut];
-    let ratios = [("b", "a2"), ("b", "a"), ("c", "a2"), ("b", "a3"), ("c", "a3")];
+    let mut entrants =
+        vec![Entrant::Bare, Entrant::Checked, Entrant::Cached, Entrant::Sluice, Entrant::SoldOut];
+    let mut ratios = vec![("b", "a2"), ("b", "a"), ("c", "a2"), ("b", "a3"), ("c", "a3")];
+    if flags.sinks {
+        entrants.extend([Entrant::Followed, Entrant::Forsaken]);
+        ratios.extend([("d", "d0"), ("b", "d0"), ("d0", "a2")]);
+    }
     contest::hold("http", &entrants, &ratios, &flags.terms)
 }

@@ -11,7 +11,7 @@ use clap::Parser;
 use serde_json::json;
 use sluice_benches::bare::{self, Rows, now};
 use sluice_benches::calls::Recorder;
-use sluice_benches::{commands, history};
+use sluice_benches::{commands, goal, history};
 use sluice_core::event::{
     Actor, Draw, Event, Genesis, Line, LotReceived, Meta, OrderEnded, OrderPlaced, SkuDefined,
     record,
@@ -130,6 +130,9 @@ fn main() -> Result<()> {
     results.report(&flags)
 }
 
+/// What of a bare insert's rate a sink must have.
+const DRAIN_MIN: f64 = 0.7;
+
 /// Orders a second in each round.
 #[derive(Default)]
 struct Results {
@@ -156,8 +159,9 @@ impl Results {
         println!(
             "\ndrain {drain:.0} orders/s, bare {bare:.0} orders/s, median of the ratios {ratio:.3}"
         );
+        let judged = goal::at_least("drain / bare", ratio, DRAIN_MIN);
         if flags.no_history {
-            return Ok(());
+            return judged;
         }
         let command: Vec<String> = std::env::args().skip(1).collect();
         let figures = json!({
@@ -166,7 +170,8 @@ impl Results {
             "ratio": ratio, "orders": flags.orders, "rounds": flags.rounds,
         });
         let command = format!("scripts/bench sinks {}", command.join(" "));
-        Ok(history::append("sinks", &command, &figures)?)
+        history::append("sinks", &command, &figures)?;
+        judged
     }
 }
 

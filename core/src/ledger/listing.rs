@@ -31,7 +31,7 @@ impl BuyerSlot {
         };
         let newest = self.buyers.get(buyer).newest;
         let first = list.after.map_or(Some(newest), |after| {
-            self.moment_of(after.1, list.buyer).or_else(|| self.pass(newest, after, limits))
+            self.moment_of(after, list.buyer).or_else(|| self.pass(newest, after, limits))
         });
         match first {
             Some(first) => Outcome::Orders(self.page(first, list, limits)),
@@ -39,10 +39,10 @@ impl BuyerSlot {
         }
     }
 
-    /// The newest order of the moment in which this one was placed, if it is there.
-    fn moment_of(&self, order: OrderId, buyer: BuyerDigest) -> Option<u32> {
+    /// The newest order of the moment of `after`, if that is the place of one that is there.
+    fn moment_of(&self, (placed, order): Place, buyer: BuyerDigest) -> Option<u32> {
         let mut number = self.orders.find(order)?;
-        let placed = self.own(order, buyer)?.created_at;
+        self.own(order, buyer).filter(|order| order.created_at == placed)?;
         loop {
             let newer = self.orders.get(number).newer;
             if newer == NO_ORDER || self.orders.get(newer).created_at != placed {

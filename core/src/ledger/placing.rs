@@ -122,7 +122,10 @@ impl Ledger {
                 return true;
             }
             let ask = self.ask(attempt, line);
-            if ask.buyer_has + ask.quantity.units() > BUYER_UNITS_MAX {
+            // Which sale the line is in only its owner knows.
+            let of_sales = ask.buyer_has_in.iter().map(|(_, units)| *units);
+            let most = of_sales.fold(ask.buyer_has, u64::max);
+            if most + ask.quantity.units() > BUYER_UNITS_MAX {
                 attempt.refuse(Denial::Capacity { ceiling: "units of one buyer" });
                 continue;
             }

@@ -26,38 +26,28 @@ use super::turn::Turn;
 const HELD_BACK_US: u64 = 100_000;
 
 impl Ledger {
-    /// Owner: serves those who are next, as far as units reach, up to a batch. What is left is due
-    /// in the next step.
+    /// Owner: serves those who are next, as far as units reach, and as far as the step may serve any.
+    /// What is left is due in the next step.
     pub(super) fn serve(&mut self, turn: &mut Turn<'_>, sku: &SkuId) {
-        if self.due.contains(sku) {
-            return;
-        }
-        let most = self.limits.expiries_per_step_max;
-        if self.serve_up_to(turn, sku, most) == most {
-            self.due.insert(sku.clone());
+        if !self.due.contains(sku) {
+            self.serve_within(turn, sku);
         }
     }
 
-    /// Owner: serves all SKUs that are due, up to a batch in all. Says how many orders it served.
+    /// A step begins: serves all SKUs that are due, up to a batch in all. Says how many it served.
     pub fn serve_due(&mut self, turn: &mut Turn<'_>) -> usize {
+        self.served = 0;
         if self.due.is_empty() || turn.now < self.held_back {
             return 0;
         }
-        let most = self.limits.expiries_per_step_max;
-        let mut served = 0;
-        while served < most
+        while self.served < self.limits.expiries_per_step_max
             && let Some(sku) = self.due.pop_first()
         {
             // A SKU on its way to another shard is served there.
             if !turn.is_here(Target::Bucket(sku.bucket())) || !self.stocks.contains_key(&sku) {
                 continue;
             }
-            let rest = most - served;
-            let now = self.serve_up_to(turn, &sku, rest);
-            served += now;
-            if now == rest {
-                self.due.insert(sku.clone());
-            }
+            self.serve_within(turn, &sku);
             if !self.stock_mut(&sku).parked.is_empty() {
                 self.retry_parked(turn, &sku);
             }
@@ -65,7 +55,26 @@ impl Ledger {
                 break;
             }
         }
-        served
+        self.served
+    }
+
+    /// How many were served in the last step, or told that they wait in vain.
+    pub fn served(&self) -> usize {
+        self.served
+    }
+
+    /// Serves those who wait for a SKU as far as the step may serve any more. Whoever is served may
+    /// decline, which serves the next: all of a step are counted.
+    fn serve_within(&mut self, turn: &mut Turn<'_>, sku: &SkuId) {
+        let rest = match planted::is(Bug::ServedWithoutEnd) {
+            true => usize::MAX,
+            false => self.limits.expiries_per_step_max.saturating_sub(self.served),
+        };
+        let served = self.serve_up_to(turn, sku, rest);
+        self.served += served;
+        if served == rest {
+            self.due.insert(sku.clone());
+        }
     }
 
     /// All who wait are looked at in the next steps: recovery ends so, and a move.
@@ -94,7 +103,8 @@ impl Ledger {
                 false => stock.queue.next(),
             };
             let Some((ticket, waiter)) = next else { break };
-            if waiter.stage == Stage::Joining {
+            // One who waits in vain is told first, behind whoever is about to join.
+            if waiter.stage == Stage::Joining || stock.waits_in_vain(waiter) {
                 break;
             }
             if turn.disk_reserve {

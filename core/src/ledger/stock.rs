@@ -16,7 +16,7 @@ use crate::view::Terms;
 
 use super::lots::Lots;
 use super::protocol::{Ask, Denial, Grant, HoldRequest, Otherwise, Purpose, Shift};
-use super::queue::{Queue, Stage};
+use super::queue::{Queue, Stage, Waiter};
 
 /// One SKU's stock. Owned by one shard; moves as a whole.
 #[derive(Debug)]
@@ -110,17 +110,21 @@ impl SkuStock {
     /// The next who waits in vain and was not told: in a sale that is over, or in whatever sale if
     /// the SKU's own is over. Once there is none, that is done.
     pub(super) fn next_in_vain(&mut self) -> Option<(u64, OrderId, Stage)> {
-        let closed = self.sale.as_ref().is_some_and(|sale| sale.ended);
         while let Some((ticket, waiter)) = self.queue.next_from(self.dismiss_from) {
             self.dismiss_from = ticket;
-            let in_ended = waiter.sale.as_ref().is_some_and(|sale| self.ended.contains(sale));
-            if closed || in_ended {
+            if self.waits_in_vain(waiter) {
                 return Some((ticket, waiter.order, waiter.stage));
             }
             self.dismiss_from += 1;
         }
         self.ended.clear();
         None
+    }
+
+    /// Whether somebody waits in a sale that is over, or in whatever sale if the SKU's own is over.
+    pub(super) fn waits_in_vain(&self, waiter: &Waiter) -> bool {
+        let closed = self.sale.as_ref().is_some_and(|sale| sale.ended);
+        closed || waiter.sale.as_ref().is_some_and(|sale| self.ended.contains(sale))
     }
 
     pub(super) fn redefine(&mut self, defined: &SkuDefined<'_>) {

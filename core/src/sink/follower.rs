@@ -160,6 +160,14 @@ impl<S: Storage + Clone, T: Target> Follower<S, T> {
 
     async fn sessions(&mut self) {
         while !self.is_asked() {
+            // Something else went wrong while it was being tried: it may be promised by now.
+            if let Some(sequence) = self.status.waits_at()
+                && let Err(error) = self.word_or_time(sequence, Instant::now()).await
+            {
+                self.stopped(&error);
+                self.wait(STOPPED_LOOK_EVERY).await;
+                continue;
+            }
             if self.status.state() != SinkState::Stopped {
                 self.status.enter(SinkState::Connecting);
             }

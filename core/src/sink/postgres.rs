@@ -90,6 +90,12 @@ pub(super) async fn connect(
     connected.map_err(|error| SinkError { what: format!("{address}: {}", error.what), ..error })
 }
 
+/// What a server answers to a question that needs no work, if it does in time.
+async fn answered<A>(answer: impl Future<Output = Result<A, SinkError>>) -> Result<A, SinkError> {
+    let patience = PostgresTarget::PATIENCE;
+    timeout(patience, answer).await.unwrap_or_else(|_| Err(SinkError::unanswered(patience)))
+}
+
 /// Where the store of `cell` stands. The row is kept from others if the statement's `end` says so.
 async fn mark(connection: &mut PgConnection, cell: u16, end: &str) -> Result<Mark, SinkError> {
     let query = sqlx::query(AssertSqlSafe(format!("{MARK}$1{end}"))).bind(i64::from(cell));
@@ -118,8 +124,11 @@ impl PostgresStore {
     ) -> Result<(Self, Mark), SinkError> {
         let mut connection = connect(address, migrating::SETUP).await?;
         migrating::migrate(&mut connection).await?;
-        connection.execute(STORING).await?;
-        let mark = mark(&mut connection, cell, "").await?;
+        let mark = answered(async {
+            connection.execute(STORING).await?;
+            mark(&mut connection, cell, "").await
+        });
+        let mark = mark.await?;
         Ok((Self { connection, cell, journal: journal.to_string() }, mark))
     }
 

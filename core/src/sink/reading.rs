@@ -40,6 +40,21 @@ impl Reading {
         Ok(Self { connection, database, identity })
     }
 
+    /// Makes sure that what is stored of a cell, if anything is, is the copy of this journal.
+    ///
+    /// # Errors
+    /// It is another's; or what the database says.
+    pub async fn must_be_of(&mut self, cell: u16, journal: &str) -> Result<(), SinkError> {
+        let mark = self.connection.mark(cell).await?;
+        match mark.journal.filter(|other| other != journal) {
+            None => Ok(()),
+            Some(other) => {
+                let what = format!("the store belongs to journal {other}, this one is {journal}");
+                Err(SinkError::new(Trouble::Unusable, what))
+            }
+        }
+    }
+
     /// Whether the file was deleted or replaced since it was opened. That a server was replaced
     /// shows by the connection, which breaks.
     ///

@@ -138,12 +138,12 @@ impl Store for RedisStore {
             ["erasing"] => Err(being_erased()),
             ["broken", why] => {
                 let what = format!("Redis stored only a part of a batch, {why}: rebuild it");
-                Err(SinkError::new(Trouble::Poison, what))
+                Err(SinkError::new(Trouble::Unusable, what))
             }
             ["unfinished", through] => {
                 let what =
                     format!("only a part is stored of the batch up to {through}: rebuild it");
-                Err(SinkError::new(Trouble::Poison, what))
+                Err(SinkError::new(Trouble::Unusable, what))
             }
             ["lacking", key] => {
                 let what = format!("Redis lacks {key}, which earlier records made: rebuild it");

@@ -196,6 +196,12 @@ impl SinkStatus {
         *self.poisoned_at() = Some(Poisoned { sequence, promises: 0, is_tried: false });
     }
 
+    /// The record that its store does not take, if it is not being tried.
+    pub(super) fn waits_at(&self) -> Option<u64> {
+        let poison = self.poisoned_at();
+        poison.as_ref().filter(|poison| !poison.is_tried).map(|poison| poison.sequence)
+    }
+
     /// Tries its record again, unless that is promised to be passed over. Says whether it may.
     pub(super) fn may_try_again(&self) -> bool {
         let mut poison = self.poisoned_at();

@@ -8,6 +8,8 @@
 
 use super::build::{Snapshotter, Snapshotting, covered, made};
 use super::error::Error;
+use std::sync::Arc;
+
 use crate::journal::{self, Sealed, Space, Trimmed};
 use crate::limits::Limits;
 use crate::metrics::Counter;
@@ -145,7 +147,8 @@ impl<S: Storage + Clone> Upkeep<S> {
     }
 
     /// Keeps the journal no longer for sinks that alone keep it from being trimmed, if it has come
-    /// to its ceiling or the disk is full; raises an alarm before.
+    /// to its ceiling or the disk is full; raises an alarm before. One that was just started and has
+    /// not asked its store yet is not let go.
     fn let_go(&self, covered: u64, metrics: &UpkeepMetrics) -> Result<Upkept, Error> {
         if self.retain.bytes.is_none() {
             return Ok(Upkept::Idle);
@@ -155,16 +158,22 @@ impl<S: Storage + Clone> Upkeep<S> {
         else {
             return Ok(Upkept::Idle);
         };
-        let ceiling = self.retain.bytes_max.unwrap_or(u64::MAX);
-        let is_full = kept.bytes > ceiling || self.space.is_low();
+        let most = self.retain.bytes_max.unwrap_or(u64::MAX);
+        let is_full = kept.bytes > most || self.space.is_low();
+        let free = self.storage.free_bytes().map_err(|source| Error::Disk {
+            name: "the free room".to_owned(),
+            source: Arc::new(source),
+        })?;
+        let is_near = is_full || is_near(kept.bytes, most, free);
         let mut detached = 0;
         for sink in &self.retain.sinks {
             // With more than is to be kept, only a sink can be in the way of what snapshots cover.
             let is_in_the_way = Some(kept.bytes) > self.retain.bytes
                 && oldest.segment < covered
                 && sink.get() < oldest.through
+                && sink.is_heard()
                 && !sink.is_detached();
-            sink.set_near_ceiling(is_in_the_way && (is_full || is_near(kept.bytes, ceiling)));
+            sink.set_near_ceiling(is_in_the_way && is_near);
             if is_in_the_way && is_full && sink.detach() {
                 detached += 1;
                 tracing::error!(
@@ -180,9 +189,10 @@ impl<S: Storage + Clone> Upkeep<S> {
     }
 }
 
-/// Whether so many bytes are near a ceiling: four fifths of it.
-const fn is_near(bytes: u64, ceiling: u64) -> bool {
-    bytes >= ceiling / 5 * 4
+/// Whether so many bytes are near a ceiling: four fifths of `most`, or of what they and the `free` room
+/// of their disk are together.
+fn is_near(bytes: u64, most: u64, free: u64) -> bool {
+    bytes >= most.min(bytes.saturating_add(free)) / 5 * 4
 }
 
 /// Trims a journal that nobody is writing, one segment. `None` if none may go.
@@ -213,4 +223,20 @@ fn trim_oldest<S: Storage>(
         through = u64::MAX;
     }
     Ok(journal::trim_oldest(storage, retain.archive.as_ref(), covered, through)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_near;
+
+    #[test]
+    fn near_is_four_fifths_of_the_ceiling_or_of_the_disk() {
+        let (ceiling, room) = ((100, u64::MAX), (u64::MAX, 25));
+        for (most, free) in [ceiling, (125, 25), room] {
+            assert!(is_near(100, most, free), "{most} {free}");
+        }
+        assert!(is_near(80, 100, u64::MAX) && !is_near(79, 100, u64::MAX));
+        assert!(is_near(100, u64::MAX, 0) && !is_near(100, u64::MAX, 30));
+        assert!(!is_near(u64::MAX / 2, u64::MAX, u64::MAX));
+    }
 }

@@ -65,6 +65,10 @@ impl<S: Storage> Storage for Archived<S> {
     fn sync_directory(&self) -> io::Result<()> {
         Err(read_only())
     }
+
+    fn free_bytes(&self) -> io::Result<u64> {
+        Err(read_only())
+    }
 }
 
 impl<F: StorageFile> StorageFile for ArchivedFile<F> {

@@ -130,6 +130,11 @@ impl Storage for Directory {
     fn sync_directory(&self) -> io::Result<()> {
         Ok(rustix::fs::fsync(&self.inner.handle)?)
     }
+
+    fn free_bytes(&self) -> io::Result<u64> {
+        let disk = rustix::fs::fstatvfs(&self.inner.handle)?;
+        Ok(disk.f_bavail.saturating_mul(disk.f_frsize))
+    }
 }
 
 impl StorageFile for File {

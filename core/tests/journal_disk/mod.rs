@@ -219,6 +219,10 @@ impl Storage for Disk {
         }
         Ok(())
     }
+
+    fn free_bytes(&self) -> io::Result<u64> {
+        Ok(u64::MAX)
+    }
 }
 
 impl StorageFile for DiskFile {

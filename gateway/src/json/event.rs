@@ -38,6 +38,9 @@ pub(crate) fn record(json: &mut Writer, sequence: u64, meta: &Meta, event: &Even
             about(json, "standby_left", left.order, left.version);
             json.raw(",\"sku\":\"").raw(left.sku.as_str());
             json.raw("\",\"ticket\":").number(left.ticket);
+            if let Some(why) = left.reason.detail() {
+                json.raw(",\"detail\":").string(why);
+            }
         }
         Event::PaymentStarted(started) => payment_started(json, started),
         Event::PaymentFailed(failed) => {
@@ -184,6 +187,9 @@ fn order_queued(json: &mut Writer, queued: &OrderQueued<'_>) {
     json.raw("\",\"sku\":\"").raw(queued.sku.as_str());
     json.raw("\",\"quantity\":").number(queued.quantity.units());
     json.raw(",\"ticket\":").number(queued.ticket);
+    if let Some(sale) = &queued.sale {
+        json.raw(",\"sale\":\"").raw(sale.as_str()).raw("\"");
+    }
     if let Some(most) = queued.max_amount {
         json.raw(",\"max_amount\":").number(most.minor());
     }

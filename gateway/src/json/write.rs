@@ -80,6 +80,14 @@ impl Writer {
         self.raw(if value { "true" } else { "false" })
     }
 
+    /// A number, or null.
+    pub(crate) fn optional_number(&mut self, number: Option<u64>) -> &mut Self {
+        match number {
+            Some(number) => self.number(number),
+            None => self.raw("null"),
+        }
+    }
+
     /// A string, or null.
     pub(crate) fn optional_string(&mut self, text: Option<&str>) -> &mut Self {
         match text {

@@ -80,6 +80,7 @@ impl Loader {
         if wanted.is_empty() {
             return answers;
         }
+        let least = self.reached.least();
         let found = match self.query(&wanted).await {
             Ok(found) => found,
             Err(error) => {
@@ -88,7 +89,7 @@ impl Loader {
                 return answers;
             }
         };
-        if !self.reached.is_covered_by(found.sequence) {
+        if found.sequence < least {
             return answers;
         }
         for order in found.orders {

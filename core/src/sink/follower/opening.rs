@@ -21,10 +21,11 @@ impl<S: Storage + Clone, T: Target> Follower<S, T> {
         mark: &Mark,
     ) -> Result<Session<S, T>, (T::Store, SinkError)> {
         let is_rewound = mark.sequence < self.status.watermark_max.get();
-        if is_copy_of(mark, &self.config.journal.to_string()) {
-            // Whatever is wrong with it: this is where it stands.
-            self.status.reached(mark.sequence, mark.time);
+        if let Err(error) = self.judge(mark) {
+            return Err((store, error));
         }
+        // Whatever else is wrong: this is where it stands.
+        self.status.reached(mark.sequence, mark.time);
         match self.source_behind(mark).await {
             Ok(source) => {
                 self.status.connections.add(1);
@@ -54,16 +55,15 @@ impl<S: Storage + Clone, T: Target> Follower<S, T> {
         }
     }
 
-    /// The journal behind what the store says it has, if it is a copy of this one.
-    async fn source_behind(&self, mark: &Mark) -> Result<Source<S>, SinkError> {
-        let config = &self.config;
-        let journal = config.journal.to_string();
-        if !is_copy_of(mark, &journal) {
+    /// Whether what the store says it has is a copy of this journal.
+    fn judge(&self, mark: &Mark) -> Result<(), SinkError> {
+        let journal = self.config.journal.to_string();
+        if mark.journal.as_ref().is_some_and(|own| *own != journal) {
             let other = mark.journal.as_deref().unwrap_or_default();
             let what = format!("the store belongs to journal {other}, this one is {journal}");
             return Err(SinkError::new(Trouble::Unusable, what));
         }
-        let durable = (config.durable)();
+        let durable = (self.config.durable)();
         if mark.sequence > durable {
             let what = format!(
                 "the store holds records up to {}, the journal ends at {durable}: it is an older \
@@ -72,7 +72,13 @@ impl<S: Storage + Clone, T: Target> Follower<S, T> {
             );
             return Err(SinkError::new(Trouble::Unusable, what));
         }
-        self.judge_past(mark)?;
+        self.judge_past(mark)
+    }
+
+    /// The journal behind what the store has.
+    async fn source_behind(&self, mark: &Mark) -> Result<Source<S>, SinkError> {
+        let config = &self.config;
+        let durable = (config.durable)();
         let mut skips = BTreeSet::new();
         find_skips(self.journal(), T::NAME, (mark.sequence, durable), &mut skips).await?;
         if planted::is(Bug::SkipsForgotten) && self.status.rewinds.get() > 0 {
@@ -99,9 +105,4 @@ impl<S: Storage + Clone, T: Target> Follower<S, T> {
         );
         Err(SinkError::new(Trouble::Unusable, what))
     }
-}
-
-/// Whether what a store holds is a copy of this journal, as far as there is something.
-fn is_copy_of(mark: &Mark, journal: &str) -> bool {
-    mark.journal.as_ref().is_none_or(|own| own == journal)
 }

@@ -16,29 +16,37 @@ use super::{End, Follower, STOPPED_LOOK_EVERY};
 const SKIP_LOOK_EVERY: Duration = Duration::from_millis(100);
 
 impl<S: Storage + Clone, T: Target> Follower<S, T> {
-    /// Waits until an operator has said that a record is to be passed over, or until it is time to
-    /// try it again.
+    /// Says what the store does not take, and waits.
     pub(super) async fn stopped_by(&mut self, poison: Poison) {
         self.stopped(&poison.error);
         self.status.poisoned(poison.sequence);
-        let again_at = Instant::now() + STOPPED_LOOK_EVERY;
-        let mut searched = poison.sequence;
+        // What keeps nobody's word from being looked for is said when it is looked for again.
+        let _ = self.word_or_time(poison.sequence, Instant::now() + STOPPED_LOOK_EVERY).await;
+    }
+
+    /// Waits until an operator has said that a record is to be passed over, or until it is time to
+    /// try it again and nobody is about to say so.
+    ///
+    /// # Errors
+    /// The journal cannot be read, so that nobody's word can be looked for.
+    pub(super) async fn word_or_time(
+        &mut self,
+        sequence: u64,
+        again_at: Instant,
+    ) -> Result<(), SinkError> {
+        let mut searched = sequence;
         let mut skips = BTreeSet::new();
-        while !self.is_asked() && !skips.contains(&poison.sequence) {
+        while !self.is_asked() && !skips.contains(&sequence) {
             // A word that was given is waited for, so that nobody stores what is to be left out.
             if Instant::now() >= again_at && self.status.may_try_again() {
-                return;
+                break;
             }
             let durable = (self.config.durable)();
-            let range = (searched, durable);
-            if let Err(error) = find_skips(self.journal(), T::NAME, range, &mut skips).await {
-                // What it has stopped at is what is to be seen.
-                tracing::warn!("nobody's word can be looked for: {error}");
-            } else {
-                searched = durable.max(searched);
-            }
+            find_skips(self.journal(), T::NAME, (searched, durable), &mut skips).await?;
+            searched = durable.max(searched);
             self.wait(SKIP_LOOK_EVERY).await;
         }
+        Ok(())
     }
 }
 

@@ -6,7 +6,7 @@ use sqlx::{AssertSqlSafe, Executor as _, Row as _};
 use super::super::error::SinkError;
 use super::super::schema::{BEGIN, Dialect, pending};
 use super::super::sql::MIGRATED;
-use super::{LOCKS, MIGRATING, judge_encoding};
+use super::{LOCKS, MIGRATING, answered, judge_encoding};
 
 /// How the connection is set up meanwhile. An index over millions of rows takes its time.
 pub(super) const SETUP: &str = "SET lock_timeout = '5s'; SET statement_timeout = 0";
@@ -15,12 +15,7 @@ pub(super) const SETUP: &str = "SET lock_timeout = '5s'; SET statement_timeout =
 ///
 /// A database that has them all is only read: whoever runs the server need not own the tables.
 pub(super) async fn migrate(connection: &mut PgConnection) -> Result<(), SinkError> {
-    let row = connection
-        .fetch_one("SELECT current_setting('server_encoding'), to_regclass('migrations') IS NULL")
-        .await?;
-    judge_encoding(row.try_get(0)?)?;
-    let is_new: bool = row.try_get(1)?;
-    if !is_new && lacking(connection).await?.is_empty() {
+    if answered(is_complete(connection)).await? {
         return Ok(());
     }
     // Two that create the same table at the same time would get in each other's way.
@@ -35,6 +30,16 @@ pub(super) async fn migrate(connection: &mut PgConnection) -> Result<(), SinkErr
     let unlock = format!("SELECT pg_advisory_unlock({LOCKS}, {MIGRATING})");
     connection.execute(AssertSqlSafe(unlock)).await?;
     Ok(())
+}
+
+/// Whether the database has all migrations; an error if its texts cannot hold ours.
+async fn is_complete(connection: &mut PgConnection) -> Result<bool, SinkError> {
+    let row = connection
+        .fetch_one("SELECT current_setting('server_encoding'), to_regclass('migrations') IS NULL")
+        .await?;
+    judge_encoding(row.try_get(0)?)?;
+    let is_new: bool = row.try_get(1)?;
+    Ok(!is_new && lacking(connection).await?.is_empty())
 }
 
 async fn lacking(connection: &mut PgConnection) -> Result<Vec<(i64, &'static str)>, SinkError> {

@@ -279,9 +279,8 @@ local function apply(names, args, kind, key, first, last)
   end
 end
 
--- Whether the keys that every batch may write to are what they should be, and the stream ends
--- before the batch.
-local function look_at_fixed(names, after)
+-- Whether the keys that every batch may write to are what they should be.
+local function look_at_fixed(names)
   local types = {
     [names.watermark] = 'hash', [names.skus] = 'set', [names.sales] = 'set',
     [names.events] = 'stream', [names.taken] = 'hash',
@@ -292,6 +291,10 @@ local function look_at_fixed(names, after)
       return { 'odd', key, 'it is a ' .. found .. ' and no ' .. wanted }
     end
   end
+end
+
+-- Whether the stream ends before the batch.
+local function look_at_stream(names, after)
   if type_of(names.events) == 'stream' then
     local info = redis.call('XINFO', 'STREAM', names.events)
     for at = 1, #info, 2 do
@@ -331,7 +334,7 @@ local function sluice_apply(keys, args)
   if redis.call('EXISTS', keys[2]) == 1 then
     return { 'erasing' }
   end
-  local odd = look_at_fixed(names, after)
+  local odd = look_at_fixed(names)
   if odd then
     return odd
   end
@@ -346,8 +349,9 @@ local function sluice_apply(keys, args)
   elseif after ~= '0' then
     return { 'elsewhere' }
   end
+  -- Behind the mark: one who has stored this batch meanwhile has added to the stream as well.
   local made = {}
-  local refused = walk(keys, args, 7, 7, function(kind, key, first, last)
+  local refused = look_at_stream(names, after) or walk(keys, args, 7, 7, function(kind, key, first, last)
     return look(names, made, args, kind, key, first, last)
   end)
   if refused then

@@ -12,6 +12,7 @@ use sluice_services::{Persistence, Redis, RedisOptions};
 use crate::in_redis::node::{Node, cli, everything, on_a_runtime, redis, until};
 use crate::in_redis::proxy::Proxy;
 use crate::living::more::sell_more;
+use crate::living::times;
 
 fn start(options: &RedisOptions) -> Redis {
     Redis::start(options).expect("Redis starts")
@@ -25,8 +26,13 @@ fn a_batch_whose_answer_was_lost_is_not_stored_twice() {
         proxy.lose_one_answer();
         let sink = node.sink(&proxy.url());
         until("lost", || proxy.has_lost());
+        for _ in 1..times(20) {
+            proxy.lose_one_answer();
+            sell_more(&node.handle, 1);
+            until("lost", || proxy.has_lost());
+        }
         node.caught_up(sink.status());
-        assert!(sink.status().connections.get() >= 2);
+        assert!(sink.status().connections.get() > times(20));
         sink.stop();
         assert_eq!(everything(&redis), node.untroubled());
         node.is_well(&redis.url());
@@ -38,7 +44,7 @@ fn a_wiped_redis_is_filled_again() {
     let (node, redis) = (Node::lived(DEFAULT), redis());
     let sink = node.sink(&redis.url());
     let status = Arc::clone(sink.status());
-    for round in 1..4 {
+    for round in 1..=times(3) {
         node.caught_up(&status);
         // At rest the first time; while orders come the others.
         cli(&redis, &["FLUSHALL"]);

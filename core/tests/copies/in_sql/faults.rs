@@ -14,6 +14,7 @@ use sqlx::postgres::PgConnection;
 use crate::in_sql::copied::{Copied, on_a_runtime};
 use crate::in_sql::serving::{Serving, at, database, start, started, until};
 use crate::living::selling::sell;
+use crate::living::times;
 use swallow::Swallow;
 
 #[test]
@@ -38,13 +39,13 @@ fn a_commit_whose_answer_is_lost_is_not_stored_twice() {
     let serving = Serving::new(at(&url));
     serving.sell(10);
     serving.caught_up();
-    for lost in 1..=10 {
+    for lost in 1..=times(20) {
         swallow.next_commit();
         serving.sell(20);
         until("an answer was lost", || swallow.swallowed() >= lost);
     }
     serving.audited();
-    assert!(serving.status().troubles(Trouble::Unreachable) >= 10);
+    assert!(serving.status().troubles(Trouble::Unreachable) >= times(20));
     assert_eq!(serving.status().rewinds.get(), 0);
     serving.close();
 }
@@ -118,7 +119,7 @@ fn a_database_that_is_restored_meanwhile_is_brought_up() {
     serving.sell(20);
     serving.caught_up();
     let older = postgres.dump().expect("dumped");
-    for round in 1..=3 {
+    for round in 1..=times(3) {
         serving.sell(20);
         serving.caught_up();
         postgres.restore(&older).expect("restored");
