@@ -66,7 +66,9 @@ pub(crate) fn status(settings: &Settings, as_json: bool) -> Result<(), Failure> 
     })?;
     match copies.iter().find_map(|copy| copy.stored.as_ref().err().map(|error| (copy, error))) {
         Some((AtRest { name, place, .. }, error)) => {
-            Err(Failure::new(DISK, format!("{}: {place}: {error}", name.as_str())))
+            // Most of them name it already.
+            let place = if error.contains(place.as_str()) { "" } else { &format!("{place}: ") };
+            Err(Failure::new(DISK, format!("{}: {place}{error}", name.as_str())))
         }
         None => Ok(()),
     }

@@ -18,7 +18,7 @@ use crate::chance::Chance;
 use crate::clients::Clients;
 use crate::cuts::Cuts;
 use crate::disk::FaultRates;
-use crate::model::{Model, Order};
+use crate::model::{Model, Order, Payment};
 use crate::profile::Profile;
 use crate::requests::Body;
 use crate::world::{Verdict, World};
@@ -80,12 +80,22 @@ pub fn run(seed: u64, shards: usize, holds: u64) -> Result<Ends, String> {
         run.hold(number, &mut acts)?;
     }
     acts.sort_by_key(|(at, _)| *at);
+    let told: Vec<Notice> = acts.iter().filter_map(|(_, act)| notice(act).cloned()).collect();
     for (at, act) in acts {
         run.world.advance(at.micros_since(run.world.now()))?;
         run.act(act)?;
     }
-    // What newcomers got runs out too.
     run.world.rest()?;
+    // A provider who was told 503 tells it again.
+    for notice in told {
+        let is_open = |payment: &Payment| payment.status() == PaymentStatus::Open;
+        let payment = PaymentId::parse(&notice.payment).ok_or("a payment's id")?;
+        if run.world.model.payments.get(&payment).is_some_and(is_open) {
+            run.act(Body::Notify(notice))?;
+            run.world.rest()?;
+        }
+    }
+    // What newcomers got runs out too.
     for _ in 0..4 * holds {
         let Some(due) = run.world.model.reserved().map(|(_, due)| due).min() else { break };
         run.world.advance(due.micros_since(run.world.now()) + LOOK_US)?;
@@ -211,20 +221,36 @@ impl Run {
 
     /// Asks, and waits for the node to come to rest or not: several may meet in one step.
     fn act(&mut self, body: Body) -> Verdict {
+        if !self.ask(body.clone())? {
+            // Many met, and the lane is full.
+            self.world.rest()?;
+            if !self.ask(body)? {
+                return Err("an empty lane is full".to_owned());
+            }
+        }
+        if self.chance.one_in(3) { Ok(()) } else { self.world.rest() }
+    }
+
+    /// Asks; says whether there was room.
+    fn ask(&mut self, body: Body) -> Result<bool, String> {
         let mut clients =
             std::mem::replace(&mut self.world.clients, Clients::new(&self.world.profile));
         let sight = self.world.sight();
         let question = sight.map(|sight| clients.question(&mut self.chance, body, sight));
         self.world.clients = clients;
-        if !self.world.submit(question.ok_or("the node is down")?, false) {
-            return Err("the lane is full".to_owned());
-        }
-        if self.chance.one_in(3) { Ok(()) } else { self.world.rest() }
+        Ok(self.world.submit(question.ok_or("the node is down")?, false))
     }
 }
 
 fn sku() -> SkuId {
     SkuId::new("tea").expect("a name")
+}
+
+fn notice(act: &Body) -> Option<&Notice> {
+    match act {
+        Body::Notify(notice) => Some(notice),
+        _ => None,
+    }
 }
 
 fn succeeded(view: &OrderView, payment: &PaymentView) -> Body {
