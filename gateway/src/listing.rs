@@ -2,8 +2,8 @@
 //! left it, from the copy in SQL.
 //!
 //! What is younger than the retention, and than this server's start, is in the ledger: for that the
-//! copy is not asked. If it is needed and cannot tell, the page ends before the first order that it might miss one behind, and
-//! only a page of nothing else is refused.
+//! copy is not asked. If it is needed and cannot tell, the page ends before the first order behind which
+//! one may be missing, and only a page of nothing else is refused.
 
 use sluice_core::command::{Buyer, Command, ListOrders};
 use sluice_core::event::OrderStatus;
