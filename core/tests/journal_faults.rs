@@ -2,6 +2,7 @@
 //! after the first error nothing is acknowledged.
 
 use std::io::ErrorKind;
+use std::time::Duration;
 
 use journal_disk::{Call, Disk, Fault, Random};
 use journal_opening::open_into;
@@ -268,8 +269,24 @@ fn as_many_segments_are_made_ahead_as_the_limits_say() {
     assert_eq!(preparer.step().expect("made"), Preparing::More, "one was taken");
     drop(log);
     while preparer.step().expect("made") == Preparing::More {}
-    assert_eq!(preparer.wait(std::time::Duration::ZERO), Preparing::More, "the call that came");
-    assert_eq!(preparer.wait(std::time::Duration::ZERO), Preparing::Closed);
+    assert_eq!(preparer.wait(Duration::ZERO), Preparing::More, "the call that came");
+    assert_eq!(preparer.wait(Duration::ZERO), Preparing::Closed);
+}
+
+#[test]
+fn the_helper_leaves_the_disk_to_the_journal_unless_it_is_in_need() {
+    let disk = Disk::default();
+    let mut world = World::default();
+    let Opened { writer: _writer, mut preparer, .. } = world.open(&disk, 1).expect("opened");
+    let took = Duration::from_millis(1);
+    let mut rests = vec![preparer.rest_after(took)];
+    while preparer.step().expect("made") == Preparing::More {
+        rests.push(preparer.rest_after(took));
+    }
+    rests.dedup();
+    assert_eq!(rests, [0, 2, 8].map(|rest| took * rest), "with none, one and two ready");
+    let slow = preparer.rest_after(Duration::from_secs(1));
+    assert!(slow < Duration::from_secs(1), "a slow disk gets its segments too: {slow:?}");
 }
 
 #[cfg(feature = "planted-bugs")]

@@ -206,12 +206,18 @@ impl Starter {
 
     fn preparer<S: Storage>(&self, mut preparer: Preparer<S>) -> JoinHandle<()> {
         let ending = Arc::clone(&self.ending);
+        let clock = Arc::clone(&self.shared.clock);
         self.spawn("segments".to_owned(), move || {
             while !ending.stop.load(Ordering::Acquire) {
+                let began = clock.now();
                 // A disk that refuses here will refuse the writer as well: no need to wait for it.
                 let preparing = match preparer.step()? {
                     Preparing::Idle | Preparing::Full => preparer.wait(WAIT_MAX),
-                    other => other,
+                    Preparing::More => {
+                        let took = Duration::from_micros(clock.now().micros_since(began));
+                        preparer.wait(preparer.rest_after(took))
+                    }
+                    Preparing::Closed => Preparing::Closed,
                 };
                 if preparing == Preparing::Closed {
                     break;

@@ -19,6 +19,13 @@ use super::segment::{self, Blank, Ready};
 use super::space::Space;
 use crate::storage::Storage;
 
+/// Bytes of zeros that are written and synced at a time. The journal's own syncs wait for what is
+/// on its way to the disk: docs/measurements.md has what other lengths cost them.
+const CHUNK_BYTES: usize = 64 << 10;
+
+/// Longest rest between two steps, so that a slow disk does not keep segments from being made.
+const REST_MAX: Duration = Duration::from_millis(50);
+
 /// What both sides share.
 #[derive(Debug)]
 struct Naming {
@@ -151,6 +158,13 @@ impl<S: Storage> Preparer<S> {
         })
     }
 
+    /// How long to leave the disk to the journal after a step that took so long: not at all when no
+    /// segment is ready, twice as long with one, eight times with two.
+    pub fn rest_after(&self, took: Duration) -> Duration {
+        let ready = self.ready.len() as u32;
+        (took * 2 * ready.pow(2)).min(REST_MAX)
+    }
+
     /// Waits until the writer took a segment, at most `timeout`.
     pub fn wait(&self, timeout: Duration) -> Preparing {
         match self.taken.recv_timeout(timeout) {
@@ -165,7 +179,7 @@ impl<S: Storage> Preparer<S> {
             None if self.ready.len() >= self.plan.ahead + self.plan.reserve => Ok(Preparing::Idle),
             None => {
                 if self.zeros.is_empty() {
-                    self.zeros = segment::zeros(self.plan.length);
+                    self.zeros = segment::zeros(self.plan.length, CHUNK_BYTES);
                 }
                 let expected = self.naming.next_index.load(Ordering::Relaxed);
                 let created = Blank::create(&self.storage, "ahead", expected, self.plan.length);

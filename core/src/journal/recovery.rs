@@ -258,7 +258,7 @@ fn settle<S: Storage>(
             "cut a torn tail off the journal"
         );
         if !planted::is(Bug::TornTailLeft) {
-            let zeros = segment::zeros(torn.bytes);
+            let zeros = segment::zeros(torn.bytes, segment::INLINE_CHUNK_BYTES);
             let step = zeros.len();
             let mut chunks = (0..torn.bytes).step_by(step.max(1)).map(|done| {
                 let length = (torn.bytes - done).min(step as u64) as usize;

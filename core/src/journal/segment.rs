@@ -19,8 +19,8 @@ pub(super) const ENDING_PREPARING: &str = ".preparing";
 /// The index of a journal's first segment.
 pub(super) const FIRST_INDEX: u64 = 1;
 
-/// Bytes that one write of zeros covers at most.
-const CHUNK_BYTES: usize = 1 << 20;
+/// Bytes of zeros that are written at a time where nobody else is at work.
+pub(super) const INLINE_CHUNK_BYTES: usize = 1 << 20;
 
 /// The file name of a segment.
 pub(super) fn name(index: u64) -> String {
@@ -131,9 +131,10 @@ impl<F: StorageFile> Blank<F> {
     }
 }
 
-/// A buffer of zeros for [`Blank::zero_chunk`], no longer than a segment of this length needs.
-pub(super) fn zeros(length: u64) -> Vec<u8> {
-    vec![0; length.min(CHUNK_BYTES as u64) as usize]
+/// A buffer of `chunk` zeros for [`Blank::zero_chunk`], no longer than a segment of this length
+/// needs.
+pub(super) fn zeros(length: u64, chunk: usize) -> Vec<u8> {
+    vec![0; length.min(chunk as u64) as usize]
 }
 
 /// Makes a segment from nothing to the end, in one go.
@@ -144,7 +145,7 @@ pub(super) fn make<S: Storage>(
     id: u64,
     length: u64,
 ) -> Result<Ready<S::File>, Fatal> {
-    let zeros = zeros(length);
+    let zeros = zeros(length, INLINE_CHUNK_BYTES);
     let mut blank = Blank::create(storage, "inline", index, length)?;
     blank.allocate()?;
     while !blank.zero_chunk(&zeros)? {}
