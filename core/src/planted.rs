@@ -105,6 +105,8 @@ pub enum Bug {
     SinkTrustsItsMemory,
     /// A batch whose answer was lost is sent again without asking what the store has.
     BatchRepeatedBlindly,
+    /// A batch that takes longer than anybody waits is tried again as it is, for ever.
+    BatchNeverShrinks,
     /// What a full batch leaves of a frame is forgotten (I8).
     RestOfFrameLost,
     /// Others are told what a store has stored, not what it has synced.
@@ -129,7 +131,7 @@ pub enum Bug {
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Self; 59] = [
+    pub const ALL: [Self; 60] = [
         Self::AckBeforeSync,
         Self::RefusalBeforeSync,
         Self::RetryFailedSync,
@@ -179,6 +181,7 @@ impl Bug {
         Self::PageLookedFarEnough,
         Self::SinkTrustsItsMemory,
         Self::BatchRepeatedBlindly,
+        Self::BatchNeverShrinks,
         Self::RestOfFrameLost,
         Self::UnsyncedTold,
         Self::EarlierUnsyncedTold,

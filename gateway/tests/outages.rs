@@ -8,9 +8,9 @@ use std::thread;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use sluice_services::{Postgres, PostgresOptions, Redis, RedisOptions};
+use sluice_services::{Postgres, PostgresOptions, Redis, RedisOptions, Tls};
 
-use crate::harness::{Client, Server, audit, buyer};
+use crate::harness::{Client, Server, audit, audit_by, buyer, command};
 
 /// How long a store is stopped: 3 s, or `SLUICE_STOPPED_SECONDS`.
 fn stopped_for() -> Duration {
@@ -120,7 +120,7 @@ impl Followed {
     }
 }
 
-fn sell(client: &mut Client, round: &str, number: usize) {
+pub(crate) fn sell(client: &mut Client, round: &str, number: usize) {
     // No buyer has more keys than may live.
     let token = buyer(&format!("{round}-{}", number / 500));
     let fields = format!("{token}Idempotency-Key: {round}-{number}\r\n");
@@ -248,6 +248,36 @@ fn a_wrong_password_is_named_and_never_shown_and_orders_are_served() {
     server.caught_up();
     server.stop();
     judged(folder.path(), &flags);
+}
+
+#[test]
+fn a_redis_behind_tls_is_believed_by_its_certificate() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let options = RedisOptions { tls: Some(Tls::default()), ..RedisOptions::default() };
+    let redis = Redis::start(&options).expect("Redis starts");
+    let (url, authority) = (redis.url(), redis.authority().expect("it has one"));
+    let flags = ["--redis-url", &url];
+    let server = Server::start(folder.path(), &flags);
+    server.stock("phone", 1_000, 0);
+    sell(&mut Client::connect(server.buyers), "tls", 1);
+    let error = loop {
+        let sinks = server.operate("GET", "/admin/v1/sinks", None).json();
+        if let Some(error) = seen(&sinks, "redis")["last_error"].as_str() {
+            break error.to_owned();
+        }
+    };
+    assert!(error.to_lowercase().contains("certificate"), "{error}");
+    server.stop();
+
+    let server = Server::spawn(command(folder.path(), &flags).env("SSL_CERT_FILE", &authority));
+    while server.operate("GET", "/healthz", None).json()["status"] != "ok" {}
+    while server.metric("sluice_sink_lag_records{sink=\"redis\"}") > 0.0 {}
+    server.stop();
+    assert_eq!(redis.cli(&["HGET", "sluice:{1}:sku:phone", "held"]).expect("read"), "1");
+    let mut audit = Command::new(env!("CARGO_BIN_EXE_sluice"));
+    audit.args(["audit", "--data-dir"]).arg(folder.path()).args(flags);
+    let (code, text) = audit_by(audit.env("SSL_CERT_FILE", &authority));
+    assert_eq!(code, Some(0), "{text}");
 }
 
 fn judged(folder: &Path, flags: &[&str]) {

@@ -1,6 +1,7 @@
 //! The server as others meet it: the real binary, real sockets.
 
 mod baskets;
+mod consumer;
 mod contract;
 mod copies;
 mod disk_full;

@@ -7,6 +7,7 @@ use std::process::Command;
 use anyhow::{Context as _, Result, ensure};
 use rustix::process::Signal;
 
+use crate::certificate::{Certificate, Tls};
 use crate::daemon::Daemon;
 use crate::folder::Folder;
 use crate::port;
@@ -14,6 +15,12 @@ use crate::program::{Program, find, output, search_path};
 
 /// What it says when it serves. Versions differ in the first letter.
 const READY: &str = "eady to accept connections";
+
+const CERTIFICATE: &str = "server.pem";
+
+const KEY: &str = "server.key";
+
+const AUTHORITY: &str = "authority.pem";
 
 /// What of Redis' memory is on disk.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -38,6 +45,8 @@ pub struct RedisOptions {
     pub persistence: Persistence,
     /// Whether it listens on a free port of 127.0.0.1, and not only on its Unix socket.
     pub tcp: bool,
+    /// Whether the port speaks TLS, and nothing else.
+    pub tls: Option<Tls>,
     /// What clients have to give.
     pub password: Option<String>,
     /// Bytes it may use for data. Writes are refused when they are used up, unless `settings`
@@ -57,6 +66,7 @@ impl Default for RedisOptions {
         Self {
             persistence: Persistence::Nothing,
             tcp: true,
+            tls: None,
             password: None,
             memory_bytes_max: None,
             replica_of: None,
@@ -92,6 +102,7 @@ impl Redis {
             options: options.clone(),
             port: 0,
         };
+        redis.write_certificate()?;
         for _ in 1..port::ATTEMPTS_MAX {
             redis.port = if options.tcp { port::free()? } else { 0 };
             match redis.start_again() {
@@ -107,7 +118,8 @@ impl Redis {
         let password = self.options.password.as_deref();
         let entry = password.map_or(String::new(), |word| format!(":{}@", encoded(word)));
         if self.options.tcp {
-            format!("redis://{entry}127.0.0.1:{}/", self.port)
+            let scheme = if self.options.tls.is_some() { "rediss" } else { "redis" };
+            format!("{scheme}://{entry}127.0.0.1:{}/", self.port)
         } else {
             let entry = password.map_or(String::new(), |word| format!("?pass={}", encoded(word)));
             format!("redis+unix://{}{entry}", self.socket().display())
@@ -190,13 +202,43 @@ impl Redis {
         Ok(said.strip_suffix('\n').unwrap_or(&said).to_owned())
     }
 
+    /// The certificate of who signed the server's (PEM), if it has TLS.
+    pub fn authority(&self) -> Option<PathBuf> {
+        self.options.tls.as_ref().map(|_| self.folder.path().join(AUTHORITY))
+    }
+
+    fn write_certificate(&self) -> Result<()> {
+        if let Some(tls) = &self.options.tls {
+            let Certificate { certificate, key, authority } = Certificate::new(&tls.names)?;
+            let files = [(CERTIFICATE, certificate), (KEY, key), (AUTHORITY, authority)];
+            for (name, text) in files {
+                fs::write(self.folder.path().join(name), text)?;
+            }
+        }
+        Ok(())
+    }
+
     /// Where its files are.
     fn data(&self) -> PathBuf {
         self.folder.path().join("data")
     }
 
     fn arguments(&self) -> Vec<String> {
-        arguments(&self.options, self.port, &self.data(), &self.socket())
+        let mut words = arguments(&self.options, self.port, &self.data(), &self.socket());
+        if self.options.tls.is_some() {
+            let file = |name| self.folder.path().join(name).display().to_string();
+            let settings = [
+                ("--port", "0".to_owned()),
+                ("--tls-port", self.port.to_string()),
+                ("--tls-cert-file", file(CERTIFICATE)),
+                ("--tls-key-file", file(KEY)),
+                ("--tls-ca-cert-file", file(AUTHORITY)),
+                ("--tls-auth-clients", "no".to_owned()),
+            ];
+            // The last word on a setting counts.
+            words.extend(settings.into_iter().flat_map(|(name, value)| [name.to_owned(), value]));
+        }
+        words
     }
 }
 

@@ -4,7 +4,7 @@ use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::time::Duration;
 
-use sluice_services::{Persistence, Redis, RedisOptions};
+use sluice_services::{Persistence, Redis, RedisOptions, Tls};
 
 fn start(options: &RedisOptions) -> Redis {
     Redis::start(options).expect("Redis starts")
@@ -42,6 +42,22 @@ fn it_answers_by_port_and_by_socket_until_it_is_dropped() {
     let (id, socket) = (redis.id().expect("it runs"), redis.socket());
     drop(redis);
     assert!(is_gone(id) && !socket.exists());
+}
+
+#[test]
+fn with_tls_its_port_takes_nothing_else() {
+    let redis = start(&RedisOptions { tls: Some(Tls::default()), ..RedisOptions::default() });
+    assert_eq!(redis.url(), format!("rediss://127.0.0.1:{}/", redis.port()));
+    let authority = redis.authority().expect("it has one").display().to_string();
+    let port = redis.port().to_string();
+    let ping = |tls: &[&str]| {
+        let mut command = std::process::Command::new("redis-cli");
+        command.args(["-h", "127.0.0.1", "-p", &port]).args(tls).arg("PING");
+        String::from_utf8(command.output().expect("it runs").stdout).expect("text")
+    };
+    assert_eq!(ping(&["--tls", "--cacert", &authority]), "PONG\n");
+    assert!(!ping(&[]).contains("PONG"));
+    assert_eq!(cli(&redis, &["PING"]), "PONG", "its socket needs none");
 }
 
 #[test]

@@ -188,6 +188,8 @@ pub enum Mark {
     SaidStandbyFull,
     /// Refused: too many payments of one order.
     SaidPaymentsFull,
+    /// A store needed longer for a batch than anybody waits.
+    BatchTookTooLong,
     /// A store did what was asked, and its answer was lost.
     ReplyLost,
     /// A store did what somebody had asked who was gone.
@@ -226,7 +228,7 @@ pub enum Mark {
 
 impl Mark {
     /// All marks, in order.
-    pub const ALL: [Self; 109] = [
+    pub const ALL: [Self; 110] = [
         Self::CrashBetweenWriteAndSync,
         Self::CrashWithSeveralInFlight,
         Self::CrashInRecovery,
@@ -319,6 +321,7 @@ impl Mark {
         Self::SaidSkuInSale,
         Self::SaidStandbyFull,
         Self::SaidPaymentsFull,
+        Self::BatchTookTooLong,
         Self::ReplyLost,
         Self::StoredLate,
         Self::CrashInStoring,

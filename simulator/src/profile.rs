@@ -211,6 +211,11 @@ impl Profile {
         self.journal_max_bytes = *chance.pick(&[None, Some(12_000), Some(25_000), Some(60_000)]);
         self.limits.sink_unsynced_bytes_max = *chance.pick(&[1 << 10, 1 << 20]);
         self.limits.sink_batch_records_max = *chance.pick(&[4, 4, 32]);
+        for sink in &mut self.sinks {
+            if chance.one_in(4) {
+                sink.rows_max = chance.between(1, 8);
+            }
+        }
     }
 }
 

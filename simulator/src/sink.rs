@@ -54,6 +54,8 @@ pub struct Character {
     pub rates: StoreRates,
     /// Of so many leaps of time, one has something befall it.
     pub calm: u64,
+    /// More rows at once take longer than anybody waits, and come to nothing.
+    pub rows_max: u64,
 }
 
 impl Character {
@@ -70,7 +72,7 @@ impl Character {
             locked: rate(800),
         };
         let (syncs_itself, is_here) = (chance.one_in(3), chance.one_in(2));
-        Self { syncs_itself, is_here, rates, calm: chance.between(2, 6) }
+        Self { syncs_itself, is_here, rates, calm: chance.between(2, 6), rows_max: u64::MAX }
     }
 }
 

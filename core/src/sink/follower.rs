@@ -28,8 +28,10 @@ use super::store::{Extent, Gathered, Store, Stored, Target};
 
 mod opening;
 mod poison;
+mod size;
 
 use poison::refused;
+use size::Size;
 
 /// How soon a sink that has caught up looks for more; twice as long each time it finds nothing.
 const LOOK_FIRST: Duration = Duration::from_millis(2);
@@ -104,6 +106,8 @@ pub struct Follower<S: Storage, T: Target> {
     batches: [BatchOf<T>; 2],
     /// Up to here records are stored one by one.
     singly_through: u64,
+    /// How many are stored at once.
+    size: Size,
 }
 
 /// What a session keeps count of.
@@ -135,6 +139,7 @@ impl<S: Storage + Clone, T: Target> Follower<S, T> {
             backoff: Backoff::new(config.seed),
             batches: [(); 2].map(|()| target.batch(config.cell, &config.limits)),
             singly_through: 0,
+            size: Size::new(target.records_max(&config.limits), T::PATIENCE),
             config,
             target,
         }
@@ -336,8 +341,7 @@ impl<S: Storage + Clone, T: Target> Follower<S, T> {
     }
 
     fn room(&self) -> Room {
-        let records = self.target.records_max(&self.config.limits);
-        Room { records, singly_through: self.singly_through }
+        Room { records: self.size.records(), singly_through: self.singly_through }
     }
 
     /// Stores the first batch, and gathers the next one meanwhile unless `stop` says that no more
@@ -358,19 +362,26 @@ impl<S: Storage + Clone, T: Target> Follower<S, T> {
                 None => session.source.gather(next, room).await.err(),
             }
         };
-        let storing = answered(T::PATIENCE, session.store.store(batch));
+        let began = Instant::now();
+        let storing = async {
+            let stored = answered(T::PATIENCE, session.store.store(batch)).await;
+            (stored, began.elapsed())
+        };
         // Neither is ever dropped half-way: a transaction that has begun is seen through.
-        let (mut stored, stop) = tokio::join!(storing, gathering);
+        let ((mut stored, took), stop) = tokio::join!(storing, gathering);
         if planted::is(Bug::BatchRepeatedBlindly) && stored.is_err() {
             stored = answered(T::PATIENCE, session.store.store(batch)).await;
         }
         match stored {
-            Ok(Stored::Whole) => {}
+            Ok(Stored::Whole) => self.size.stored(took),
             Ok(Stored::Elsewhere) => return Ok(Err(End::Replaced)),
             Err(error) if error.trouble == Trouble::Poison => {
                 return Ok(Err(refused(&extent, &error)));
             }
-            Err(error) => return Err(error),
+            Err(error) => {
+                self.size.failed(extent.records());
+                return Err(error);
+            }
         }
         session.checked_at = Instant::now();
         session.next_at = session.checked_at + BATCH_EVERY;

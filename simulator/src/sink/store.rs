@@ -350,6 +350,12 @@ impl Store for SimStore {
         let has_name = self.line.replacements == self.shared.borrow().replacements;
         let Extent { after, through, .. } = batch.extent;
         assert_eq!(batch.rows.len() as u64, through - after, "I8 rows of a batch");
+        if through - after > self.shared.borrow().character.rows_max {
+            // It is rolled back.
+            self.shared.borrow_mut().marks.hit(Mark::BatchTookTooLong);
+            pause(2 * PATIENCE).await;
+            return Err(SinkError::new(Trouble::Unreachable, "it took too long"));
+        }
         self.shared.borrow_mut().in_flight += 1;
         let rows = Rows { after, rows: batch.rows.clone(), journal: self.journal.clone() };
         let (shared, line) = (Rc::clone(&self.shared), self.line);
