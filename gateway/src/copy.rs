@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use sluice_core::engine::Handle;
-use sluice_core::sink::{Database, Reading, SinkError, SinkStatus};
+use sluice_core::sink::{Database, Reading, SinkError, SinkStatus, Trouble};
 
 /// How far the copy was. One that has fewer records is an older one: what is missing there may be in
 /// the newer one, and what is there may be old.
@@ -39,21 +39,27 @@ pub(crate) struct CopyConnection {
     database: Database,
     cell: u16,
     journal: String,
+    status: Arc<SinkStatus>,
     reading: Option<Reading>,
 }
 
 impl CopyConnection {
-    /// To a database, which need not be there yet, with a copy of the journal of this engine.
-    pub(crate) fn new(database: Database, handle: &Handle) -> Self {
+    /// To a database, which need not be there yet, with a copy of the journal of this engine. The
+    /// sink of this status fills it.
+    pub(crate) fn new(database: Database, status: Arc<SinkStatus>, handle: &Handle) -> Self {
         let journal = handle.hash_key().journal().to_string();
-        Self { database, cell: handle.cell(), journal, reading: None }
+        Self { database, cell: handle.cell(), journal, status, reading: None }
     }
 
     /// The connection, open.
     ///
     /// # Errors
-    /// What the database says; it holds the copy of another journal.
+    /// What the database says; it holds the copy of another journal, or of another past.
     pub(crate) async fn open(&mut self) -> Result<&mut Reading, SinkError> {
+        if self.status.is_foreign() {
+            let what = "the database is a copy of another past of the journal: rebuild it";
+            return Err(SinkError::new(Trouble::Foreign, what));
+        }
         let is_replaced = match &self.reading {
             Some(reading) => reading.is_replaced()?,
             None => true,

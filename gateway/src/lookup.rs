@@ -74,8 +74,8 @@ impl Lookup {
         handle: &Handle,
     ) -> io::Result<Self> {
         let (asks, asked) = mpsc::channel(WAITING_MAX);
-        let reader =
-            Reader { connection: CopyConnection::new(database, handle), cell: handle.cell() };
+        let connection = CopyConnection::new(database, Arc::clone(&status), handle);
+        let reader = Reader { connection, cell: handle.cell() };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         thread::Builder::new()
             .name(name.to_owned())

@@ -98,10 +98,11 @@ impl RetiredOrders {
         let (asks, asked) = mpsc::channel(limits.reads_waiting_max);
         let memory = Arc::new(Memory::new(limits.retired_orders_max, limits.absent_orders_max));
         let metrics = Arc::new(ReadMetrics::default());
+        let connection = CopyConnection::new(source.database, Arc::clone(&source.status), handle);
         let reached = Reached::new(source.status, source.recovered);
         let clock = handle.clone();
         let loader = Loader {
-            connection: CopyConnection::new(source.database, handle),
+            connection,
             reached: reached.clone(),
             cell: handle.cell(),
             asks_max: limits.reads_waiting_max,

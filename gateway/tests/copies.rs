@@ -220,7 +220,7 @@ fn a_database_of_another_journal_stops_the_sink_alone() {
     let url = format!("sqlite://{}", other.path().join("sluice.db").display());
     let server = Server::start(folder.path(), &["--database-url", &url]);
     server.stock("phone", 100, 0);
-    until_trouble(&server, "unusable");
+    until_trouble(&server, "foreign");
     sell(&server, "on", 20);
     assert_eq!(server.metric("sluice_sink_state{sink=\"sql\",state=\"stopped\"}"), 1.0);
     assert_eq!(server.operate("GET", "/healthz", None).json()["status"], "degraded");

@@ -1,5 +1,7 @@
 //! Orders that have left the ledger, over HTTP: as they were, and for few queries.
 
+use std::path::Path;
+
 use serde_json::{Value, json};
 use sluice_core::id::OrderId;
 
@@ -170,5 +172,52 @@ fn ten_thousand_requests_for_orders_that_do_not_exist_are_looked_for_once_each()
     // They are forgotten after a while, so that on a slow machine some are looked for again.
     assert!(server.metric("sluice_retired_ids_total") <= 1_000.0);
     assert!(server.metric(QUERIES) <= 100.0);
+    server.stop();
+}
+
+/// Makes one journal the copy of another.
+fn copy_journal(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).expect("made");
+    for entry in std::fs::read_dir(to).expect("read") {
+        std::fs::remove_file(entry.expect("read").path()).expect("removed");
+    }
+    for entry in std::fs::read_dir(from).expect("read") {
+        let entry = entry.expect("read");
+        std::fs::copy(entry.path(), to.join(entry.file_name())).expect("copied");
+    }
+}
+
+#[test]
+fn orders_of_a_past_that_was_taken_back_are_not_shown() {
+    let (folder, server, first) = retired_order();
+    server.stop();
+    let older = tempfile::tempdir().expect("a temporary folder");
+    let journal = folder.path().join("journal");
+    copy_journal(&journal, older.path());
+    // One more, which the journal forgets and the copy does not.
+    let server = Server::start(folder.path(), &["--retention", "1s"]);
+    let mut client = Client::connect(server.buyers);
+    let token = buyer("alice");
+    let body = json!({"sku": "phone", "quantity": 1});
+    let second = client.call("POST", "/v1/orders", &token, Some(&body)).json();
+    let cancel = format!("{}/cancel", path(&second));
+    assert_eq!(client.call("POST", &cancel, &token, None).status, 200);
+    while server.metric("sluice_orders_retired_total{shard=\"0\"}") < 1.0 {}
+    server.caught_up();
+    server.stop();
+    copy_journal(older.path(), &journal);
+
+    let server = Server::start(folder.path(), &["--retention", "1s"]);
+    while server.metric("sluice_sink_errors_total{sink=\"sql\",kind=\"foreign\"}") < 1.0 {}
+    let mut client = Client::connect(server.buyers);
+    for order in [&second, &first.json()] {
+        let answer = client.call("GET", &path(order), &token, None);
+        assert_eq!(answer.status, 503, "nobody can tell: {}", answer.json());
+    }
+    assert_eq!(listed(&server, "limit=10").1.status, 503);
+    let search = server.operate("GET", "/admin/v1/orders?buyer=alice", None);
+    assert_eq!(search.status, 503);
+    let why = search.json()["detail"].to_string();
+    assert!(why.contains("another past"), "{why}");
     server.stop();
 }

@@ -26,8 +26,9 @@ pub enum Trouble {
     Forbidden,
     /// A record cannot be read, or the store refuses its rows, or lacks some that it should have.
     Poison,
-    /// The store belongs to another journal, or to a newer program; or the journal no longer holds
-    /// what the store lacks.
+    /// The store is a copy of another journal, or of another past of this one.
+    Foreign,
+    /// The store belongs to a newer program; or the journal no longer holds what the store lacks.
     Unusable,
     /// All else.
     Other,
@@ -35,7 +36,7 @@ pub enum Trouble {
 
 impl Trouble {
     /// All kinds, in the order in which they are counted.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Locked,
         Self::ReadOnly,
         Self::Full,
@@ -45,6 +46,7 @@ impl Trouble {
         Self::Evicting,
         Self::Forbidden,
         Self::Poison,
+        Self::Foreign,
         Self::Unusable,
         Self::Other,
     ];
@@ -61,6 +63,7 @@ impl Trouble {
             Self::Evicting => "evicting",
             Self::Forbidden => "forbidden",
             Self::Poison => "poison",
+            Self::Foreign => "foreign",
             Self::Unusable => "unusable",
             Self::Other => "other",
         }
@@ -68,7 +71,7 @@ impl Trouble {
 
     /// Whether trying again can only end the same way, until somebody does something.
     pub const fn is_final(self) -> bool {
-        matches!(self, Self::Poison | Self::Unusable)
+        matches!(self, Self::Poison | Self::Foreign | Self::Unusable)
     }
 }
 

@@ -50,7 +50,7 @@ impl Reading {
             None => Ok(()),
             Some(other) => {
                 let what = format!("the store belongs to journal {other}, this one is {journal}");
-                Err(SinkError::new(Trouble::Unusable, what))
+                Err(SinkError::new(Trouble::Foreign, what))
             }
         }
     }

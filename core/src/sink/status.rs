@@ -69,7 +69,7 @@ pub struct SinkStatus {
     /// Times that the store had fewer records than before.
     pub rewinds: Counter,
     troubles: [Counter; Trouble::ALL.len()],
-    last_error: Mutex<Option<String>>,
+    last_error: Mutex<Option<SinkError>>,
     poison: Mutex<Option<Poisoned>>,
     /// When it last had all that was durable.
     caught_up_at: Mutex<Option<Instant>>,
@@ -126,7 +126,17 @@ impl SinkStatus {
 
     /// What went wrong last; `None` once all is well again.
     pub fn last_error(&self) -> Option<String> {
-        self.last_error.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.last_trouble().as_ref().map(|error| error.what.clone())
+    }
+
+    /// Whether the store is a copy of another journal, or of another past of this one: what stands
+    /// there may never have happened.
+    pub fn is_foreign(&self) -> bool {
+        self.last_trouble().as_ref().is_some_and(|error| error.trouble == Trouble::Foreign)
+    }
+
+    fn last_trouble(&self) -> MutexGuard<'_, Option<SinkError>> {
+        self.last_error.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The record that its store does not take and that it waits for, if there is one.
@@ -243,7 +253,7 @@ impl SinkStatus {
             poison.is_tried = false;
         }
         self.troubles[error.trouble as usize].add(1);
-        self.replace_error(Some(error.what.clone()))
+        self.replace_error(Some(error.clone()))
     }
 
     /// All is well. Says whether it was not before.
@@ -251,8 +261,8 @@ impl SinkStatus {
         self.replace_error(None)
     }
 
-    fn replace_error(&self, error: Option<String>) -> bool {
-        let mut last = self.last_error.lock().unwrap_or_else(PoisonError::into_inner);
+    fn replace_error(&self, error: Option<SinkError>) -> bool {
+        let mut last = self.last_trouble();
         let changed = *last != error;
         *last = error;
         changed

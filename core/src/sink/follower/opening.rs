@@ -61,7 +61,7 @@ impl<S: Storage + Clone, T: Target> Follower<S, T> {
         if mark.journal.as_ref().is_some_and(|own| *own != journal) {
             let other = mark.journal.as_deref().unwrap_or_default();
             let what = format!("the store belongs to journal {other}, this one is {journal}");
-            return Err(SinkError::new(Trouble::Unusable, what));
+            return Err(SinkError::new(Trouble::Foreign, what));
         }
         let durable = (self.config.durable)();
         if mark.sequence > durable {
@@ -70,7 +70,7 @@ impl<S: Storage + Clone, T: Target> Follower<S, T> {
                  copy of the journal, or another",
                 mark.sequence
             );
-            return Err(SinkError::new(Trouble::Unusable, what));
+            return Err(SinkError::new(Trouble::Foreign, what));
         }
         self.judge_past(mark)
     }
@@ -103,6 +103,6 @@ impl<S: Storage + Clone, T: Target> Follower<S, T> {
              set back and has gone on in another way; rebuild the copy",
             mark.sequence, mark.time
         );
-        Err(SinkError::new(Trouble::Unusable, what))
+        Err(SinkError::new(Trouble::Foreign, what))
     }
 }

@@ -59,7 +59,7 @@ async fn a_database_of_another_journal_is_left_alone() {
     batch.pass_over(1, Timestamp::from_micros(1), 1);
     store.store(&batch).await.expect("stored");
     store.close().await.expect("closed");
-    let error = stopped(&mut node).await.last_error().expect("it says why");
+    let error = stopped_by(&mut node, Trouble::Foreign).await.last_error().expect("it says why");
     assert!(error.contains(&other.to_string()) && error.contains(&JOURNAL.to_string()), "{error}");
 }
 
@@ -73,7 +73,7 @@ async fn a_database_ahead_of_the_journal_is_left_alone() {
     (1..=99).for_each(|sequence| batch.pass_over(sequence, Timestamp::from_micros(1), 1));
     store.store(&batch).await.expect("stored");
     store.close().await.expect("closed");
-    let error = stopped(&mut node).await.last_error().expect("it says why");
+    let error = stopped_by(&mut node, Trouble::Foreign).await.last_error().expect("it says why");
     assert!(error.contains("99"), "{error}");
 }
 
@@ -89,9 +89,10 @@ async fn a_database_of_another_past_is_left_alone() {
     (1..=2).for_each(|sequence| batch.pass_over(sequence, Timestamp::from_micros(99), 1));
     store.store(&batch).await.expect("stored");
     store.close().await.expect("closed");
-    let status = stopped(&mut node).await;
+    let status = stopped_by(&mut node, Trouble::Foreign).await;
     let error = status.last_error().expect("it says why");
     assert!(error.contains("was set back"), "{error}");
+    assert!(status.is_foreign(), "nobody reads it");
     assert_eq!(status.watermark.get(), 0, "it has nothing of this journal");
 }
 
