@@ -14,6 +14,7 @@ use crate::gate::Copies;
 use crate::ids;
 use crate::lookup::Lookup;
 use crate::read_through::{ReadSource, RetiredOrders};
+use crate::retention;
 use crate::serve;
 use crate::settings::Settings;
 use crate::sinks::SeenSink;
@@ -68,13 +69,19 @@ pub(crate) fn start(
         })
     };
     let thread = |error: io::Error| Failure::new(DISK, format!("a thread: {error}"));
+    // Before anything of this start can leave the ledger.
+    let retention_us = settings.retention.micros();
+    let kept = retention::earlier(&settings.data_dir, (retention_us, handle.now()), recovered > 0);
+    let earlier = kept
+        .map_err(|error| Failure::new(DISK, format!("{}: {error}", settings.data_dir.display())))?;
     let sql = Sink::sql(settings.database(), config(watermarks.sql.clone())?).map_err(thread)?;
     let status = Arc::clone(sql.status());
     let source = ReadSource {
         database: settings.database(),
         status: Arc::clone(&status),
         recovered,
-        retention_us: settings.retention.micros(),
+        retention_us,
+        earlier,
     };
     let retired = RetiredOrders::start(source, handle).map_err(thread)?;
     let look = |name| {

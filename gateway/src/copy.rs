@@ -22,11 +22,6 @@ impl Reached {
         Self { status, recovered }
     }
 
-    /// Whether the journal had any record when this server started.
-    pub(crate) fn had_records_at_start(&self) -> bool {
-        self.recovered > 0
-    }
-
     /// A copy with this last sequence, or a later one, has every order that has left the ledger until
     /// now. To be asked before the copy is: meanwhile it goes on.
     pub(crate) fn least(&self) -> u64 {

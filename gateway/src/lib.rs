@@ -34,6 +34,7 @@ mod rates;
 mod read_through;
 mod refusals;
 mod replies;
+mod retention;
 mod routes;
 mod sales;
 mod sandbox;

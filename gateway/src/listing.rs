@@ -1,8 +1,8 @@
 //! One buyer's orders, newest first: those of the ledger, and among and behind them those that have
 //! left it, from the copy in SQL.
 //!
-//! What is younger than the retention, and than this server's start, is in the ledger: for that the
-//! copy is not asked. If it is needed and cannot tell, the page ends before the first order behind which
+//! What is younger than the retention, and was younger at the start than any retention before, is in
+//! the ledger: for that the copy is not asked. If it is needed and cannot tell, the page ends before the first order behind which
 //! one may be missing, and only a page of nothing else is refused.
 
 use sluice_core::command::{Buyer, Command, ListOrders};

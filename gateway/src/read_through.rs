@@ -25,6 +25,7 @@ use sluice_core::time::Timestamp;
 use crate::copy::{CopyConnection, Reached};
 use crate::problem::{Code, Problem};
 use crate::refusals::no_such_order;
+use crate::retention::Earlier;
 use loader::Loader;
 use memory::{Memory, Remembered};
 
@@ -71,7 +72,10 @@ pub(crate) struct RetiredOrders {
     memory: Arc<Memory>,
     cell: u16,
     retention_us: u64,
-    started_at: Timestamp,
+    /// No order is older.
+    began: Timestamp,
+    /// The time from which on all orders that were placed were in the ledger at the start.
+    none_before_since: Timestamp,
     reached: Reached,
     pub(crate) metrics: Arc<ReadMetrics>,
 }
@@ -86,6 +90,8 @@ pub(crate) struct ReadSource {
     pub(crate) recovered: u64,
     /// How long a final order stays in the ledger, in microseconds.
     pub(crate) retention_us: u64,
+    /// What is known of the starts before this one.
+    pub(crate) earlier: Earlier,
 }
 
 impl RetiredOrders {
@@ -114,8 +120,17 @@ impl RetiredOrders {
         thread::Builder::new()
             .name("reads-sql".to_owned())
             .spawn(move || runtime.block_on(loader.run(asked)))?;
-        let (cell, retention_us) = (handle.cell(), source.retention_us);
-        Ok(Self { asks, memory, cell, retention_us, started_at: handle.now(), reached, metrics })
+        let Earlier { began, retention_us } = source.earlier;
+        Ok(Self {
+            asks,
+            memory,
+            cell: handle.cell(),
+            retention_us: source.retention_us,
+            began,
+            none_before_since: older_left(handle.now(), retention_us),
+            reached,
+            metrics,
+        })
     }
 
     /// The order, if it is this buyer's, for whom the ledger has none of this id.
@@ -168,21 +183,14 @@ impl RetiredOrders {
         Problem::new(Code::Overloaded, "older orders cannot be read at the moment")
     }
 
-    /// The time from which on all orders that were placed are in the ledger. Before this start
-    /// another retention may have been set.
+    /// The time from which on all orders that were placed are in the ledger.
     pub(crate) fn none_since(&self, now: Timestamp) -> Timestamp {
-        let over = now.micros().checked_sub(self.retention_us);
-        let kept = over.map_or(Timestamp::ZERO, |last| Timestamp::from_micros(last + 1));
-        if self.reached.had_records_at_start() { kept.max(self.started_at) } else { kept }
+        older_left(now, self.retention_us).max(self.none_before_since)
     }
 
     /// Whether any order that was placed at `first` or later can have left the ledger.
     pub(crate) fn may_have_some_since(&self, first: Timestamp, now: Timestamp) -> bool {
-        let first = match self.reached.had_records_at_start() {
-            true => first,
-            false => first.max(self.started_at),
-        };
-        first < self.none_since(now)
+        first.max(self.began) < self.none_since(now)
     }
 
     /// A copy with this last sequence has every order that has left the ledger until now.
@@ -217,6 +225,12 @@ impl From<Remembered> for Answer {
             Remembered::Nothing => Self::Nothing,
         }
     }
+}
+
+/// The time from which on no order that was placed has left by `now`, if final ones stay so long.
+fn older_left(now: Timestamp, retention_us: u64) -> Timestamp {
+    let last = now.micros().checked_sub(retention_us);
+    last.map_or(Timestamp::ZERO, |last| Timestamp::from_micros(last + 1))
 }
 
 #[cfg(test)]

@@ -126,6 +126,31 @@ fn a_list_ends_where_nobody_can_tell_how_it_goes_on() {
 }
 
 #[test]
+fn a_start_does_not_make_young_orders_old() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let server = Server::start(folder.path(), &[]);
+    server.stock("phone", 10, 0);
+    let place = |server: &Server| {
+        let body = json!({"sku": "phone", "quantity": 1});
+        let mut client = Client::connect(server.buyers);
+        id(&client.call("POST", "/v1/orders", &buyer("alice"), Some(&body)).json())
+    };
+    let mut all = vec![place(&server)];
+    server.stop();
+    let copy = folder.path().join("sluice.db");
+    for name in ["sluice.db", "sluice.db-wal", "sluice.db-shm", "sluice.db-synced"] {
+        // It need not be there: the log of a database that was closed is gone.
+        let _ = std::fs::remove_file(folder.path().join(name));
+    }
+    std::fs::create_dir(&copy).expect("created");
+    let server = Server::start(folder.path(), &[]);
+    all.insert(0, place(&server));
+    let (listed, last) = listed(&server, "");
+    assert_eq!((listed, last.status), (all, 200), "without the copy");
+    server.stop();
+}
+
+#[test]
 fn a_thousand_requests_at_once_for_a_retired_order_cost_one_query() {
     let (_folder, server, before) = retired_order();
     let path = path(&before.json());

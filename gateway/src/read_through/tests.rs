@@ -19,6 +19,7 @@ use sluice_core::watermark::Watermark;
 use tokio::sync::oneshot;
 
 use super::{Code, ReadSource, RetiredOrders};
+use crate::retention::Earlier;
 
 const RETENTION_US: u64 = 1_000_000;
 
@@ -66,6 +67,7 @@ impl Shop {
             // As if this were a later start.
             recovered: handle.journal_metrics().durable.get(),
             retention_us: RETENTION_US,
+            earlier: Earlier::UNKNOWN,
         };
         let retired = Arc::new(RetiredOrders::start(source, &handle).expect("a thread"));
         Self { folder, engine, handle, sink, retired, buyer, order }
