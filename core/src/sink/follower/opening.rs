@@ -24,6 +24,10 @@ impl<S: Storage + Clone, T: Target> Follower<S, T> {
         if let Err(error) = self.judge(mark) {
             return Err((store, error));
         }
+        if mark.sequence > self.status.watermark.get() {
+            // What was last asked of it was done, although no answer came: it gets on.
+            self.backoff.reset();
+        }
         // Whatever else is wrong: this is where it stands.
         self.status.reached(mark.sequence, mark.time);
         match self.source_behind(mark).await {
