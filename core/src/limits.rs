@@ -176,8 +176,8 @@ pub const DEFAULT: Limits = checked(Limits {
     journal_queue_max: 256,
     sink_batch_records_max: 8_192,
     sink_batch_bytes_max: 2 << 20,
-    // About a millisecond; 12 to 18 microseconds a record.
-    redis_batch_records_max: 64,
+    // Half a millisecond to one; 12 to 18 microseconds a record.
+    redis_batch_records_max: 32,
     sink_unsynced_bytes_max: 16 << 20,
     sink_names_max: 65_536,
     reads_waiting_max: 16_384,

@@ -21,7 +21,7 @@ use super::said::{Fields, said};
 
 /// From so many keys on a batch is full, the SKUs of sales counted among them: each costs the server
 /// some commands, and nobody else is served meanwhile.
-const WEIGHT_MAX: usize = 300;
+const WEIGHT_MAX: usize = 150;
 
 /// What one call stores.
 #[derive(Debug)]
