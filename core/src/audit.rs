@@ -126,6 +126,17 @@ pub enum AuditError {
         /// The last sequence of the journal.
         last: u64,
     },
+    /// The copy ends before what is kept of the journal begins: it lacks what nothing can bring it.
+    #[error(
+        "the copy ends with record {through}, what is kept of the journal begins with {first}: what \
+         is between is in neither, only an archive of what was trimmed (--archive-dir) can tell"
+    )]
+    Behind {
+        /// The last sequence of the copy.
+        through: u64,
+        /// The first sequence that is kept.
+        first: u64,
+    },
     /// The copy was set back, or made anew, while it was compared.
     #[error(
         "the copy held records up to {before} and then up to {after} only: it is being made anew, \
@@ -171,6 +182,9 @@ async fn compare<S: Storage + Clone>(
 ) -> Result<Report, AuditError> {
     let first = reader.next_sequence();
     let through = snapshot.sequence();
+    if through + 1 < first {
+        return Err(AuditError::Behind { through, first });
+    }
     let mut audit = Audit {
         config: *config,
         first,

@@ -42,22 +42,23 @@ pub(crate) fn audit(settings: &Settings, show: &Show) -> Result<(), Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| Failure::new(DISK, format!("runtime: {error}")))?;
     let results = runtime.block_on(async {
-        let mut results = vec![sql(settings, &storage, &config).await];
-        if let Some(redis) = &settings.redis {
-            results.push(in_redis(redis, &storage, &config).await);
-        }
-        results
+        let sql = sql(settings, &storage, &config).await;
+        let redis = match &settings.redis {
+            Some(redis) => Some(in_redis(redis, &storage, &config).await),
+            None => None,
+        };
+        [Some(sql), redis]
     });
     // One that cannot be read is no reason to keep quiet about the other.
-    let (mut compared, mut unread) = (Vec::new(), Vec::new());
-    for result in results {
-        match result {
-            Ok(one) => compared.push(one),
-            Err(failure) => unread.push(failure),
-        }
-    }
+    let mut unread = Vec::new();
+    let [sql, redis] = results
+        .map(|result| result.and_then(|one| one.map_err(|failure| unread.push(failure)).ok()));
+    let compared: Vec<&Compared> = sql.iter().chain(&redis).collect();
     if !compared.is_empty() {
-        let text = if show.json { json(&compared) } else { compared.iter().map(lines).collect() };
+        let text = match show.json {
+            true => json(sql.as_ref(), redis.as_ref()),
+            false => compared.iter().map(|one| lines(one)).collect(),
+        };
         let mut out = io::stdout().lock();
         let printed = out.write_all(text.as_bytes()).and_then(|()| out.flush());
         printed.map_err(|error| Failure::new(DISK, format!("stdout: {error}")))?;
@@ -138,8 +139,14 @@ fn unreadable(place: &str, error: &AuditError) -> Failure {
     match error {
         AuditError::Journal(fatal) => Failure::new(fatal.exit_code(), fatal),
         AuditError::Record { .. } => Failure::new(DAMAGED, error),
-        AuditError::Copy(copy) => Failure::new(DISK, format!("{place}: {copy}")),
-        AuditError::Ahead { .. } => Failure::new(DIFFERENT, format!("{place}: {error}")),
+        AuditError::Copy(copy) => {
+            // Most of them name it already.
+            let place = if copy.what.contains(place) { "" } else { &format!("{place}: ") };
+            Failure::new(DISK, format!("{place}{copy}"))
+        }
+        AuditError::Ahead { .. } | AuditError::Behind { .. } => {
+            Failure::new(DIFFERENT, format!("{place}: {error}"))
+        }
         AuditError::SetBack { .. } => Failure::new(DISK, format!("{place}: {error}")),
         AuditError::Trimmed => Failure::new(DISK, error),
     }
@@ -212,13 +219,17 @@ fn lines(compared: &Compared) -> String {
     text
 }
 
-/// One object: what is said of SQL, and in it, as `redis`, the same of Redis.
-fn json(compared: &[Compared]) -> String {
+/// One object: what is said of SQL, and in it, as `redis`, the same of Redis. Of what could not be
+/// compared nothing is said.
+fn json(sql: Option<&Compared>, redis: Option<&Compared>) -> String {
     let mut json = Writer::with_capacity(1_024);
     json.raw("{");
-    fields(&mut json, &compared[0].report);
-    json.raw(",\"redis\":");
-    match compared.get(1) {
+    if let Some(sql) = sql {
+        fields(&mut json, &sql.report);
+        json.raw(",");
+    }
+    json.raw("\"redis\":");
+    match redis {
         Some(redis) => {
             json.raw("{");
             fields(&mut json, &redis.report);

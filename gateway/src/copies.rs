@@ -71,7 +71,8 @@ pub(crate) fn start(
     let thread = |error: io::Error| Failure::new(DISK, format!("a thread: {error}"));
     // Before anything of this start can leave the ledger.
     let retention_us = settings.retention.micros();
-    let kept = retention::earlier(&settings.data_dir, (retention_us, handle.now()), recovered > 0);
+    let (journal, start) = (handle.hash_key().journal(), (retention_us, handle.now()));
+    let kept = retention::earlier(&settings.data_dir, &journal, start, recovered > 0);
     let earlier = kept
         .map_err(|error| Failure::new(DISK, format!("{}: {error}", settings.data_dir.display())))?;
     let sql = Sink::sql(settings.database(), config(watermarks.sql.clone())?).map_err(thread)?;

@@ -2,9 +2,18 @@
 //! another one or the server does not answer any more; and how far the copy must be to be believed.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use sluice_core::engine::Handle;
 use sluice_core::sink::{Database, Reading, SinkError, SinkStatus, Trouble};
+use tokio::time::{Instant, sleep};
+
+/// How long the sink may take to open the database, before nobody can tell what stands there: less than
+/// those wait who ask.
+const JUDGED_WITHIN: Duration = Duration::from_millis(1_500);
+
+/// How often it is looked whether it has.
+const LOOK_EVERY: Duration = Duration::from_millis(2);
 
 /// How far the copy was. One that has fewer records is an older one: what is missing there may be in
 /// the newer one, and what is there may be old.
@@ -51,10 +60,7 @@ impl CopyConnection {
     /// # Errors
     /// What the database says; it holds the copy of another journal, or of another past.
     pub(crate) async fn open(&mut self) -> Result<&mut Reading, SinkError> {
-        if self.status.is_foreign() {
-            let what = "the database is a copy of another past of the journal: rebuild it";
-            return Err(SinkError::new(Trouble::Foreign, what));
-        }
+        self.must_be_own().await?;
         let is_replaced = match &self.reading {
             Some(reading) => reading.is_replaced()?,
             None => true,
@@ -65,6 +71,27 @@ impl CopyConnection {
             self.reading = Some(reading);
         }
         Ok(self.reading.as_mut().expect("it was opened"))
+    }
+
+    /// Makes sure that the sink has found it to be a copy of this journal's past; after a start that takes
+    /// a moment.
+    async fn must_be_own(&self) -> Result<(), SinkError> {
+        let until = Instant::now() + JUDGED_WITHIN;
+        loop {
+            let what = match self.status.is_own() {
+                Some(true) => return Ok(()),
+                Some(false) => {
+                    "the database is a copy of another journal, or of another past of this one: \
+                     rebuild it"
+                }
+                None if Instant::now() < until => {
+                    sleep(LOOK_EVERY).await;
+                    continue;
+                }
+                None => "nobody has been able to open the database since the server started",
+            };
+            return Err(SinkError::new(Trouble::Foreign, what));
+        }
     }
 
     /// Gives it up: something is wrong with it.

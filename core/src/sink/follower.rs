@@ -8,6 +8,7 @@
 //! shows by storing those of the refused batch one by one. From then on the sink waits until the
 //! store takes it after all, or until an operator's word to pass it over is durable in the journal.
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -87,8 +88,8 @@ enum End {
     Asked,
     /// The store is another than before, or set back: ask it anew.
     Replaced,
-    /// A batch was refused: the records up to here are to be stored one by one.
-    Singly(u64),
+    /// A batch was refused: the records behind these are to be stored one by one.
+    Singly(Range<u64>),
     /// The store cannot take this record.
     Poison(Poison),
 }
@@ -104,8 +105,8 @@ pub struct Follower<S: Storage, T: Target> {
     backoff: Backoff,
     /// What is being stored, and what is being read meanwhile.
     batches: [BatchOf<T>; 2],
-    /// Up to here records are stored one by one.
-    singly_through: u64,
+    /// Records behind these are stored one by one.
+    singly_behind: Range<u64>,
     /// How many are stored at once.
     size: Size,
 }
@@ -138,7 +139,7 @@ impl<S: Storage + Clone, T: Target> Follower<S, T> {
             stop,
             backoff: Backoff::new(config.seed),
             batches: [(); 2].map(|()| target.batch(config.cell, &config.limits)),
-            singly_through: 0,
+            singly_behind: 0..0,
             size: Size::new(target.records_max(&config.limits), T::PATIENCE),
             config,
             target,
@@ -188,7 +189,7 @@ impl<S: Storage + Clone, T: Target> Follower<S, T> {
                     // Two that replace it in turns must not keep a core busy.
                     self.wait(LOOK_MAX).await;
                 }
-                Ok(End::Singly(through)) => self.singly_through = through,
+                Ok(End::Singly(behind)) => self.singly_behind = behind,
                 Ok(End::Poison(poison)) => self.stopped_by(poison).await,
                 Err(error) if error.trouble.is_final() => {
                     self.stopped(&error);
@@ -288,7 +289,7 @@ impl<S: Storage + Clone, T: Target> Follower<S, T> {
             }
             let room = self.room();
             if self.batches[0].extent().records() == 0 && stop.is_none() {
-                stop = session.source.gather(&mut self.batches[0], room).await.err();
+                stop = session.source.gather(&mut self.batches[0], room.clone()).await.err();
             }
             if self.may_grow(session, stop.as_ref()) {
                 self.wait(session.next_at.saturating_duration_since(now)).await;
@@ -331,7 +332,7 @@ impl<S: Storage + Clone, T: Target> Follower<S, T> {
         let records = self.batches[0].extent().records();
         let is_small = records > 0 && records < self.room().records / 2;
         // One record that is to be stored alone does not grow.
-        let is_alone = session.stored < self.singly_through;
+        let is_alone = self.singly_behind.contains(&session.stored);
         is_small
             && !self.batches[0].is_full()
             && !is_alone
@@ -341,7 +342,7 @@ impl<S: Storage + Clone, T: Target> Follower<S, T> {
     }
 
     fn room(&self) -> Room {
-        Room { records: self.size.records(), singly_through: self.singly_through }
+        Room { records: self.size.records(), singly_behind: self.singly_behind.clone() }
     }
 
     /// Stores the first batch, and gathers the next one meanwhile unless `stop` says that no more

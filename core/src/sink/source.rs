@@ -1,6 +1,7 @@
 //! The journal from where a store ends, as batches.
 
 use std::collections::{BTreeSet, VecDeque};
+use std::ops::Range;
 use std::sync::Arc;
 
 use tokio::task::yield_now;
@@ -40,6 +41,7 @@ pub(super) enum Stop {
 
 /// The journal, from where the store ends.
 pub(super) struct Source<S: Storage> {
+    journal: Archived<S>,
     reader: Reader<Archived<S>>,
     frame: Held,
     names: LastNames,
@@ -50,11 +52,12 @@ pub(super) struct Source<S: Storage> {
 }
 
 /// How many records a batch may have.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Room {
     pub(super) records: u64,
-    /// Up to here one record makes a batch: one of them was refused.
-    pub(super) singly_through: u64,
+    /// A record behind one of these sequences makes a batch alone: it is among some of which one was
+    /// refused.
+    pub(super) singly_behind: Range<u64>,
 }
 
 impl<S: Storage + Clone> Source<S> {
@@ -69,9 +72,9 @@ impl<S: Storage + Clone> Source<S> {
         durable: Durable,
         limits: Limits,
     ) -> Result<Self, SinkError> {
-        let reader = open_behind(journal, sequence)?;
+        let reader = open_behind(journal.clone(), sequence)?;
         let (frame, names) = (Held::default(), LastNames::default());
-        Ok(Self { reader, frame, names, durable, limits, skips })
+        Ok(Self { journal, reader, frame, names, durable, limits, skips })
     }
 
     /// Reads records into the batch, as many as it has room for and the journal holds. Lets the
@@ -82,11 +85,12 @@ impl<S: Storage + Clone> Source<S> {
         room: Room,
     ) -> Result<(), Stop> {
         let durable = (self.durable)();
+        let is_alone = room.singly_behind.contains(&batch.extent().after);
         loop {
             let Extent { through, bytes, .. } = *batch.extent();
             let records = batch.extent().records();
             let full = records >= room.records || bytes >= self.limits.sink_batch_bytes_max;
-            if full || batch.is_full() || (records > 0 && through < room.singly_through) {
+            if full || batch.is_full() || (records > 0 && is_alone) {
                 if planted::is(Bug::RestOfFrameLost) {
                     self.frame.ends.clear();
                 }
@@ -95,8 +99,9 @@ impl<S: Storage + Clone> Source<S> {
             if self.frame.is_empty() {
                 let beyond = planted::is(Bug::StoredBeyondDurable)
                     && matches!(self.reader.is_at_end(), Ok(false));
+                let journal = &self.journal;
                 let frame = self.reader.next_durable(if beyond { u64::MAX } else { durable });
-                match frame.map_err(|fatal| Stop::Error(unreadable(&fatal)))? {
+                match frame.map_err(|fatal| Stop::Error(gone(journal, through, &fatal)))? {
                     // It may begin with records that the store has.
                     Some(frame) => self.frame.hold(&frame, through),
                     None => return Ok(()),
@@ -231,6 +236,11 @@ fn open_behind<S: Storage + Clone>(
         return Err(SinkError::new(Trouble::Unusable, what));
     }
     Ok(reader)
+}
+
+/// Why the journal cannot be read on behind a sequence: it may have been trimmed meanwhile.
+fn gone<S: Storage + Clone>(journal: &Archived<S>, sequence: u64, fatal: &Fatal) -> SinkError {
+    open_behind(journal.clone(), sequence).err().unwrap_or_else(|| unreadable(fatal))
 }
 
 fn unreadable(fatal: &Fatal) -> SinkError {

@@ -41,6 +41,9 @@ impl SinkState {
     }
 }
 
+/// Of a store that has not been opened yet.
+const UNJUDGED: u8 = u8::MAX;
+
 /// What a sink shows. Only the sink writes.
 #[derive(Debug)]
 pub struct SinkStatus {
@@ -69,7 +72,9 @@ pub struct SinkStatus {
     /// Times that the store had fewer records than before.
     pub rewinds: Counter,
     troubles: [Counter; Trouble::ALL.len()],
-    last_error: Mutex<Option<SinkError>>,
+    /// Whether the store is a copy of this journal, and not of another one or another past.
+    is_own: AtomicU8,
+    last_error: Mutex<Option<String>>,
     poison: Mutex<Option<Poisoned>>,
     /// When it last had all that was durable.
     caught_up_at: Mutex<Option<Instant>>,
@@ -103,6 +108,7 @@ impl SinkStatus {
             connections: Counter::default(),
             rewinds: Counter::default(),
             troubles: Default::default(),
+            is_own: AtomicU8::new(UNJUDGED),
             last_error: Mutex::new(None),
             poison: Mutex::new(None),
             caught_up_at: Mutex::new(None),
@@ -126,16 +132,24 @@ impl SinkStatus {
 
     /// What went wrong last; `None` once all is well again.
     pub fn last_error(&self) -> Option<String> {
-        self.last_trouble().as_ref().map(|error| error.what.clone())
+        self.last_trouble().clone()
     }
 
-    /// Whether the store is a copy of another journal, or of another past of this one: what stands
-    /// there may never have happened.
-    pub fn is_foreign(&self) -> bool {
-        self.last_trouble().as_ref().is_some_and(|error| error.trouble == Trouble::Foreign)
+    /// Whether the store, when it was opened last, was found to be a copy of this journal; `None` if it
+    /// has not been opened yet. Otherwise what stands there may never have happened.
+    pub fn is_own(&self) -> Option<bool> {
+        match self.is_own.load(Ordering::Acquire) {
+            UNJUDGED => None,
+            own => Some(own == u8::from(true)),
+        }
     }
 
-    fn last_trouble(&self) -> MutexGuard<'_, Option<SinkError>> {
+    /// Says whether what has been opened is a copy of this journal.
+    pub(super) fn judged(&self, is_own: bool) {
+        self.is_own.store(u8::from(is_own), Ordering::Release);
+    }
+
+    fn last_trouble(&self) -> MutexGuard<'_, Option<String>> {
         self.last_error.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -253,7 +267,7 @@ impl SinkStatus {
             poison.is_tried = false;
         }
         self.troubles[error.trouble as usize].add(1);
-        self.replace_error(Some(error.clone()))
+        self.replace_error(Some(error.what.clone()))
     }
 
     /// All is well. Says whether it was not before.
@@ -261,7 +275,7 @@ impl SinkStatus {
         self.replace_error(None)
     }
 
-    fn replace_error(&self, error: Option<SinkError>) -> bool {
+    fn replace_error(&self, error: Option<String>) -> bool {
         let mut last = self.last_trouble();
         let changed = *last != error;
         *last = error;

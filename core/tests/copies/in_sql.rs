@@ -107,4 +107,8 @@ fn what_is_left_of_a_trimmed_journal_is_compared() {
     assert_eq!(copied.audit(DEFAULT).differences_count, 1);
     assert_eq!(copied.tamper(&format!("DELETE FROM orders {last}")), 1);
     assert_eq!(copied.audit(DEFAULT).differences_count, 1);
+    // One that ends before what is left can be compared with nothing.
+    assert_eq!(copied.tamper("UPDATE watermarks SET sequence = 3"), 1);
+    let report = copied.audit_with(DEFAULT, &mut |_| {});
+    assert!(matches!(report, Err(AuditError::Behind { through: 3, .. })), "{report:?}");
 }

@@ -55,8 +55,8 @@ impl<S: Storage> Journal<S> {
         skips: &Skips,
         visit: &mut dyn FnMut(&Record<'_>),
     ) -> Result<bool, AuditError> {
-        if self.at == self.floor && through <= self.at {
-            return Ok(false);
+        if through < self.floor {
+            return Err(AuditError::Behind { through, first: self.floor + 1 });
         }
         if through < self.at {
             return Err(AuditError::SetBack { before: self.at, after: through });

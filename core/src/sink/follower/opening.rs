@@ -21,7 +21,9 @@ impl<S: Storage + Clone, T: Target> Follower<S, T> {
         mark: &Mark,
     ) -> Result<Session<S, T>, (T::Store, SinkError)> {
         let is_rewound = mark.sequence < self.status.watermark_max.get();
-        if let Err(error) = self.judge(mark) {
+        let judged = self.judge(mark);
+        self.status.judged(judged.is_ok());
+        if let Err(error) = judged {
             return Err((store, error));
         }
         if mark.sequence > self.status.watermark.get() {

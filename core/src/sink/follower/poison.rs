@@ -53,7 +53,7 @@ impl<S: Storage + Clone, T: Target> Follower<S, T> {
 /// What a batch that was refused comes to: its only record is poison; of several, one is.
 pub(super) fn refused(extent: &Extent, error: &SinkError) -> End {
     if extent.records() > 1 {
-        return End::Singly(extent.through);
+        return End::Singly(extent.after..extent.through);
     }
     let sequence = extent.through;
     let what = format!("record {sequence} cannot be stored: {}", error.what);

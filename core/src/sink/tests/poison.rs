@@ -106,6 +106,25 @@ async fn a_record_that_is_taken_after_all_ends_the_wait() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn only_what_was_refused_together_is_stored_one_by_one() {
+    let mut node = Node::new(DEFAULT);
+    let (sink, status, _) = stopped_in_the_middle(&mut node).await;
+    tell(&node, "DROP TRIGGER refuse").await;
+    for number in 4..40 {
+        node.place(number);
+    }
+    until(|| status.watermark.get() == node.last()).await;
+    let before = status.batches.get();
+    std::fs::remove_file(node.database.path()).expect("it was there");
+    until(|| status.rewinds.get() == 1 && status.watermark.get() == node.last()).await;
+    let batches = status.batches.get() - before;
+    assert!(batches < 4, "{batches} batches for a copy that is made anew");
+    node.stop();
+    sink.await.expect("no panic");
+    assert_eq!(orders(&node).await.len(), 39);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_record_that_is_promised_is_not_tried_again() {
     let mut node = Node::new(DEFAULT);
     let (sink, status, poison) = stopped_in_the_middle(&mut node).await;

@@ -92,7 +92,7 @@ async fn a_database_of_another_past_is_left_alone() {
     let status = stopped_by(&mut node, Trouble::Foreign).await;
     let error = status.last_error().expect("it says why");
     assert!(error.contains("was set back"), "{error}");
-    assert!(status.is_foreign(), "nobody reads it");
+    assert_eq!(status.is_own(), Some(false), "nobody reads it");
     assert_eq!(status.watermark.get(), 0, "it has nothing of this journal");
 }
 
