@@ -31,7 +31,7 @@ enum Task {
     Demo(DemoFlags),
     /// Prints an access token signed with the node's secret.
     Token(TokenFlags),
-    /// Compares the journal with its SQL copy, row by row; exit code 1 if they differ.
+    /// Compares the journal with its copies in SQL and Redis, row by row; exit code 1 if they differ.
     Audit(AuditFlags),
     /// Checks, prints or trims the journal.
     #[command(subcommand)]

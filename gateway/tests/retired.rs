@@ -4,6 +4,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 use sluice_core::id::OrderId;
+use sluice_services::{Postgres, PostgresOptions};
 
 use crate::harness::{Answer, Client, Server, buyer};
 
@@ -14,8 +15,12 @@ const QUERIES: &str = "sluice_retired_queries_total";
 
 /// One cancelled order of alice's that has left the ledger; and what it was answered with before.
 fn retired_order() -> (tempfile::TempDir, Server, Answer) {
+    retired_order_of(&[])
+}
+
+fn retired_order_of(flags: &[&str]) -> (tempfile::TempDir, Server, Answer) {
     let folder = tempfile::tempdir().expect("a temporary folder");
-    let server = Server::start(folder.path(), &["--retention", "1s"]);
+    let server = Server::start(folder.path(), &[&["--retention", "1s"], flags].concat());
     let terms = json!({
         "name": "phone", "unit_price": 500, "currency": "CNY", "per_buyer_limit": 0,
         "hold_seconds": 1,
@@ -65,6 +70,23 @@ fn listed(server: &Server, query: &str) -> (Vec<String>, Answer) {
 #[test]
 fn orders_that_have_left_are_listed_among_those_that_have_not() {
     let (_folder, server, first) = retired_order();
+    left_and_listed(server, &first);
+}
+
+#[test]
+fn orders_that_have_left_are_read_and_listed_from_postgresql_as_well() {
+    let postgres = Postgres::start(&PostgresOptions::default()).expect("PostgreSQL starts");
+    let (_folder, server, first) = retired_order_of(&["--database-url", &postgres.url()]);
+    let path = path(&first.json());
+    let found = Client::connect(server.buyers).call("GET", &path, &buyer("alice"), None);
+    assert_eq!((found.status, &found.body), (200, &first.body), "as the ledger said it");
+    let others = Client::connect(server.buyers).call("GET", &path, &buyer("bob"), None);
+    assert_eq!(others.status, 404);
+    left_and_listed(server, &first);
+}
+
+/// Lists alice's orders, of which the first and others have left, in pages of any size.
+fn left_and_listed(server: Server, first: &Answer) {
     let mut client = Client::connect(server.buyers);
     let token = buyer("alice");
     server.stock("phone-held", 10, 0);
