@@ -145,7 +145,7 @@ pub const DEFAULT: Limits = checked(Limits {
     parked_per_sku_max: 4_096,
     parked_per_buyer_max: 64,
     steps_unanswered_max: 1_024,
-    expiries_per_step_max: 512,
+    expiries_per_step_max: 1_024,
     order_patience_us: 5_000_000,
     skus_max: 65_536,
     lots_per_sku_max: 1_000,
