@@ -237,3 +237,15 @@ impl Sink {
         self.running = Some(Running { follower: Some(follower), woken, stop, status, watermark });
     }
 }
+
+/// A digest of a record's bytes: FNV-1a over words (Fowler, Noll, Vo).
+fn digest(bytes: &[u8]) -> u64 {
+    let mut hash = 0xcbf2_9ce4_8422_2325_u64;
+    for chunk in bytes.chunks(8) {
+        let mut word = [0; 8];
+        word[..chunk.len()].copy_from_slice(chunk);
+        hash = (hash ^ u64::from_le_bytes(word)).wrapping_mul(0x0000_0100_0000_01b3);
+        hash ^= hash >> 32;
+    }
+    hash
+}

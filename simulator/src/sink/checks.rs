@@ -12,8 +12,8 @@ use crate::marks::{Mark, Marks};
 use crate::model::Model;
 use crate::world::{Verdict, World};
 
-use super::store::{Row, digest};
-use super::{Running, Sink};
+use super::store::Row;
+use super::{Running, Sink, digest};
 
 /// How long one look at sinks takes that are to catch up, in microseconds of their time.
 const CATCH_UP_US: u64 = 1_000_000;

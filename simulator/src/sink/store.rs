@@ -21,7 +21,7 @@ use sluice_core::time::Timestamp;
 use crate::chance::Chance;
 use crate::marks::{Mark, Marks};
 
-use super::Character;
+use super::{Character, digest};
 
 /// How long a follower waits for an answer, in sinks' time.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -490,16 +490,4 @@ impl<const NUMBER: usize> Target for SimTarget<NUMBER> {
         pause(fate.after).await;
         Ok((store, stand))
     }
-}
-
-/// A digest of a record's bytes: FNV-1a over words (Fowler, Noll, Vo).
-pub(super) fn digest(bytes: &[u8]) -> u64 {
-    let mut hash = 0xcbf2_9ce4_8422_2325_u64;
-    for chunk in bytes.chunks(8) {
-        let mut word = [0; 8];
-        word[..chunk.len()].copy_from_slice(chunk);
-        hash = (hash ^ u64::from_le_bytes(word)).wrapping_mul(0x0000_0100_0000_01b3);
-        hash ^= hash >> 32;
-    }
-    hash
 }
