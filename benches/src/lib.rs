@@ -8,6 +8,7 @@ pub mod calls;
 pub mod commands;
 pub mod contest;
 pub mod entrant;
+pub mod filled;
 pub mod goal;
 pub mod history;
 pub mod peer;

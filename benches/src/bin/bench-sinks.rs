@@ -1,6 +1,7 @@
 //! `scripts/bench sinks`: how fast a journal is copied to a store, beside a bare insert of the very
 //! same rows, or the bare calls.
 
+use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 use std::thread;
@@ -8,20 +9,12 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use clap::Parser;
-use serde_json::json;
+use serde_json::{Value, json};
 use sluice_benches::bare::{self, Rows, now};
 use sluice_benches::calls::Recorder;
+use sluice_benches::filled::{self, Filling, Journal};
 use sluice_benches::{commands, goal, history};
-use sluice_core::event::{
-    Actor, Draw, Event, Genesis, Line, LotReceived, Meta, OrderEnded, OrderPlaced, SkuDefined,
-    record,
-};
-use sluice_core::id::{HashKey, OrderId, RequestId};
-use sluice_core::journal::{Batch, JournalConfig, Preparing, open};
 use sluice_core::limits::DEFAULT;
-use sluice_core::money::{Amount, Currency};
-use sluice_core::name::{LotId, SkuId};
-use sluice_core::quantity::{QUANTITY_MAX, Quantity};
 use sluice_core::sink::table::TABLES;
 use sluice_core::sink::{
     Database, RedisAddress, RedisConfig, RedisPrefix, Sink, SinkConfig, SinkStatus, Snapshot,
@@ -29,7 +22,6 @@ use sluice_core::sink::{
 use sluice_core::storage::{DatabaseFile, Directory};
 use sluice_core::watermark::Watermark;
 use sluice_services::{Persistence, Postgres, PostgresOptions, Redis, RedisOptions};
-use smallvec::smallvec;
 
 /// Copies a journal of orders to a store, and inserts the same rows without a journal, in turns:
 /// the same tables, as many transactions; into SQLite by 256 rows a statement, into PostgreSQL by
@@ -41,6 +33,12 @@ struct Flags {
     /// Orders in the journal; every tenth is cancelled
     #[arg(long, default_value_t = 300_000, value_parser = clap::value_parser!(u64).range(1_000..=100_000_000))]
     orders: u64,
+    /// SKUs of each order: one, or some of 200
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=20))]
+    lines: u64,
+    /// SKUs of a sale that is defined, defined anew and ended behind the orders; 0: none
+    #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u64).range(0..=1_000))]
+    sale_skus: u64,
     /// Turns of each; the median counts
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=100))]
     rounds: u32,
@@ -50,6 +48,12 @@ struct Flags {
     /// Do not append the result to benches/history.jsonl
     #[arg(long)]
     no_history: bool,
+}
+
+impl Flags {
+    fn filling(&self) -> Filling {
+        Filling { orders: self.orders, lines: self.lines, sale_skus: self.sale_skus }
+    }
 }
 
 /// A kind of store.
@@ -107,16 +111,10 @@ impl Place<'_> {
     }
 }
 
-/// The journal, its name and its last sequence.
-struct Journal {
-    storage: Directory,
-    last: u64,
-}
-
 fn main() -> Result<()> {
     let flags = Flags::parse();
     let folder = tempfile::tempdir()?;
-    let journal = fill(&folder.path().join("journal"), flags.orders)?;
+    let journal = filled::fill(&folder.path().join("journal"), &flags.filling())?;
     println!("a journal of {} records, {} orders", journal.last, flags.orders);
     let results = match flags.store {
         Kind::Sqlite => in_sql(&flags, &journal, &Place::Folder(folder.path()))?,
@@ -138,7 +136,20 @@ const DRAIN_MIN: f64 = 0.7;
 struct Results {
     drained: Vec<f64>,
     bare: Vec<f64>,
+    /// Of Redis alone.
+    lengths: Option<Lengths>,
 }
+
+/// How long calls took inside the server.
+struct Lengths {
+    calls: u64,
+    /// Those beyond [`CALL_US_MAX`].
+    long: u64,
+    longest_us: u64,
+}
+
+/// How long a call may keep others waiting, in microseconds.
+const CALL_US_MAX: u64 = 2_000;
 
 impl Results {
     fn add(&mut self, flags: &Flags, what: &str, drained: Duration, bare: Duration) {
@@ -159,6 +170,9 @@ impl Results {
         println!(
             "\ndrain {drain:.0} orders/s, bare {bare:.0} orders/s, median of the ratios {ratio:.3}"
         );
+        if let Some(lengths) = &self.lengths {
+            println!("{lengths}");
+        }
         let judged = goal::at_least("drain / bare", ratio, DRAIN_MIN);
         if flags.no_history {
             return judged;
@@ -168,6 +182,10 @@ impl Results {
             "store": format!("{:?}", flags.store).to_lowercase(),
             "drain_orders_per_s": drain.round(), "bare_orders_per_s": bare.round(),
             "ratio": ratio, "orders": flags.orders, "rounds": flags.rounds,
+            "lines": flags.lines, "sale_skus": flags.sale_skus,
+            "calls": self.lengths.as_ref().map(|it| it.calls),
+            "calls_beyond_2_ms": self.lengths.as_ref().map(|it| it.long),
+            "longest_call_us": self.lengths.as_ref().map(|it| it.longest_us),
         });
         let command = format!("scripts/bench sinks {}", command.join(" "));
         history::append("sinks", &command, &figures)?;
@@ -192,8 +210,10 @@ fn in_sql(flags: &Flags, journal: &Journal, place: &Place<'_>) -> Result<Results
 
 /// In Redis, which syncs once a second.
 fn in_redis(flags: &Flags, journal: &Journal) -> Result<Results> {
-    let options = RedisOptions { persistence: Persistence::LogEverySecond, ..Default::default() };
-    let redis = Redis::start(&options)?;
+    let settings = [("slowlog-log-slower-than", CALL_US_MAX), ("slowlog-max-len", 1_000_000)];
+    let settings = settings.map(|(name, value)| (name.to_owned(), value.to_string())).to_vec();
+    let persistence = Persistence::LogEverySecond;
+    let redis = Redis::start(&RedisOptions { persistence, settings, ..Default::default() })?;
     let sink = |port: u16| -> Result<Sink> {
         let address = RedisAddress::parse(&format!("redis://127.0.0.1:{port}"))?;
         let prefix = RedisPrefix::default();
@@ -212,15 +232,38 @@ fn in_redis(flags: &Flags, journal: &Journal) -> Result<Results> {
         let made = calls.make(redis.port())?;
         results.add(flags, &said(&status), drained, made);
     }
-    println!(
-        "{}",
-        redis
-            .cli(&["INFO", "commandstats"])?
-            .lines()
-            .find(|line| line.contains("_fcall:"))
-            .unwrap_or_default()
-    );
+    results.lengths = Some(Lengths::ask(&redis)?);
     Ok(results)
+}
+
+impl Lengths {
+    /// Of all calls of functions that this server has answered.
+    fn ask(redis: &Redis) -> Result<Self> {
+        let stats = redis.cli(&["INFO", "commandstats"])?;
+        let start = "cmdstat_fcall:calls=";
+        let calls = stats.lines().find_map(|line| line.strip_prefix(start)?.split(',').next());
+        let slow: Vec<Vec<Value>> =
+            serde_json::from_str(&redis.cli(&["-3", "--json", "SLOWLOG", "GET", "-1"])?)?;
+        // An entry: its number, when, how long it took, the command, and whose it was.
+        let is_call = |entry: &&Vec<Value>| entry[3][0] == "FCALL";
+        let lengths = slow.iter().filter(is_call).map(|entry| entry[2].as_u64().unwrap_or(0));
+        Ok(Self {
+            calls: calls.context("calls of functions")?.parse()?,
+            long: lengths.clone().count() as u64,
+            longest_us: lengths.max().unwrap_or(0),
+        })
+    }
+}
+
+impl fmt::Display for Lengths {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (calls, share) = (self.calls, 100.0 * self.long as f64 / self.calls as f64);
+        write!(f, "{calls} calls, {} ({share:.2} %) beyond {CALL_US_MAX} us", self.long)?;
+        if self.long > 0 {
+            write!(f, ", the longest {} us", self.longest_us)?;
+        }
+        Ok(())
+    }
 }
 
 fn said(status: &SinkStatus) -> String {
@@ -289,114 +332,4 @@ async fn all_rows(copy: &Database) -> Result<Rows> {
     }
     snapshot.end().await?;
     Ok(rows)
-}
-
-/// Writes a journal of orders of one unit, each by a buyer of their own.
-fn fill(path: &Path, orders: u64) -> Result<Journal> {
-    let storage = Directory::lock(path)?;
-    let config = JournalConfig {
-        cell: 1,
-        segment_bytes: DEFAULT.segment_bytes,
-        limits: DEFAULT,
-        segment_seed: 1,
-    };
-    let begin = commands::BEGIN;
-    let opened = open(storage.clone(), config, None, begin, &mut |_, _, _| Ok(()), &mut || {})?;
-    let (mut writer, mut preparer) = (opened.writer, opened.preparer);
-    let mut batch = Batch::new();
-    let mut last = 0;
-    let write = |event: &Event<'_>, number: u64, batch: &mut Batch| {
-        let meta = Meta {
-            time: begin.plus_micros(number),
-            actor: Actor::Buyer,
-            request: RequestId::from_bits(u128::from(commands::random(number)) << 60),
-        };
-        batch.push_with(|out| record::encode(&meta, event, out));
-    };
-    let genesis = Genesis { cell: 1, hash_key: commands::HASH_KEY, format: 1 };
-    write(&Event::Genesis(genesis), 0, &mut batch);
-    for event in stock(orders)? {
-        write(&event, 0, &mut batch);
-    }
-    for number in 0..orders {
-        let name = format!("buyer-{number}");
-        let key = format!("order-{number}");
-        let placed = placed(&commands::HASH_KEY, number, &name, &key)?;
-        if number % 10 == 0 {
-            let ended = OrderEnded { order: placed.order, version: 2, lines: placed.lines.clone() };
-            write(&Event::OrderPlaced(placed), number, &mut batch);
-            write(&Event::OrderCancelled(ended), number, &mut batch);
-        } else {
-            write(&Event::OrderPlaced(placed), number, &mut batch);
-        }
-        if batch.len() >= 4_096 || number + 1 == orders {
-            while preparer.step()? != Preparing::Idle {}
-            let now = begin.plus_micros(number);
-            last = writer.commit(&mut std::iter::once(&batch), now)?.through();
-            batch.clear();
-        }
-    }
-    Ok(Journal { storage, last })
-}
-
-fn stock(orders: u64) -> Result<Vec<Event<'static>>> {
-    let sku = SkuId::new("phone").context("a name")?;
-    let mut events = vec![Event::SkuDefined(SkuDefined {
-        sku: sku.clone(),
-        revision: 1,
-        title: "Phone",
-        unit_price: Amount::new(599_900).context("in range")?,
-        currency: Currency::new("CNY").context("a code")?,
-        per_buyer_limit: 0,
-        hold_seconds: 600,
-        standby_pass: false,
-        sale: None,
-    })];
-    for ordinal in 0..=(orders / u64::from(QUANTITY_MAX)) as u32 {
-        events.push(Event::LotReceived(LotReceived {
-            sku: sku.clone(),
-            lot: lot(ordinal)?,
-            ordinal,
-            quantity: Quantity::new(QUANTITY_MAX).context("in range")?,
-            unit_price: None,
-        }));
-    }
-    Ok(events)
-}
-
-fn lot(ordinal: u32) -> Result<LotId> {
-    LotId::new(&format!("L{ordinal}")).context("a name")
-}
-
-fn placed<'a>(
-    hash_key: &HashKey,
-    number: u64,
-    name: &'a str,
-    key: &'a str,
-) -> Result<OrderPlaced<'a>> {
-    let buyer = commands::buyer(number);
-    let ordinal = (number / u64::from(QUANTITY_MAX)) as u32;
-    let draw = Draw {
-        lot: lot(ordinal)?,
-        ordinal,
-        quantity: Quantity::ONE,
-        unit_price: Amount::new(599_900).context("in range")?,
-    };
-    let line = Line {
-        sku: SkuId::new("phone").context("a name")?,
-        quantity: Quantity::ONE,
-        sale: None,
-        draws: smallvec![draw],
-    };
-    let drawn_at = commands::BEGIN.plus_micros(number * 10);
-    Ok(OrderPlaced {
-        order: OrderId::new(drawn_at, 1, buyer.slot, commands::random(number)),
-        buyer: buyer.digest,
-        buyer_name: name,
-        key: Some((hash_key.key(buyer.digest, key), key)),
-        fingerprint: number,
-        currency: Currency::new("CNY").context("a code")?,
-        expires_at: commands::BEGIN.plus_seconds(600),
-        lines: smallvec![line],
-    })
 }

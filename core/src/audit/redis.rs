@@ -63,6 +63,7 @@ async fn compare<S: Storage + Clone>(
     first: u64,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Report, AuditError> {
+    copy.may_read().await?;
     let begun = copy.mark().await?;
     let mut audit = Audit {
         copy,

@@ -103,11 +103,15 @@ impl Target for RedisTarget {
     }
 
     async fn open(&self, cell: u16, journal: JournalId) -> Result<(RedisStore, Mark), SinkError> {
-        let keys = self.config.keys(cell);
-        // As long as the follower waits: no answer is given up before.
-        let mut connection = self.config.address.connect(PATIENCE).await?;
+        let (keys, address) = (self.config.keys(cell), &self.config.address);
         let mut unfinished = self.unfinished.lock().await;
-        let mark = opening::open(&mut connection, &keys, &mut unfinished).await?;
+        let opening = async {
+            // As long as the follower waits: no answer is given up before.
+            let mut connection = address.connect(PATIENCE).await?;
+            let mark = opening::open(&mut connection, &keys, &mut unfinished).await?;
+            Ok((connection, mark))
+        };
+        let (connection, mark) = opening.await.map_err(|error| address.says(&error))?;
         let (journal, stream_max) = (journal.to_string(), self.config.stream_max);
         Ok((RedisStore { connection, keys, journal, stream_max }, mark))
     }
@@ -117,6 +121,7 @@ impl Store for RedisStore {
     type Batch = RedisBatch;
 
     async fn is_replaced(&mut self, stored: u64) -> Result<bool, SinkError> {
+        opening::judge(&mut self.connection).await?;
         let mut get = redis::cmd("HGET");
         get.arg(self.keys.watermark()).arg("sequence");
         let sequence: Option<String> = ask(&mut self.connection, &get).await?;

@@ -72,7 +72,7 @@ impl Stocks {
                     }
                 }
                 sale.touch(moved.revision, sequence, meta);
-                self.regroup(&moved.sale, sequence, meta);
+                self.regroup(&moved.sale);
             }
             event => self.take_order(sequence, meta, event),
         }
@@ -154,28 +154,15 @@ impl Stocks {
         sale.set("skus", &format!("[{}]", quoted.join(",")));
         sale.skus.clone_from(&defined.skus);
         sale.touch(defined.revision, sequence, meta);
-        self.regroup(&defined.sale, sequence, meta);
+        self.regroup(&defined.sale);
     }
 
     /// The SKUs of a sale are what it says now; of one that has ended, none.
-    fn regroup(&mut self, name: &SaleId, sequence: u64, meta: &Meta) {
+    fn regroup(&mut self, name: &SaleId) {
         let sale = &self.sales[name];
         let now: &[SkuId] = if sale.ended { &[] } else { &sale.skus };
-        let left = self.taken.iter().filter(|(sku, of)| *of == name && !now.contains(sku));
-        let left: Vec<SkuId> = left.map(|(sku, _)| sku.clone()).collect();
-        let joined: Vec<SkuId> =
-            now.iter().filter(|sku| self.taken.get(*sku) != Some(name)).cloned().collect();
-        for sku in &left {
-            self.taken.remove(sku);
-        }
-        for sku in &joined {
-            self.taken.insert(sku.clone(), name.clone());
-        }
-        for sku in left.iter().chain(&joined) {
-            if let Some(known) = self.skus.get_mut(sku) {
-                (known.sequence, known.time) = (sequence, meta.time);
-            }
-        }
+        self.taken.retain(|_, of| of != name);
+        self.taken.extend(now.iter().map(|sku| (sku.clone(), name.clone())));
     }
 
     /// The first SKU that is called for behind `after`.
@@ -205,14 +192,6 @@ impl Stocks {
         .into();
         for term in ["name", "unit_price", "currency", "per_buyer_limit", "hold_seconds"] {
             fields.insert(term, sku.terms.get(term).cloned());
-        }
-        if let Some(sale) = self.taken.get(name) {
-            fields.insert("sale", Some(sale.to_string()));
-        } else if !whole {
-            fields.insert("sale", None);
-            // A sale whose terms are no longer kept may have taken it, or left it, since.
-            fields.insert("updated_at", None);
-            fields.insert("sequence", None);
         }
         Some(Expected { sequence: sku.sequence, fields })
     }

@@ -82,6 +82,11 @@ impl RedisAddress {
         })
     }
 
+    /// An error of this server, with where it is.
+    pub(super) fn says(&self, error: &SinkError) -> SinkError {
+        SinkError::new(error.trouble, format!("{self}: {}", error.what))
+    }
+
     /// Sees to it that TLS has its cryptography: ring, as everywhere.
     pub(super) fn prepare(&self) {
         if matches!(self.0.addr(), ConnectionAddr::TcpTls { .. }) {

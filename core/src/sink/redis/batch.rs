@@ -48,10 +48,8 @@ struct OrderStep {
 #[derive(Debug, Default)]
 struct SkuStep {
     is_new: bool,
-    terms: Fields,
+    fields: Fields,
     moved: BTreeMap<&'static str, i64>,
-    sequence: u64,
-    time: Timestamp,
 }
 
 /// What becomes of a sale's hash, and of the SKUs in it.
@@ -61,8 +59,6 @@ struct SaleStep {
     /// Its SKUs, and whether it is new; `None` if the record does not define it.
     defined: Option<(Vec<SkuId>, bool)>,
     fields: Fields,
-    sequence: u64,
-    time: Timestamp,
 }
 
 impl RedisBatch {
@@ -104,18 +100,19 @@ impl RedisBatch {
 
     fn sku_step(&mut self, sku: &SkuId, sequence: u64, meta: &Meta) -> &mut SkuStep {
         let step = self.skus.entry(sku.clone()).or_default();
-        (step.sequence, step.time) = (sequence, meta.time);
+        step.fields.set("updated_at", &meta.time.micros());
+        step.fields.set("sequence", &sequence);
         step
     }
 
     fn sku_defined(&mut self, sequence: u64, meta: &Meta, defined: &SkuDefined<'_>) {
         let step = self.sku_step(&defined.sku, sequence, meta);
         step.is_new |= defined.revision == 1;
-        step.terms.set("name", &defined.title);
-        step.terms.set("unit_price", &defined.unit_price.minor());
-        step.terms.set("currency", &defined.currency.as_str());
-        step.terms.set("per_buyer_limit", &defined.per_buyer_limit);
-        step.terms.set("hold_seconds", &defined.hold_seconds);
+        step.fields.set("name", &defined.title);
+        step.fields.set("unit_price", &defined.unit_price.minor());
+        step.fields.set("currency", &defined.currency.as_str());
+        step.fields.set("per_buyer_limit", &defined.per_buyer_limit);
+        step.fields.set("hold_seconds", &defined.hold_seconds);
     }
 
     fn received(&mut self, sequence: u64, meta: &Meta, received: &LotReceived) {
@@ -175,8 +172,7 @@ impl RedisBatch {
             // How many it had is known to the server alone.
             _ => WEIGHT_MAX,
         };
-        let (sale, time) = (sale.clone(), meta.time);
-        self.sales.push(SaleStep { sale, defined, fields, sequence, time });
+        self.sales.push(SaleStep { sale: sale.clone(), defined, fields });
     }
 
     /// What an event does to SKUs and sales. Orders apart.
@@ -299,13 +295,13 @@ impl Steps {
     fn sku(&mut self, key: String, sku: &SkuId, step: &SkuStep) {
         self.keys.push(key);
         let moved = step.moved.iter().filter(|(_, units)| **units != 0);
-        let terms = 2 * step.terms.len();
-        let kind = if step.is_new { "sku_new" } else { "sku" };
-        self.begin(kind, 4 + terms + 2 * moved.clone().count());
-        let (sequence, time) = (step.sequence, step.time.micros());
-        let head = [sku.to_string(), sequence.to_string(), time.to_string(), terms.to_string()];
-        self.arguments.extend(head);
-        self.fields(&step.terms);
+        let fields = 2 * step.fields.len();
+        self.begin(
+            if step.is_new { "sku_new" } else { "sku" },
+            2 + fields + 2 * moved.clone().count(),
+        );
+        self.arguments.extend([sku.to_string(), fields.to_string()]);
+        self.fields(&step.fields);
         for (counter, units) in moved {
             self.arguments.extend([(*counter).to_owned(), units.to_string()]);
         }
@@ -313,21 +309,18 @@ impl Steps {
 
     fn sale(&mut self, key: String, step: &SaleStep) {
         self.keys.push(key);
-        let terms = 2 * step.fields.len();
-        let head =
-            [step.sale.to_string(), step.sequence.to_string(), step.time.micros().to_string()];
+        let fields = 2 * step.fields.len();
         match &step.defined {
             Some((skus, is_new)) => {
                 let kind = if *is_new { "sale_new" } else { "sale" };
-                self.begin(kind, 4 + terms + skus.len());
-                self.arguments.extend(head);
-                self.arguments.push(terms.to_string());
+                self.begin(kind, 2 + fields + skus.len());
+                self.arguments.extend([step.sale.to_string(), fields.to_string()]);
                 self.fields(&step.fields);
                 self.arguments.extend(skus.iter().map(ToString::to_string));
             }
             None => {
-                self.begin("sale_moved", 3 + terms);
-                self.arguments.extend(head);
+                self.begin("sale_moved", 1 + fields);
+                self.arguments.push(step.sale.to_string());
                 self.fields(&step.fields);
             }
         }

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use deadpool_redis::{Connection, Pool};
+use deadpool_redis::Connection;
 use redis::{FromRedisValue, Pipeline, RedisResult, Value};
 
 use crate::event::SinkName;
@@ -15,12 +15,12 @@ use super::super::error::{SinkError, Trouble};
 use super::RedisConfig;
 use super::erase::ask;
 use super::keys::Keys;
-use super::shared::{connection, pool};
+use super::shared::Connections;
 use super::trouble::from_redis;
 
 /// The copy of a cell in Redis.
 pub struct RedisCopy {
-    pool: Pool,
+    connections: Connections,
     keys: Keys,
 }
 
@@ -92,7 +92,8 @@ impl RedisCopy {
     /// # Errors
     /// The address cannot be used.
     pub fn new(config: &RedisConfig, cell: u16) -> Result<Self, SinkError> {
-        Ok(Self { pool: pool(&config.address)?, keys: config.keys(cell) })
+        let connections = Connections::new(&config.address)?;
+        Ok(Self { connections, keys: config.keys(cell) })
     }
 
     /// Which sink's copy it is.
@@ -237,8 +238,21 @@ impl RedisCopy {
         }
     }
 
+    /// Whether this user may read several keys as one transaction. Of one who may not, the client
+    /// library says no more than that the connection broke.
+    ///
+    /// # Errors
+    /// What Redis says.
+    pub async fn may_read(&self) -> Result<(), SinkError> {
+        let mut connection = self.connection().await?;
+        for command in ["MULTI", "EXEC"] {
+            ask::<Value, _>(&mut connection, &redis::cmd(command)).await?;
+        }
+        Ok(())
+    }
+
     async fn connection(&self) -> Result<Connection, SinkError> {
-        connection(&self.pool).await
+        self.connections.get().await
     }
 
     /// Reads as one transaction, with the watermark.

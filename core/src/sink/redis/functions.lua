@@ -85,178 +85,104 @@ local function slice(args, first, last)
   return part
 end
 
--- Which SKUs leave a sale, and which join it, when those in `before` become those in `now`.
-local function changes(taken, sale, before, now)
-  local stays, left, joined = {}, {}, {}
+-- Whether a sale can be changed. `lists` are the SKUs of the sales that have been looked at; what the
+-- batch itself makes is not there yet.
+local function look_at_sale(lists, kind, key)
+  if kind == 'sale_new' then
+    lists[key] = {}
+  elseif not lists[key] then
+    if type_of(key) ~= 'hash' then
+      return { 'lacking', key }
+    end
+    lists[key] = skus_of(key)
+    if not lists[key] then
+      return { 'odd', key, 'its field skus is no list of SKUs' }
+    end
+  end
+end
+
+-- Whether a SKU's counters can be changed.
+local function look_at_sku(args, key, first, last)
+  local counters = {}
+  for at = first + 2 + tonumber(args[first + 1]), last, 2 do
+    counters[#counters + 1] = args[at]
+  end
+  local values = redis.pcall('HMGET', key, 'sequence', unpack(counters))
+  if values.err or not values[1] and type_of(key) ~= 'hash' then
+    return { 'lacking', key }
+  end
+  for at, counter in ipairs(counters) do
+    if not is_whole(values[at + 1]) then
+      return { 'odd', key, 'its field ' .. counter .. ' is no number' }
+    end
+  end
+end
+
+-- Whether a step can be taken: nothing is written.
+local function look(names, args, kind, key, first, last)
+  if kind == 'order' then
+    if type_of(key) ~= 'hash' then
+      return { 'lacking', key }
+    end
+  elseif kind == 'sku' then
+    return look_at_sku(args, key, first, last)
+  elseif kind == 'sale' or kind == 'sale_new' or kind == 'sale_moved' then
+    return look_at_sale(names.lists, kind, key)
+  end
+end
+
+-- Makes the SKUs in `now` those of a sale, and no others of those in `before`.
+local function regroup(taken, sale, before, now)
+  local stays, left, pairs_of = {}, {}, {}
   for _, sku in ipairs(now) do
     stays[sku] = true
+    pairs_of[#pairs_of + 1] = sku
+    pairs_of[#pairs_of + 1] = sale
   end
   for at, of in ipairs(in_parts('HMGET', taken, before)) do
     if of == sale and not stays[before[at]] then
       left[#left + 1] = before[at]
     end
   end
-  for at, of in ipairs(in_parts('HMGET', taken, now)) do
-    if of ~= sale then
-      joined[#joined + 1] = now[at]
-    end
-  end
-  return left, joined
-end
-
--- Whether a SKU's hash, if there is one, can take the name of a sale.
-local function look_at_member(prefix, sku)
-  local key = prefix .. 'sku:' .. sku
-  local sequence = redis.pcall('HGET', key, 'sequence')
-  if not is_whole(sequence) and type_of(key) ~= 'none' then
-    return { 'odd', key, 'it is no hash with a sequence' }
-  end
-end
-
-local function look_at_members(prefix, skus)
-  for _, sku in ipairs(skus) do
-    local refused = look_at_member(prefix, sku)
-    if refused then
-      return refused
-    end
-  end
-end
-
--- Whether a sale can be changed. `made` are the keys that the batch itself has made so far. SKUs that
--- stay in it are not looked at, since nothing becomes of them.
-local function look_at_sale(names, made, args, kind, key, first, last)
-  local before, now = {}, {}
-  if kind == 'sale_new' then
-    made[key] = true
-  elseif not made[key] then
-    if type_of(key) ~= 'hash' then
-      return { 'lacking', key }
-    end
-    before = skus_of(key)
-    if not before then
-      return { 'odd', key, 'its field skus is no list of SKUs' }
-    end
-  end
-  if kind ~= 'sale_moved' then
-    now = slice(args, first + 4 + tonumber(args[first + 3]), last)
-  elseif args[first + 3] ~= 'ended' then
-    return
-  end
-  local left, joined = changes(names.taken, args[first], before, now)
-  return look_at_members(names.prefix, left) or look_at_members(names.prefix, joined)
-end
-
--- Whether a step can be taken: nothing is written.
-local function look(names, made, args, kind, key, first, last)
-  if kind == 'order' then
-    if type_of(key) ~= 'hash' then
-      return { 'lacking', key }
-    end
-  elseif kind == 'sku' then
-    if type_of(key) ~= 'hash' then
-      return { 'lacking', key }
-    end
-    for at = first + 4 + tonumber(args[first + 3]), last, 2 do
-      if not is_whole(redis.call('HGET', key, args[at])) then
-        return { 'odd', key, 'its field ' .. args[at] .. ' is no number' }
-      end
-    end
-  elseif kind == 'sale' or kind == 'sale_new' or kind == 'sale_moved' then
-    return look_at_sale(names, made, args, kind, key, first, last)
-  end
-end
-
--- Says in a SKU's hash which sale it is in, if there is such a SKU. A later record may have changed
--- the hash already.
-local function enter(prefix, sku, sale, sequence, time)
-  local key = prefix .. 'sku:' .. sku
-  local before = redis.call('HGET', key, 'sequence')
-  if not before then
-    return
-  end
-  local fields = {}
-  if sale then
-    fields = { 'sale', sale }
-  else
-    redis.call('HDEL', key, 'sale')
-  end
-  if tonumber(before) < tonumber(sequence) then
-    for _, field in ipairs({ 'sequence', sequence, 'updated_at', time }) do
-      fields[#fields + 1] = field
-    end
-  end
-  if #fields > 0 then
-    redis.call('HSET', key, unpack(fields))
-  end
-end
-
--- Makes the SKUs in `now` those of a sale, and no others.
-local function regroup(prefix, taken, sale, before, now, sequence, time)
-  local left, joined = changes(taken, sale, before, now)
   in_parts('HDEL', taken, left)
-  for _, sku in ipairs(left) do
-    enter(prefix, sku, nil, sequence, time)
-  end
-  local pairs_of = {}
-  for _, sku in ipairs(joined) do
-    pairs_of[#pairs_of + 1] = sku
-    pairs_of[#pairs_of + 1] = sale
-  end
   in_parts('HSET', taken, pairs_of)
-  for _, sku in ipairs(joined) do
-    enter(prefix, sku, sale, sequence, time)
-  end
 end
 
--- sku: its name, the sequence and the time of its last record, how many arguments its terms are,
--- those, and by how much its counters change.
+-- sku: its name, how many arguments its fields are, those, and by how much its counters change.
 local function apply_sku(names, args, kind, key, first, last)
-  local sku, terms = args[first], tonumber(args[first + 3])
+  local counters = first + 2 + tonumber(args[first + 1])
   if kind == 'sku_new' then
     redis.call('DEL', key)
-    redis.call('SADD', names.skus, sku)
+    redis.call('SADD', names.skus, args[first])
     for _, counter in ipairs(COUNTERS) do
       redis.call('HSET', key, counter, '0')
     end
-    local sale = redis.call('HGET', names.taken, sku)
-    if sale then
-      redis.call('HSET', key, 'sale', sale)
-    end
   end
-  if terms > 0 then
-    redis.call('HSET', key, unpack(args, first + 4, first + 3 + terms))
-  end
-  for at = first + 4 + terms, last, 2 do
+  redis.call('HSET', key, unpack(args, first + 2, counters - 1))
+  for at = counters, last, 2 do
     redis.call('HINCRBY', key, args[at], args[at + 1])
   end
-  redis.call('HSET', key, 'sequence', args[first + 1], 'updated_at', args[first + 2])
 end
 
--- sale: its name, the sequence and the time of the record, how many arguments its terms are, those,
--- and its SKUs.
+-- sale: its name, how many arguments its fields are, those, and its SKUs.
 local function apply_sale(names, args, kind, key, first, last)
-  local sale, terms = args[first], tonumber(args[first + 3])
-  local before = {}
+  local sale, fields = args[first], tonumber(args[first + 1])
   if kind == 'sale_new' then
     redis.call('DEL', key)
     redis.call('SADD', names.sales, sale)
     redis.call('HSET', key, 'paused', '0', 'ended', '0')
-  else
-    before = skus_of(key)
   end
-  local now = slice(args, first + 4 + terms, last)
-  redis.call('HSET', key, unpack(args, first + 4, first + 3 + terms))
-  regroup(names.prefix, names.taken, sale, before, now, args[first + 1], args[first + 2])
+  local now = slice(args, first + 2 + fields, last)
+  redis.call('HSET', key, unpack(args, first + 2, first + 1 + fields))
+  regroup(names.taken, sale, names.lists[key], now)
+  names.lists[key] = now
 end
 
--- A sale that was paused, resumed or ended: its name, the sequence and the time, and what its hash
--- says from now on.
+-- A sale that was paused, resumed or ended: its name, and what its hash says from now on.
 local function apply_sale_moved(names, args, key, first, last)
-  redis.call('HSET', key, unpack(args, first + 3, last))
+  redis.call('HSET', key, unpack(args, first + 1, last))
   if redis.call('HGET', key, 'ended') == '1' then
-    regroup(
-      names.prefix, names.taken, args[first], skus_of(key), {}, args[first + 1], args[first + 2]
-    )
+    regroup(names.taken, args[first], names.lists[key], {})
   end
 end
 
@@ -328,8 +254,9 @@ end
 local function sluice_apply(keys, args)
   local names = {
     watermark = keys[1], skus = keys[3], sales = keys[4], events = keys[5], taken = keys[6],
+    -- The SKUs of the sales that the batch is about, as far as it has come.
+    lists = {},
   }
-  names.prefix = string.sub(names.skus, 1, -string.len('skus') - 1)
   local after, through, time, journal, layout = args[1], args[2], args[3], args[4], args[5]
   if redis.call('EXISTS', keys[2]) == 1 then
     return { 'erasing' }
@@ -350,9 +277,8 @@ local function sluice_apply(keys, args)
     return { 'elsewhere' }
   end
   -- Behind the mark: one who has stored this batch meanwhile has added to the stream as well.
-  local made = {}
   local refused = look_at_stream(names, after) or walk(keys, args, 7, 7, function(kind, key, first, last)
-    return look(names, made, args, kind, key, first, last)
+    return look(names, args, kind, key, first, last)
   end)
   if refused then
     return refused

@@ -5,7 +5,7 @@ use std::fmt;
 use crate::id::OrderId;
 
 /// The version of what keys are called and of what is in them.
-pub(super) const LAYOUT: &str = "1";
+pub(super) const LAYOUT: &str = "2";
 
 /// Longest prefix, in bytes.
 const PREFIX_BYTES_MAX: usize = 64;

@@ -67,6 +67,11 @@ impl Info {
     }
 }
 
+/// Whether a copy can be kept there now: what the server was told to do may change.
+pub(super) async fn judge<C: ConnectionLike>(connection: &mut C) -> Result<(), SinkError> {
+    Info::ask(connection).await?.judge()
+}
+
 /// Makes the server ready, and says where the copy stands. Erases what is left of one that has no
 /// watermark, or another layout.
 pub(super) async fn open<C: ConnectionLike>(

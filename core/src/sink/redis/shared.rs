@@ -20,33 +20,43 @@ const CONNECTIONS_MAX: usize = 2;
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A pool of connections to a server.
-///
-/// # Errors
-/// The address cannot be used.
-pub(super) fn pool(address: &RedisAddress) -> Result<Pool, SinkError> {
-    address.prepare();
-    let behaviour = RedisAddress::behaviour(PATIENCE);
-    let manager = Manager::new_with_config(address.info(), behaviour);
-    let manager = manager.map_err(|error| from_redis(&error))?;
-    let pool = Pool::builder(manager)
-        .max_size(CONNECTIONS_MAX)
-        .runtime(Runtime::Tokio1)
-        .create_timeout(Some(PATIENCE))
-        .recycle_timeout(Some(PATIENCE))
-        .wait_timeout(Some(PATIENCE))
-        .build();
-    pool.map_err(|error| SinkError::new(Trouble::Other, error.to_string()))
+pub(super) struct Connections {
+    pool: Pool,
+    address: RedisAddress,
 }
 
-/// A connection of a pool.
-///
-/// # Errors
-/// What Redis says.
-pub(super) async fn connection(pool: &Pool) -> Result<Connection, SinkError> {
-    pool.get().await.map_err(|error| match error {
-        PoolError::Backend(error) => from_redis(&error),
-        other => SinkError::new(Trouble::Unreachable, format!("Redis: {other}")),
-    })
+impl Connections {
+    /// None are made yet.
+    ///
+    /// # Errors
+    /// The address cannot be used.
+    pub(super) fn new(address: &RedisAddress) -> Result<Self, SinkError> {
+        address.prepare();
+        let behaviour = RedisAddress::behaviour(PATIENCE);
+        let manager = Manager::new_with_config(address.info(), behaviour);
+        let manager = manager.map_err(|error| address.says(&from_redis(&error)))?;
+        let pool = Pool::builder(manager)
+            .max_size(CONNECTIONS_MAX)
+            .runtime(Runtime::Tokio1)
+            .create_timeout(Some(PATIENCE))
+            .recycle_timeout(Some(PATIENCE))
+            .wait_timeout(Some(PATIENCE))
+            .build();
+        let pool = pool.map_err(|error| SinkError::new(Trouble::Other, error.to_string()))?;
+        Ok(Self { pool, address: address.clone() })
+    }
+
+    /// One of them.
+    ///
+    /// # Errors
+    /// What Redis says.
+    pub(super) async fn get(&self) -> Result<Connection, SinkError> {
+        let connection = self.pool.get().await.map_err(|error| match error {
+            PoolError::Backend(error) => from_redis(&error),
+            other => SinkError::new(Trouble::Unreachable, format!("Redis: {other}")),
+        });
+        connection.map_err(|error| self.address.says(&error))
+    }
 }
 
 /// How far the copy of a cell is: the last sequence, when that record was decided, and whose journal
@@ -58,8 +68,7 @@ pub async fn stored_in_redis(
     config: &RedisConfig,
     cell: u16,
 ) -> Result<Option<(u64, Timestamp, String)>, SinkError> {
-    let pool = pool(&config.address)?;
-    let mut connection = connection(&pool).await?;
+    let mut connection = Connections::new(&config.address)?.get().await?;
     match opening::stored(&mut connection, &config.keys(cell)).await? {
         Found::Copy(mark) => {
             let (sequence, time) = (mark.sequence, mark.time);
@@ -75,8 +84,7 @@ pub async fn stored_in_redis(
 /// # Errors
 /// What Redis says; somebody else erases it.
 pub async fn erase_redis(config: &RedisConfig, cell: u16) -> Result<u64, SinkError> {
-    let pool = pool(&config.address)?;
-    let mut connection = connection(&pool).await?;
+    let mut connection = Connections::new(&config.address)?.get().await?;
     let keys = config.keys(cell);
     match opening::load(&mut connection).await {
         // The sink has loaded them, and they give back the memory that is lacking.

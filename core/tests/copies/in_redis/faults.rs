@@ -159,6 +159,8 @@ fn a_wrong_password_is_told_and_never_shown() {
         until("it is refused", || status.troubles(Trouble::Forbidden) > 0);
         let error = status.last_error().expect("it says why");
         assert!(!error.contains("canary"), "{error} {code}");
+        let place = format!("redis://127.0.0.1:{}/0: ", redis.port());
+        assert!(error.starts_with(&place), "{error}");
         sink.stop();
         let config = node.config(&url);
         let refused = on_a_runtime(stored_in_redis(&config, 1)).expect_err("refused");
@@ -166,6 +168,20 @@ fn a_wrong_password_is_told_and_never_shown() {
         assert!(!format!("{refused:?} {config:?}").contains("canary"));
     }
     node.copy(&redis);
+    node.is_well(&redis.url());
+}
+
+#[test]
+fn a_redis_that_is_told_to_drop_keys_is_left_alone_until_it_no_longer_does() {
+    let (node, redis) = (Node::lived(DEFAULT), redis());
+    let sink = node.sink(&redis.url());
+    let status = Arc::clone(sink.status());
+    node.caught_up(&status);
+    cli(&redis, &["CONFIG", "SET", "maxmemory-policy", "allkeys-lru", "maxmemory", "100mb"]);
+    until("it is noticed at rest", || status.troubles(Trouble::Evicting) > 0);
+    cli(&redis, &["CONFIG", "SET", "maxmemory-policy", "noeviction"]);
+    node.caught_up(&status);
+    sink.stop();
     node.is_well(&redis.url());
 }
 
