@@ -12,7 +12,7 @@ use serde_json::Value;
 use sluice_gateway::token::Signer;
 
 const JWT_SECRET: &str = "canary-jwt-secret-0123456789abcdef";
-const ADMIN_TOKEN: &str = "canary-admin-token-0123456789abcdef";
+pub(crate) const ADMIN_TOKEN: &str = "canary-admin-token-0123456789abcdef";
 
 /// What webhooks are signed with: base64 of a canary.
 const WEBHOOK_SECRET: &str = "whsec_Y2FuYXJ5LXdlYmhvb2stc2VjcmV0LTAxMjM0NTY3ODk=";
@@ -137,12 +137,12 @@ impl Drop for Server {
 /// Audits what is in `folder`. Gives the exit code and what was printed.
 pub(crate) fn audit(folder: &Path, flags: &[&str]) -> (Option<i32>, String) {
     let mut audit = Command::new(env!("CARGO_BIN_EXE_sluice"));
-    audit_by(audit.args(["audit", "--data-dir"]).arg(folder).args(flags))
+    run(audit.args(["audit", "--data-dir"]).arg(folder).args(flags))
 }
 
-/// Runs an audit. Gives the exit code and what was printed.
-pub(crate) fn audit_by(audit: &mut Command) -> (Option<i32>, String) {
-    let output = audit.output().expect("it runs");
+/// Runs a command to its end. Gives the exit code and what was printed.
+pub(crate) fn run(command: &mut Command) -> (Option<i32>, String) {
+    let output = command.output().expect("it runs");
     let text = [output.stdout, output.stderr].concat();
     (output.status.code(), String::from_utf8_lossy(&text).into_owned())
 }

@@ -10,7 +10,8 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use sluice_services::{Postgres, PostgresOptions, Redis, RedisOptions, Tls};
 
-use crate::harness::{Client, Server, audit, audit_by, buyer, command};
+use crate::harness::{Client, Server, audit, buyer, command, run};
+use crate::sinks::sink;
 
 /// How long a store is stopped: 3 s, or `SLUICE_STOPPED_SECONDS`.
 fn stopped_for() -> Duration {
@@ -57,13 +58,9 @@ impl Followed {
 
     /// Runs `sluice sink`. Gives the exit code and what was printed.
     fn sink(&self, words: &[&str]) -> (Option<i32>, String) {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_sluice"));
-        command.arg("sink").args(words).arg("--data-dir").arg(self.folder.path());
-        command.args(self.flags()).args(["--ops-listen", &self.server().operators.to_string()]);
-        command.env("SLUICE_ADMIN_TOKEN", "canary-admin-token-0123456789abcdef");
-        let output = command.output().expect("it runs");
-        let text = [output.stdout, output.stderr].concat();
-        (output.status.code(), String::from_utf8_lossy(&text).into_owned())
+        let flags = self.flags();
+        let words = [words, &flags.each_ref().map(|f| &**f)].concat();
+        sink(self.server(), self.folder.path(), &words)
     }
 
     /// Places orders until `work` is done: all of them must be taken. Says how many.
@@ -276,7 +273,7 @@ fn a_redis_behind_tls_is_believed_by_its_certificate() {
     assert_eq!(redis.cli(&["HGET", "sluice:{1}:sku:phone", "held"]).expect("read"), "1");
     let mut audit = Command::new(env!("CARGO_BIN_EXE_sluice"));
     audit.args(["audit", "--data-dir"]).arg(folder.path()).args(flags);
-    let (code, text) = audit_by(audit.env("SSL_CERT_FILE", &authority));
+    let (code, text) = run(audit.env("SSL_CERT_FILE", &authority));
     assert_eq!(code, Some(0), "{text}");
 }
 

@@ -4,6 +4,7 @@ mod baskets;
 mod consumer;
 mod contract;
 mod copies;
+mod detached;
 mod disk_full;
 mod harness;
 mod hostile;

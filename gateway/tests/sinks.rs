@@ -9,7 +9,7 @@ use sqlx::ConnectOptions as _;
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{Connection as _, Executor as _};
 
-use crate::harness::{Client, Server, audit, buyer};
+use crate::harness::{ADMIN_TOKEN, Client, Server, audit, buyer, run};
 
 /// Makes the database refuse one buyer's orders.
 const REFUSE: &str = "CREATE TRIGGER refuse BEFORE INSERT ON orders WHEN NEW.buyer = 'mallory' \
@@ -31,15 +31,12 @@ fn place(server: &Server, who: &str) {
     assert_eq!(client.call("POST", "/v1/orders", &buyer(who), Some(&body)).status, 201, "{who}");
 }
 
-/// Runs `sluice sink` against a server. Gives the exit code and what was printed.
-fn sink(server: &Server, folder: &Path, words: &[&str]) -> (Option<i32>, String) {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_sluice"));
-    command.arg("sink").args(words).arg("--data-dir").arg(folder);
-    command.args(["--ops-listen", &server.operators.to_string()]);
-    command.env("SLUICE_ADMIN_TOKEN", "canary-admin-token-0123456789abcdef");
-    let output = command.output().expect("it runs");
-    let text = [output.stdout, output.stderr].concat();
-    (output.status.code(), String::from_utf8_lossy(&text).into_owned())
+/// Runs `sluice sink` against a server on `folder`. Gives the exit code and what was printed.
+pub(crate) fn sink(server: &Server, folder: &Path, words: &[&str]) -> (Option<i32>, String) {
+    let mut sink = Command::new(env!("CARGO_BIN_EXE_sluice"));
+    sink.arg("sink").args(words).arg("--data-dir").arg(folder);
+    sink.args(["--ops-listen", &server.operators.to_string()]);
+    run(sink.env("SLUICE_ADMIN_TOKEN", ADMIN_TOKEN))
 }
 
 /// A server whose sink has stopped at an order of a buyer whom the database refuses.

@@ -5,7 +5,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-use crate::harness::{Server, audit_by, command};
+use crate::harness::{Server, command, run};
 
 /// A small file system at a path that only those see who enter its namespace. Goes when dropped.
 pub(crate) struct SmallDisk {
@@ -51,7 +51,7 @@ impl SmallDisk {
     /// Audits as one who sees it. Gives the exit code and what was printed.
     pub(crate) fn audit(&self, data_dir: &Path, flags: &[&str]) -> (Option<i32>, String) {
         let mut audit = self.inside(env!("CARGO_BIN_EXE_sluice").as_ref());
-        audit_by(audit.args(["audit", "--data-dir"]).arg(data_dir).args(flags))
+        run(audit.args(["audit", "--data-dir"]).arg(data_dir).args(flags))
     }
 
     /// Lets it be written to, or not. Nobody may have a file on it open for writing.

@@ -21,7 +21,7 @@ fn journal(folder: &Path, flags: &[&str]) -> Output {
     command.output().expect("it runs")
 }
 
-fn metric(server: &Server, name: &str) -> u64 {
+pub(crate) fn metric(server: &Server, name: &str) -> u64 {
     let answer = Client::connect(server.operators).call("GET", "/metrics", "", None);
     let text = String::from_utf8(answer.body).expect("text");
     let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
@@ -38,7 +38,7 @@ fn files(folder: &Path, ending: &str) -> Vec<String> {
 
 /// Orders until `enough` says so, and waits for it if it comes late: upkeep gives way to orders.
 /// Gives what was acknowledged, with who ordered it.
-fn order_until(server: &Server, enough: impl Fn() -> bool) -> Vec<(usize, Value)> {
+pub(crate) fn order_until(server: &Server, enough: impl Fn() -> bool) -> Vec<(usize, Value)> {
     let mut acknowledged = Vec::new();
     for round in 0..ORDERS_MAX / 50 {
         if enough() {

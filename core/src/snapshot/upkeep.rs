@@ -147,8 +147,8 @@ impl<S: Storage + Clone> Upkeep<S> {
     }
 
     /// Keeps the journal no longer for sinks that alone keep it from being trimmed, if it has come
-    /// to its ceiling or the disk is full; raises an alarm before. One that was just started and has
-    /// not asked its store yet is not let go.
+    /// to its ceiling or the disk is full; raises an alarm before, whatever snapshots cover. One that
+    /// was just started and has not asked its store yet is not let go.
     fn let_go(&self, covered: u64, metrics: &UpkeepMetrics) -> Result<Upkept, Error> {
         if self.retain.bytes.is_none() {
             return Ok(Upkept::Idle);
@@ -167,14 +167,13 @@ impl<S: Storage + Clone> Upkeep<S> {
         let is_near = is_full || is_near(kept.bytes, most, free);
         let mut detached = 0;
         for sink in &self.retain.sinks {
-            // With more than is to be kept, only a sink can be in the way of what snapshots cover.
             let is_in_the_way = Some(kept.bytes) > self.retain.bytes
-                && oldest.segment < covered
                 && sink.get() < oldest.through
                 && sink.is_heard()
                 && !sink.is_detached();
             sink.set_near_ceiling(is_in_the_way && is_near);
-            if is_in_the_way && is_full && sink.detach() {
+            // Of what snapshots cover, nothing but sinks can be in the way.
+            if is_in_the_way && oldest.segment < covered && is_full && sink.detach() {
                 detached += 1;
                 tracing::error!(
                     stored = sink.get(),
