@@ -30,8 +30,8 @@ pub struct Filling {
     pub orders: u64,
     /// Lines of each, of one unit: of the one SKU that there is, or of some of 200.
     pub lines: u64,
-    /// SKUs of a sale that comes behind the orders: it is defined, defined again with one SKU
-    /// less, with others altogether, and ended. 0: there is none.
+    /// SKUs of a sale between the orders: it is defined, defined again with one SKU less, with others
+    /// altogether, and ended. 0: there is none.
     pub sale_skus: u64,
 }
 
@@ -66,6 +66,7 @@ pub fn fill(path: &Path, filling: &Filling) -> Result<Journal> {
         let units = filling.orders * filling.lines / skus;
         stock(number, units)?.iter().try_for_each(|event| pen.write(event))?;
     }
+    let mut sale = sale(filling.sale_skus)?.into_iter();
     for number in 0..filling.orders {
         pen.number = number;
         let (name, key) = (format!("buyer-{number}"), format!("order-{number}"));
@@ -75,9 +76,9 @@ pub fn fill(path: &Path, filling: &Filling) -> Result<Journal> {
         if number % 10 == 0 {
             pen.write(&Event::OrderCancelled(ended))?;
         }
-    }
-    if filling.sale_skus > 0 {
-        sale(filling.sale_skus)?.iter().try_for_each(|event| pen.write(event))?;
+        if filling.sale_skus > 0 && (number + 1).is_multiple_of(filling.orders / 5) {
+            sale.next().iter().try_for_each(|event| pen.write(event))?;
+        }
     }
     pen.commit()?;
     Ok(Journal { storage, last: pen.last })

@@ -48,7 +48,7 @@ pub use reading::{
 };
 pub use redis::{
     NoRedisAddress, NoRedisPrefix, RedisAddress, RedisConfig, RedisCopy, RedisEntry, RedisHash,
-    RedisKey, RedisMark, RedisMember, RedisPrefix, RedisSizes, erase_redis, stored_in_redis,
+    RedisIndex, RedisKey, RedisMark, RedisMember, RedisPrefix, erase_redis, stored_in_redis,
 };
 pub use snapshot::Snapshot;
 pub use source::Durable;

@@ -370,3 +370,26 @@ fn a_sink_that_is_behind_is_let_go_at_the_ceiling_and_not_before() {
         assert_eq!(digest(folder.path()).expect("starts").0, expected, "nothing is lost");
     }
 }
+
+#[test]
+fn the_alarm_comes_whatever_snapshots_cover() {
+    let folder = tempfile::tempdir().expect("temporary folder");
+    let nothing = Retain { bytes: None, bytes_max: None, archive: None, sinks: Vec::new() };
+    write(folder.path(), &history(300), &nothing);
+    let folder = copy_without(folder.path(), ".snapshot");
+    let storage = Directory::read_only(folder.path()).expect("readable");
+    let bytes = kept(&storage).expect("read").expect("a journal").bytes;
+    for (ceiling, is_near) in [(2 * bytes, false), (bytes + 1, true), (bytes / 2, true)] {
+        let behind = Watermark::default();
+        behind.set(0);
+        let sinks = vec![behind.clone()];
+        let retain = Retain { bytes: Some(0), bytes_max: Some(ceiling), archive: None, sinks };
+        let sealed = start(folder.path()).unwrap_or_else(|fatal| panic!("{fatal}")).opened.sealed;
+        let limits = Limits { snapshot_segments: u64::MAX, ..config().limits };
+        let upkeep = Upkeep::new(storage.clone(), limits, sealed, Space::default(), retain);
+        let (mut upkeep, metrics) = (upkeep.expect("begun"), UpkeepMetrics::default());
+        while upkeep.step(&metrics).expect("done") != Upkept::Idle {}
+        assert_eq!(behind.is_near_ceiling(), is_near, "{ceiling} of {bytes}");
+        assert!(!behind.is_detached(), "letting it go would free nothing");
+    }
+}

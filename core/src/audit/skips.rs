@@ -19,7 +19,7 @@ pub struct Skip {
 }
 
 /// All of them, by their sequences.
-#[derive(Debug, Default)]
+#[derive(Debug, PartialEq, Eq)]
 pub(super) struct Skips(BTreeMap<u64, Skip>);
 
 impl Skips {

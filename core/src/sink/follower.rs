@@ -335,6 +335,7 @@ impl<S: Storage + Clone, T: Target> Follower<S, T> {
         let is_alone = self.singly_behind.contains(&session.stored);
         is_small
             && !self.batches[0].is_full()
+            && !session.source.is_cut()
             && !is_alone
             && stop.is_none()
             && !self.is_asked()

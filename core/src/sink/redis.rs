@@ -35,7 +35,7 @@ mod trouble;
 
 pub use address::{NoRedisAddress, RedisAddress};
 use batch::RedisBatch;
-pub use copy::{RedisCopy, RedisEntry, RedisHash, RedisKey, RedisMark, RedisMember, RedisSizes};
+pub use copy::{RedisCopy, RedisEntry, RedisHash, RedisIndex, RedisKey, RedisMark, RedisMember};
 use erase::{ask, being_erased};
 use keys::Keys;
 pub use keys::{NoRedisPrefix, RedisPrefix};
@@ -82,6 +82,7 @@ impl RedisTarget {
 /// The open store.
 pub(super) struct RedisStore {
     connection: MultiplexedConnection,
+    address: RedisAddress,
     keys: Keys,
     journal: String,
     stream_max: u64,
@@ -113,7 +114,8 @@ impl Target for RedisTarget {
         };
         let (connection, mark) = opening.await.map_err(|error| address.says(&error))?;
         let (journal, stream_max) = (journal.to_string(), self.config.stream_max);
-        Ok((RedisStore { connection, keys, journal, stream_max }, mark))
+        let address = address.clone();
+        Ok((RedisStore { connection, address, keys, journal, stream_max }, mark))
     }
 }
 
@@ -121,10 +123,13 @@ impl Store for RedisStore {
     type Batch = RedisBatch;
 
     async fn is_replaced(&mut self, stored: u64) -> Result<bool, SinkError> {
-        opening::judge(&mut self.connection).await?;
         let mut get = redis::cmd("HGET");
         get.arg(self.keys.watermark()).arg("sequence");
-        let sequence: Option<String> = ask(&mut self.connection, &get).await?;
+        let asking = async {
+            opening::judge(&mut self.connection).await?;
+            ask::<Option<String>, _>(&mut self.connection, &get).await
+        };
+        let sequence = asking.await.map_err(|error| self.address.says(&error))?;
         Ok(sequence.is_none_or(|sequence| sequence != stored.to_string()) && stored > 0)
     }
 
@@ -134,7 +139,7 @@ impl Store for RedisStore {
             Ok(answer) => answer,
             // Opening loads them again.
             Err(error) if lacks_function(&error) => return Ok(Stored::Elsewhere),
-            Err(error) => return Err(from_redis(&error)),
+            Err(error) => return Err(self.address.says(&from_redis(&error))),
         };
         let answer: Vec<&str> = answer.iter().map(String::as_str).collect();
         match answer.as_slice() {

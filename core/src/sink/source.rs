@@ -49,6 +49,8 @@ pub(super) struct Source<S: Storage> {
     limits: Limits,
     /// Records that are to be passed over.
     skips: BTreeSet<u64>,
+    /// Whether the last batch that was gathered has no room for the next record.
+    is_cut: bool,
 }
 
 /// How many records a batch may have.
@@ -74,7 +76,8 @@ impl<S: Storage + Clone> Source<S> {
     ) -> Result<Self, SinkError> {
         let reader = open_behind(journal.clone(), sequence)?;
         let (frame, names) = (Held::default(), LastNames::default());
-        Ok(Self { journal, reader, frame, names, durable, limits, skips })
+        let is_cut = false;
+        Ok(Self { journal, reader, frame, names, durable, limits, skips, is_cut })
     }
 
     /// Reads records into the batch, as many as it has room for and the journal holds. Lets the
@@ -84,6 +87,7 @@ impl<S: Storage + Clone> Source<S> {
         batch: &mut B,
         room: Room,
     ) -> Result<(), Stop> {
+        self.is_cut = false;
         let durable = (self.durable)();
         let is_alone = room.singly_behind.contains(&batch.extent().after);
         loop {
@@ -108,17 +112,24 @@ impl<S: Storage + Clone> Source<S> {
                 }
                 continue;
             }
-            self.take(batch, through + 1)?;
+            if !self.take(batch, through + 1)? {
+                return Ok(());
+            }
             if through.is_multiple_of(RECORDS_A_TURN) {
                 yield_now().await;
             }
         }
     }
 
-    /// Takes the next record into the batch.
-    fn take<B: Gathered>(&mut self, batch: &mut B, sequence: u64) -> Result<(), Stop> {
+    /// Whether the batch that was gathered last has no room for the next record, which is there.
+    pub(super) const fn is_cut(&self) -> bool {
+        self.is_cut
+    }
+
+    /// Takes the next record into the batch, unless it is to begin another one. Says whether it did.
+    fn take<B: Gathered>(&mut self, batch: &mut B, sequence: u64) -> Result<bool, Stop> {
         let written_at = self.frame.time;
-        let Some(bytes) = self.frame.next() else { return Ok(()) };
+        let Some(bytes) = self.frame.first() else { return Ok(false) };
         let poison = |what: String| {
             let what = format!("record {sequence} cannot be stored: {what}");
             Stop::Poison(Poison { sequence, error: SinkError::new(Trouble::Poison, what) })
@@ -128,15 +139,23 @@ impl<S: Storage + Clone> Source<S> {
         if self.skips.contains(&sequence) {
             let time = decoded.map_or(written_at, |(meta, _)| meta.time);
             batch.pass_over(sequence, time, length);
-            return Ok(());
+            self.frame.pass();
+            return Ok(true);
         }
         let (meta, event) = decoded.map_err(|error| poison(error.to_string()))?;
+        if batch.extent().records() > 0 && !batch.has_room_for(&event) {
+            self.is_cut = true;
+            return Ok(false);
+        }
         let taken = batch.take(sequence, &meta, &event, length);
         if taken.is_err() && planted::is(Bug::PoisonPassedOver) {
             batch.pass_over(sequence, meta.time, length);
-            return Ok(());
+            self.frame.pass();
+            return Ok(true);
         }
-        taken.map_err(|error| poison(error.to_string()))
+        taken.map_err(|error| poison(error.to_string()))?;
+        self.frame.pass();
+        Ok(true)
     }
 }
 
@@ -167,10 +186,13 @@ impl Held {
         }
     }
 
-    fn next(&mut self) -> Option<&[u8]> {
-        let end = self.ends.pop_front()?;
-        let begin = std::mem::replace(&mut self.at, end);
-        Some(&self.bytes[begin..end])
+    fn first(&self) -> Option<&[u8]> {
+        self.ends.front().map(|end| &self.bytes[self.at..*end])
+    }
+
+    /// Goes on to the next record.
+    fn pass(&mut self) {
+        self.at = self.ends.pop_front().unwrap_or(self.at);
     }
 }
 

@@ -86,6 +86,12 @@ pub trait Gathered {
     /// What it covers.
     fn extent(&self) -> &Extent;
 
+    /// Whether the event of the next record goes well with what it has. One with no records yet takes
+    /// any.
+    fn has_room_for(&self, _event: &Event<'_>) -> bool {
+        true
+    }
+
     /// Takes the event of the next record, which has `bytes` bytes.
     ///
     /// # Errors

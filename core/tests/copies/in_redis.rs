@@ -3,5 +3,6 @@
 mod faults;
 mod node;
 mod proxy;
+mod sales;
 mod tampering;
 mod whole;

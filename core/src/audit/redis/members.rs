@@ -2,14 +2,25 @@
 
 use crate::event::Event;
 use crate::name::{SaleId, SkuId};
-use crate::sink::{RedisMark, RedisMember};
+use crate::sink::{RedisHash, RedisMark, RedisMember};
 use crate::storage::Storage;
 
 use super::super::{AuditError, Record, stock};
+use super::compare::Expected;
 use super::entries::{Entries, entry};
 use super::journal::Journal;
 use super::skus::Stocks;
-use super::{Audit, KEYS, KEYS_AT_ONCE, SALES, SKUS, strays};
+use super::{Audit, KEYS, KEYS_AT_ONCE, SALES, SKU_SALES, SKUS, strays};
+
+/// What of SKUs or sales is compared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Judged {
+    Both,
+    /// Their hashes.
+    Hashes,
+    /// Whether the set of all names them.
+    Listing,
+}
 
 /// What is folded whole.
 pub(super) struct Members<S: Storage> {
@@ -33,7 +44,7 @@ pub(super) async fn compare<S: Storage + Clone>(
     members.stream(audit, begun).await?;
     members.skus(audit).await?;
     members.sales(audit).await?;
-    members.sizes(audit).await?;
+    members.taken(audit).await?;
     strays::find(audit, &mut members).await?;
     let last = members.journal.last()?;
     Ok((members.whole, last))
@@ -47,7 +58,7 @@ impl<S: Storage + Clone> Members<S> {
         let mut expected = Vec::new();
         loop {
             let (stocks, whole) = (&mut self.stocks, &mut self.whole);
-            let more = self.journal.step(begun.sequence, &audit.skips, &mut |record| {
+            let more = self.journal.step(begun.sequence, audit.skips, &mut |record| {
                 take(stocks, whole, record);
                 if let Event::Genesis(genesis) = record.event {
                     own_journal = Some(genesis.hash_key.journal().to_string());
@@ -89,7 +100,7 @@ impl<S: Storage + Clone> Members<S> {
             let skus = self.stocks.skus_behind(after.as_ref(), KEYS_AT_ONCE);
             let Some(last) = skus.last() else { return Ok(()) };
             after = Some(last.clone());
-            self.compare_skus(audit, &skus).await?;
+            self.compare_skus(audit, &skus, Judged::Both).await?;
         }
     }
 
@@ -98,6 +109,7 @@ impl<S: Storage + Clone> Members<S> {
         &mut self,
         audit: &mut Audit<'_>,
         skus: &[SkuId],
+        judged: Judged,
     ) -> Result<(), AuditError> {
         let names: Vec<&str> = skus.iter().map(SkuId::as_str).collect();
         let (mark, found) = audit.copy.skus(&names).await?;
@@ -105,15 +117,7 @@ impl<S: Storage + Clone> Members<S> {
         let whole = audit.first == 1;
         for (sku, member) in skus.iter().zip(&found) {
             let expected = self.stocks.sku(sku, whole);
-            audit.compare(SKUS, sku.as_str(), expected.as_ref(), &member.hash);
-            let sequence = expected.as_ref().map_or(0, |expected| expected.sequence);
-            let is_expected = expected.is_some() || !whole && member.is_listed;
-            listed(audit, SKUS, sku.as_str(), (is_expected, member), sequence);
-            let sale = self.stocks.sale_of(sku).map(SaleId::as_str);
-            if sale != member.in_sale.as_deref() && (whole || sale.is_some()) {
-                let what = (sale.unwrap_or("none"), member.in_sale.as_deref().unwrap_or("none"));
-                audit.differs(SKUS, sku.to_string(), "sku_sales", what, sequence);
-            }
+            judge(audit, (SKUS, sku.as_str()), expected.as_ref(), member, judged);
         }
         Ok(())
     }
@@ -124,7 +128,7 @@ impl<S: Storage + Clone> Members<S> {
             let sales = self.stocks.sales_behind(after.as_ref(), KEYS_AT_ONCE);
             let Some(last) = sales.last() else { return Ok(()) };
             after = Some(last.clone());
-            self.compare_sales(audit, &sales).await?;
+            self.compare_sales(audit, &sales, Judged::Both).await?;
         }
     }
 
@@ -133,51 +137,75 @@ impl<S: Storage + Clone> Members<S> {
         &mut self,
         audit: &mut Audit<'_>,
         sales: &[SaleId],
+        judged: Judged,
     ) -> Result<(), AuditError> {
         let names: Vec<&str> = sales.iter().map(SaleId::as_str).collect();
         let (mark, found) = audit.copy.sales(&names).await?;
         self.follow(audit, &mark)?;
-        let whole = audit.first == 1;
         for (sale, member) in sales.iter().zip(&found) {
-            let expected = self.stocks.sale(sale, whole);
-            audit.compare(SALES, sale.as_str(), expected.as_ref(), &member.hash);
-            let sequence = expected.as_ref().map_or(0, |expected| expected.sequence);
-            let is_expected = expected.is_some() || !whole && member.is_listed;
-            listed(audit, SALES, sale.as_str(), (is_expected, member), sequence);
+            let expected = self.stocks.sale(sale);
+            judge(audit, (SALES, sale.as_str()), expected.as_ref(), member, judged);
         }
         Ok(())
     }
 
-    /// With all that is expected there, the indexes are right if they are as large as they should.
-    async fn sizes(&mut self, audit: &mut Audit<'_>) -> Result<(), AuditError> {
-        let (mark, found) = audit.copy.sizes().await?;
-        self.follow(audit, &mark)?;
-        if audit.first != 1 {
-            return Ok(());
+    async fn taken(&mut self, audit: &mut Audit<'_>) -> Result<(), AuditError> {
+        let mut after: Option<SkuId> = None;
+        loop {
+            let skus = self.stocks.taken_behind(after.as_ref(), KEYS_AT_ONCE);
+            let Some(last) = skus.last() else { return Ok(()) };
+            after = Some(last.clone());
+            self.compare_taken(audit, &skus).await?;
         }
-        let sizes = [("skus", found.skus), ("sales", found.sales), ("sku_sales", found.sku_sales)];
-        for ((name, found), expected) in sizes.into_iter().zip(self.stocks.sizes()) {
-            if found != expected {
-                let (expected, found) = (expected.to_string(), found.to_string());
-                let what = (expected.as_str(), found.as_str());
-                audit.differs(KEYS, name.to_owned(), "members", what, mark.sequence);
+    }
+
+    /// Compares which sales SKUs are in, whether or not they should be in one.
+    pub(super) async fn compare_taken(
+        &mut self,
+        audit: &mut Audit<'_>,
+        skus: &[SkuId],
+    ) -> Result<(), AuditError> {
+        let names: Vec<&str> = skus.iter().map(SkuId::as_str).collect();
+        let (mark, found) = audit.copy.sales_of(&names).await?;
+        self.follow(audit, &mark)?;
+        for (sku, found) in skus.iter().zip(found) {
+            let expected = self.stocks.sale_of(sku).map(SaleId::as_str);
+            audit.count(SKU_SALES, u64::from(expected.is_some()));
+            let is_told = || {
+                let sale = found.as_deref().and_then(SaleId::new);
+                audit.first == 1 || sale.is_none_or(|sale| self.stocks.tells_skus_of(&sale))
+            };
+            if expected != found.as_deref() && (expected.is_some() || is_told()) {
+                let none = || "none".to_owned();
+                let expected = expected.map_or_else(none, str::to_owned);
+                let found = found.unwrap_or_else(none);
+                audit.differs(SKU_SALES, sku.to_string(), "sale", (&expected, &found), 0);
             }
         }
         Ok(())
     }
 }
 
-/// Whether the set of all names a member as it should.
-fn listed(
+/// Compares a member with what the journal calls for. The set of all is to name it if it has a hash.
+fn judge(
     audit: &mut Audit<'_>,
-    table: &'static str,
-    key: &str,
-    (is_expected, member): (bool, &RedisMember),
-    sequence: u64,
+    (table, key): (&'static str, &str),
+    expected: Option<&Expected>,
+    member: &RedisMember,
+    judged: Judged,
 ) {
+    if judged != Judged::Listing {
+        audit.compare(table, key, expected, &member.hash);
+    }
+    if judged == Judged::Hashes {
+        return;
+    }
     let word = |is_there: bool| if is_there { "listed" } else { "not listed" };
+    let is_untold = audit.first > 1 && member.hash != RedisHash::None;
+    let is_expected = expected.is_some() || is_untold;
     if is_expected != member.is_listed {
         let what = (word(is_expected), word(member.is_listed));
+        let sequence = expected.map_or(0, |expected| expected.sequence);
         audit.differs(table, key.to_owned(), "set", what, sequence);
     }
 }

@@ -25,12 +25,26 @@ struct Sku {
 }
 
 /// What the journal says of one sale.
+#[derive(Default)]
 struct Sale {
+    /// Its fields; without those of which a trimmed journal does not tell.
     fields: BTreeMap<&'static str, String>,
-    skus: Vec<SkuId>,
-    ended: bool,
     sequence: u64,
 }
+
+/// The fields of a sale's hash.
+const SALE_FIELDS: [&str; 10] = [
+    "name",
+    "starts_at",
+    "ends_at",
+    "per_buyer_limit",
+    "skus",
+    "paused",
+    "ended",
+    "revision",
+    "updated_at",
+    "sequence",
+];
 
 /// All of them.
 #[derive(Default)]
@@ -62,17 +76,16 @@ impl Stocks {
             }
             Event::SaleDefined(defined) => self.define_sale(sequence, meta, defined),
             Event::SaleMoved(moved) => {
-                let Some(sale) = self.sales.get_mut(&moved.sale) else { return };
+                let sale = self.sales.entry(moved.sale.clone()).or_default();
                 match moved.to {
                     SaleMove::Paused => sale.set("paused", &1),
                     SaleMove::Resumed => sale.set("paused", &0),
                     SaleMove::Ended => {
                         sale.set("ended", &1);
-                        sale.ended = true;
+                        self.taken.retain(|_, of| *of != moved.sale);
                     }
                 }
                 sale.touch(moved.revision, sequence, meta);
-                self.regroup(&moved.sale);
             }
             event => self.take_order(sequence, meta, event),
         }
@@ -143,26 +156,20 @@ impl Stocks {
 
     fn define_sale(&mut self, sequence: u64, meta: &Meta, defined: &SaleDefined<'_>) {
         let quoted: Vec<String> = defined.skus.iter().map(|sku| format!("\"{sku}\"")).collect();
-        let sale = self.sales.entry(defined.sale.clone()).or_insert_with(|| {
-            let fields = [("paused", "0".to_owned()), ("ended", "0".to_owned())].into();
-            Sale { fields, skus: Vec::new(), ended: false, sequence }
-        });
+        let sale = self.sales.entry(defined.sale.clone()).or_default();
+        if defined.revision == 1 {
+            sale.set("paused", &0);
+        }
+        // One that has ended is never defined again.
+        sale.set("ended", &0);
         sale.set("name", &defined.title);
         sale.set("starts_at", &defined.starts_at.micros());
         sale.set("ends_at", &defined.ends_at.micros());
         sale.set("per_buyer_limit", &defined.per_buyer_limit);
         sale.set("skus", &format!("[{}]", quoted.join(",")));
-        sale.skus.clone_from(&defined.skus);
         sale.touch(defined.revision, sequence, meta);
-        self.regroup(&defined.sale);
-    }
-
-    /// The SKUs of a sale are what it says now; of one that has ended, none.
-    fn regroup(&mut self, name: &SaleId) {
-        let sale = &self.sales[name];
-        let now: &[SkuId] = if sale.ended { &[] } else { &sale.skus };
-        self.taken.retain(|_, of| of != name);
-        self.taken.extend(now.iter().map(|sku| (sku.clone(), name.clone())));
+        self.taken.retain(|_, of| *of != defined.sale);
+        self.taken.extend(defined.skus.iter().map(|sku| (sku.clone(), defined.sale.clone())));
     }
 
     /// The first SKU that is called for behind `after`.
@@ -197,24 +204,26 @@ impl Stocks {
     }
 
     /// What a sale's hash is to be.
-    pub(super) fn sale(&self, name: &SaleId, whole: bool) -> Option<Expected> {
+    pub(super) fn sale(&self, name: &SaleId) -> Option<Expected> {
         let sale = self.sales.get(name)?;
-        let mut fields: BTreeMap<&'static str, Option<String>> = BTreeMap::new();
-        for (field, value) in &sale.fields {
-            let told = whole || *field != "paused";
-            fields.insert(field, told.then(|| value.clone()));
-        }
-        Some(Expected { sequence: sale.sequence, fields })
+        let fields = SALE_FIELDS.map(|field| (field, sale.fields.get(field).cloned()));
+        Some(Expected { sequence: sale.sequence, fields: fields.into() })
     }
 
-    /// The sale that has not ended that names a SKU.
+    /// The first SKU behind `after` that a sale names which has not ended.
+    pub(super) fn taken_behind(&self, after: Option<&SkuId>, most: usize) -> Vec<SkuId> {
+        behind(&self.taken, after, most)
+    }
+
+    /// The sale that has not ended that names a SKU, as far as is told.
     pub(super) fn sale_of(&self, sku: &SkuId) -> Option<&SaleId> {
         self.taken.get(sku)
     }
 
-    /// SKUs, sales, and SKUs that sales name.
-    pub(super) fn sizes(&self) -> [u64; 3] {
-        [self.skus.len(), self.sales.len(), self.taken.len()].map(|length| length as u64)
+    /// Whether all SKUs of a sale are told.
+    pub(super) fn tells_skus_of(&self, name: &SaleId) -> bool {
+        let fields = self.sales.get(name).map(|sale| &sale.fields);
+        fields.is_some_and(|fields| fields.contains_key("skus") || fields.contains_key("ended"))
     }
 }
 

@@ -19,9 +19,9 @@ use super::items::names;
 use super::keys::{Keys, LAYOUT};
 use super::said::{Fields, said};
 
-/// From so many keys on a batch is full, the SKUs of sales counted among them: each costs the server
-/// some commands, and nobody else is served meanwhile.
-const WEIGHT_MAX: usize = 150;
+/// Most keys of a batch, the SKUs of sales counted among them, unless one record has more: each
+/// costs the server some commands, and nobody else is served meanwhile.
+const WEIGHT_MAX: usize = 120;
 
 /// What one call stores.
 #[derive(Debug)]
@@ -98,6 +98,10 @@ impl RedisBatch {
         call
     }
 
+    fn weight(&self) -> usize {
+        self.orders.len() + self.skus.len() + self.sales.len() + self.members
+    }
+
     fn sku_step(&mut self, sku: &SkuId, sequence: u64, meta: &Meta) -> &mut SkuStep {
         let step = self.skus.entry(sku.clone()).or_default();
         step.fields.set("updated_at", &meta.time.micros());
@@ -167,11 +171,7 @@ impl RedisBatch {
         fields.set("revision", &revision);
         fields.set("updated_at", &meta.time.micros());
         fields.set("sequence", &sequence);
-        self.members += match &defined {
-            Some((skus, true)) => skus.len(),
-            // How many it had is known to the server alone.
-            _ => WEIGHT_MAX,
-        };
+        self.members += members(defined.as_ref().map(|(skus, is_new)| (skus.len(), *is_new)));
         self.sales.push(SaleStep { sale: sale.clone(), defined, fields });
     }
 
@@ -196,6 +196,26 @@ impl RedisBatch {
         if let Some((lines, way)) = moves(event) {
             self.move_lines(sequence, meta, lines, way);
         }
+    }
+}
+
+/// What the SKUs of a sale weigh that is defined, or moved.
+fn members(defined: Option<(usize, bool)>) -> usize {
+    match defined {
+        Some((skus, true)) => skus,
+        // How many it had is known to the server alone.
+        _ => WEIGHT_MAX,
+    }
+}
+
+/// How many keys an event is about, at most.
+fn weight(event: &Event<'_>) -> usize {
+    match event {
+        Event::SaleDefined(defined) => {
+            1 + members(Some((defined.skus.len(), defined.revision == 1)))
+        }
+        Event::SaleMoved(_) => 1 + members(None),
+        event => 2 + moves(event).map_or(0, |(lines, _)| lines.len()),
     }
 }
 
@@ -226,6 +246,10 @@ impl Gathered for RedisBatch {
 
     fn extent(&self) -> &Extent {
         &self.extent
+    }
+
+    fn has_room_for(&self, event: &Event<'_>) -> bool {
+        self.weight() + weight(event) <= WEIGHT_MAX
     }
 
     fn take(
@@ -259,7 +283,7 @@ impl Gathered for RedisBatch {
     }
 
     fn is_full(&self) -> bool {
-        self.orders.len() + self.skus.len() + self.sales.len() + self.members >= WEIGHT_MAX
+        self.weight() >= WEIGHT_MAX
     }
 }
 

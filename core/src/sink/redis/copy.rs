@@ -71,19 +71,17 @@ pub struct RedisMember {
     pub hash: RedisHash,
     /// Whether the set of all names it.
     pub is_listed: bool,
-    /// Which sale that has not ended it is in; nothing for sales.
-    pub in_sale: Option<String>,
 }
 
-/// How many members the indexes have.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct RedisSizes {
-    /// SKUs.
-    pub skus: u64,
-    /// Sales.
-    pub sales: u64,
-    /// SKUs that are named by sales that have not ended.
-    pub sku_sales: u64,
+/// What of a copy names SKUs or sales beside their hashes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RedisIndex {
+    /// The set of all SKUs.
+    Skus,
+    /// The set of all sales.
+    Sales,
+    /// By SKU: the sale that has not ended which names it.
+    SkuSales,
 }
 
 impl RedisCopy {
@@ -131,22 +129,8 @@ impl RedisCopy {
     /// # Errors
     /// What Redis says.
     pub async fn skus(&self, skus: &[&str]) -> Result<(RedisMark, Vec<RedisMember>), SinkError> {
-        let mut read = redis::pipe();
-        for sku in skus {
-            read.cmd("HGETALL").arg(self.keys.sku(sku));
-            read.cmd("SISMEMBER").arg(self.keys.skus()).arg(sku);
-            read.cmd("HGET").arg(self.keys.sku_sales()).arg(sku);
-        }
-        let (mark, answers) = self.together(read).await?;
-        let mut members = Vec::new();
-        let mut answers = answers.into_iter();
-        while let (Some(fields), Some(listed), Some(sale)) =
-            (answers.next(), answers.next(), answers.next())
-        {
-            let (hash, is_listed) = (hash(fields)?, unless_strange(listed)?.unwrap_or(false));
-            members.push(RedisMember { hash, is_listed, in_sale: unless_strange(sale)?.flatten() });
-        }
-        Ok((mark, members))
+        let set = self.keys.skus();
+        self.members(&set, skus.iter().map(|sku| (*sku, self.keys.sku(sku)))).await
     }
 
     /// Sales.
@@ -154,35 +138,45 @@ impl RedisCopy {
     /// # Errors
     /// What Redis says.
     pub async fn sales(&self, sales: &[&str]) -> Result<(RedisMark, Vec<RedisMember>), SinkError> {
+        let set = self.keys.sales();
+        self.members(&set, sales.iter().map(|sale| (*sale, self.keys.sale(sale)))).await
+    }
+
+    /// Members of a set that have hashes of their own: their names, and where those are.
+    async fn members<'n>(
+        &self,
+        set: &str,
+        members: impl Iterator<Item = (&'n str, String)>,
+    ) -> Result<(RedisMark, Vec<RedisMember>), SinkError> {
         let mut read = redis::pipe();
-        for sale in sales {
-            read.cmd("HGETALL").arg(self.keys.sale(sale));
-            read.cmd("SISMEMBER").arg(self.keys.sales()).arg(sale);
+        for (name, key) in members {
+            read.cmd("HGETALL").arg(key).cmd("SISMEMBER").arg(set).arg(name);
         }
         let (mark, answers) = self.together(read).await?;
         let mut members = Vec::new();
         let mut answers = answers.into_iter();
         while let (Some(fields), Some(listed)) = (answers.next(), answers.next()) {
             let (hash, is_listed) = (hash(fields)?, unless_strange(listed)?.unwrap_or(false));
-            members.push(RedisMember { hash, is_listed, in_sale: None });
+            members.push(RedisMember { hash, is_listed });
         }
         Ok((mark, members))
     }
 
-    /// How large the indexes are.
+    /// The sales that have not ended which name SKUs.
     ///
     /// # Errors
     /// What Redis says.
-    pub async fn sizes(&self) -> Result<(RedisMark, RedisSizes), SinkError> {
+    pub async fn sales_of(
+        &self,
+        skus: &[&str],
+    ) -> Result<(RedisMark, Vec<Option<String>>), SinkError> {
         let mut read = redis::pipe();
-        read.cmd("SCARD").arg(self.keys.skus()).cmd("SCARD").arg(self.keys.sales());
-        read.cmd("HLEN").arg(self.keys.sku_sales());
+        read.cmd("HMGET").arg(self.keys.sku_sales()).arg(skus);
         let (mark, answers) = self.together(read).await?;
-        let mut answers = answers.into_iter();
-        let mut next = || -> Result<u64, SinkError> {
-            Ok(answers.next().map(unless_strange).transpose()?.flatten().unwrap_or(0))
-        };
-        Ok((mark, RedisSizes { skus: next()?, sales: next()?, sku_sales: next()? }))
+        let first = answers.into_iter().next().map(unless_strange::<Vec<Option<Text>>>);
+        let sales =
+            first.transpose()?.flatten().unwrap_or_else(|| skus.iter().map(|_| None).collect());
+        Ok((mark, sales.into_iter().map(|sale| sale.map(|sale| sale.0)).collect()))
     }
 
     /// The next entries of the stream behind an id, at most `limit`; and the last of all.
@@ -218,8 +212,37 @@ impl RedisCopy {
         let mut scan = redis::cmd("SCAN");
         scan.arg(cursor).arg("MATCH").arg(self.keys.pattern()).arg("COUNT").arg(limit);
         let mut connection = self.connection().await?;
-        let (next, found): (u64, Vec<Text>) = ask(&mut connection, &scan).await?;
+        let answer = ask(&mut connection, &scan).await;
+        let (next, found): (u64, Vec<Text>) =
+            answer.map_err(|error| self.connections.says(&error))?;
         Ok((next, found.into_iter().map(|key| self.key(&key.0)).collect()))
+    }
+
+    /// Some names in an index, and where the search for more goes on; it ends at 0. What is there all
+    /// along is found, perhaps twice.
+    ///
+    /// # Errors
+    /// What Redis says.
+    pub async fn scan_index(
+        &self,
+        index: RedisIndex,
+        cursor: u64,
+        limit: usize,
+    ) -> Result<(u64, Vec<String>), SinkError> {
+        let (command, key, step) = match index {
+            RedisIndex::Skus => ("SSCAN", self.keys.skus(), 1),
+            RedisIndex::Sales => ("SSCAN", self.keys.sales(), 1),
+            // Each name is followed by what it stands for.
+            RedisIndex::SkuSales => ("HSCAN", self.keys.sku_sales(), 2),
+        };
+        let mut scan = redis::cmd(command);
+        scan.arg(key).arg(cursor).arg("COUNT").arg(limit);
+        let mut connection = self.connection().await?;
+        let answer = scan.query_async::<Value>(&mut connection).await;
+        let found = unless_strange::<(u64, Vec<Text>)>(answer);
+        let (next, found) =
+            found.map_err(|error| self.connections.says(&error))?.unwrap_or_default();
+        Ok((next, found.into_iter().step_by(step).map(|name| name.0).collect()))
     }
 
     fn key(&self, key: &str) -> RedisKey {
@@ -246,7 +269,8 @@ impl RedisCopy {
     pub async fn may_read(&self) -> Result<(), SinkError> {
         let mut connection = self.connection().await?;
         for command in ["MULTI", "EXEC"] {
-            ask::<Value, _>(&mut connection, &redis::cmd(command)).await?;
+            let answer = ask::<Value, _>(&mut connection, &redis::cmd(command)).await;
+            answer.map_err(|error| self.connections.says(&error))?;
         }
         Ok(())
     }
@@ -269,7 +293,8 @@ impl RedisCopy {
         }
         let mut connection = self.connection().await?;
         let answers = all.query_async::<Vec<RedisResult<Value>>>(&mut connection).await;
-        let mut answers = answers.map_err(|error| from_redis(&error))?.into_iter();
+        let answers = answers.map_err(|error| self.connections.says(&from_redis(&error)));
+        let mut answers = answers?.into_iter();
         let first = answers.next().map(unless_strange).transpose()?.flatten();
         let (sequence, journal, from): (Option<String>, Option<String>, Option<String>) =
             first.unwrap_or_default();

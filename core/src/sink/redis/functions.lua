@@ -85,14 +85,25 @@ local function slice(args, first, last)
   return part
 end
 
+-- Whether there is a hash, as earlier records made it.
+local function look_at_hash(key)
+  local found = type_of(key)
+  if found == 'none' then
+    return { 'lacking', key }
+  elseif found ~= 'hash' then
+    return { 'odd', key, 'it is a ' .. found .. ' and no hash' }
+  end
+end
+
 -- Whether a sale can be changed. `lists` are the SKUs of the sales that have been looked at; what the
 -- batch itself makes is not there yet.
 local function look_at_sale(lists, kind, key)
   if kind == 'sale_new' then
     lists[key] = {}
   elseif not lists[key] then
-    if type_of(key) ~= 'hash' then
-      return { 'lacking', key }
+    local refused = look_at_hash(key)
+    if refused then
+      return refused
     end
     lists[key] = skus_of(key)
     if not lists[key] then
@@ -108,8 +119,11 @@ local function look_at_sku(args, key, first, last)
     counters[#counters + 1] = args[at]
   end
   local values = redis.pcall('HMGET', key, 'sequence', unpack(counters))
-  if values.err or not values[1] and type_of(key) ~= 'hash' then
-    return { 'lacking', key }
+  if values.err or not values[1] then
+    local refused = look_at_hash(key)
+    if refused or values.err then
+      return refused or error(values)
+    end
   end
   for at, counter in ipairs(counters) do
     if not is_whole(values[at + 1]) then
@@ -121,9 +135,7 @@ end
 -- Whether a step can be taken: nothing is written.
 local function look(names, args, kind, key, first, last)
   if kind == 'order' then
-    if type_of(key) ~= 'hash' then
-      return { 'lacking', key }
-    end
+    return look_at_hash(key)
   elseif kind == 'sku' then
     return look_at_sku(args, key, first, last)
   elseif kind == 'sale' or kind == 'sale_new' or kind == 'sale_moved' then

@@ -9,6 +9,7 @@ use crate::time::Timestamp;
 
 use super::super::error::{SinkError, Trouble};
 use super::erase::{Erased, Eraser};
+use super::keys::Keys;
 use super::opening::{self, Found};
 use super::trouble::from_redis;
 use super::{RedisAddress, RedisConfig};
@@ -55,7 +56,12 @@ impl Connections {
             PoolError::Backend(error) => from_redis(&error),
             other => SinkError::new(Trouble::Unreachable, format!("Redis: {other}")),
         });
-        connection.map_err(|error| self.address.says(&error))
+        connection.map_err(|error| self.says(&error))
+    }
+
+    /// An error of this server, with where it is.
+    pub(super) fn says(&self, error: &SinkError) -> SinkError {
+        self.address.says(error)
     }
 }
 
@@ -69,7 +75,8 @@ pub async fn stored_in_redis(
     cell: u16,
 ) -> Result<Option<(u64, Timestamp, String)>, SinkError> {
     let mut connection = Connections::new(&config.address)?.get().await?;
-    match opening::stored(&mut connection, &config.keys(cell)).await? {
+    let stored = opening::stored(&mut connection, &config.keys(cell)).await;
+    match stored.map_err(|error| config.address.says(&error))? {
         Found::Copy(mark) => {
             let (sequence, time) = (mark.sequence, mark.time);
             Ok(mark.journal.map(|journal| (sequence, time, journal)))
@@ -85,16 +92,20 @@ pub async fn stored_in_redis(
 /// What Redis says; somebody else erases it.
 pub async fn erase_redis(config: &RedisConfig, cell: u16) -> Result<u64, SinkError> {
     let mut connection = Connections::new(&config.address)?.get().await?;
-    let keys = config.keys(cell);
-    match opening::load(&mut connection).await {
+    let erased = erase_all(&mut connection, &config.keys(cell)).await;
+    erased.map_err(|error| config.address.says(&error))
+}
+
+async fn erase_all(connection: &mut Connection, keys: &Keys) -> Result<u64, SinkError> {
+    match opening::load(connection).await {
         // The sink has loaded them, and they give back the memory that is lacking.
         Err(error) if error.trouble == Trouble::Full => {}
         loaded => loaded?,
     }
-    let eraser = Eraser::begin(&mut connection, &keys).await?;
+    let eraser = Eraser::begin(connection, keys).await?;
     // An erasure without an end is only ever over when all is gone.
-    let erased = eraser.run(&mut connection, 0, None).await?;
-    eraser.end(&mut connection).await?;
+    let erased = eraser.run(connection, 0, None).await?;
+    eraser.end(connection).await?;
     match erased {
         Erased::All(removed) => Ok(removed),
         Erased::UpTo(_) => Err(SinkError::new(Trouble::Other, "the erasure was not finished")),

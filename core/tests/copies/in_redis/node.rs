@@ -1,5 +1,6 @@
 //! A running engine, and the sink that copies it to Redis.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
@@ -12,7 +13,7 @@ use sluice_core::limits::{DEFAULT, Limits, TINY};
 use sluice_core::sink::{
     RedisAddress, RedisConfig, RedisCopy, RedisPrefix, Sink, SinkConfig, SinkState, SinkStatus,
 };
-use sluice_core::storage::Directory;
+use sluice_core::storage::{Archived, Directory};
 use sluice_core::watermark::Watermark;
 use sluice_services::{Redis, RedisOptions};
 
@@ -50,6 +51,8 @@ const EVERYTHING: &str = "
 /// An engine, its journal, and where its copy is.
 pub(crate) struct Node {
     pub(crate) folder: tempfile::TempDir,
+    /// Where what was trimmed of the journal is, if it is kept.
+    pub(crate) archive: Option<PathBuf>,
     storage: Directory,
     hash_key: HashKey,
     engine: Option<Engine>,
@@ -60,6 +63,11 @@ pub(crate) struct Node {
 
 impl Node {
     fn new(limits: Limits, retention_us: u64) -> Self {
+        Self::within(DEFAULT, limits, retention_us)
+    }
+
+    /// An engine within some limits, and a sink within others.
+    fn within(of_engine: Limits, limits: Limits, retention_us: u64) -> Self {
         let folder = tempfile::tempdir().expect("temporary folder");
         let storage = Directory::lock(&folder.path().join("journal")).expect("free");
         let on_fatal: OnFatal = Arc::new(|fatal| panic!("{fatal}"));
@@ -67,11 +75,13 @@ impl Node {
         let sql = Watermark::default();
         sql.set(u64::MAX);
         let new = EngineConfig::new([42; 32]);
-        let config = EngineConfig { shards: 2, sql: Some(sql), retention_us, ..new };
+        let limited = EngineConfig { limits: of_engine, ..new };
+        let config = EngineConfig { shards: 2, sql: Some(sql), retention_us, ..limited };
         let (engine, handle) =
             Engine::open(storage.clone(), None, &config, &on_fatal).expect("the journal opens");
         let (hash_key, engine, stream_max) = (*handle.hash_key(), Some(engine), 1_000);
-        Self { folder, storage, hash_key, engine, handle, limits, stream_max }
+        let archive = None;
+        Self { folder, archive, storage, hash_key, engine, handle, limits, stream_max }
     }
 
     /// In which everything happened that can happen to orders.
@@ -85,6 +95,34 @@ impl Node {
     /// In which nothing happened; whose orders leave as soon as nothing more will become of them.
     pub(crate) fn forgetful() -> Self {
         Self::new(DEFAULT, 0)
+    }
+
+    /// In which nothing happened; whose journal has many segments soon.
+    pub(crate) fn of_small_segments() -> Self {
+        let small = Limits {
+            record_bytes_max: TINY.record_bytes_max,
+            frame_bytes_max: TINY.frame_bytes_max,
+            frame_records_max: TINY.frame_records_max,
+            segment_bytes: TINY.segment_bytes,
+            first_segment_bytes: TINY.first_segment_bytes,
+            ..DEFAULT
+        };
+        Self::within(small, DEFAULT, RETENTION_US)
+    }
+
+    /// The journal's segments, the oldest first.
+    pub(crate) fn segments(&self) -> Vec<PathBuf> {
+        let files = std::fs::read_dir(self.folder.path().join("journal")).expect("it is there");
+        let paths = files.map(|file| file.expect("read").path());
+        let segments = paths.filter(|path| path.extension().is_some_and(|it| it == "segment"));
+        let mut segments: Vec<_> = segments.collect();
+        segments.sort_unstable();
+        segments
+    }
+
+    fn archived(&self) -> Option<Directory> {
+        let open = |path: &PathBuf| Directory::read_only(path).expect("it is there");
+        self.archive.as_ref().map(open)
     }
 
     pub(crate) fn durable(&self) -> u64 {
@@ -109,7 +147,7 @@ impl Node {
     ) -> Sink {
         let config = SinkConfig {
             storage: self.storage.clone(),
-            archive: None,
+            archive: self.archived(),
             cell: 1,
             journal: self.hash_key.journal(),
             durable,
@@ -155,7 +193,8 @@ impl Node {
             let copy = RedisCopy::new(&self.config(url), 1).expect("an address");
             let config = AuditConfig { cell: 1, limits, differences_max: 5 };
             let storage = Directory::read_only(&self.folder.path().join("journal"));
-            audit::redis::run(&storage.expect("it is there"), &copy, &config, &mut |_| {}).await
+            let storage = Archived::new(storage.expect("it is there"), self.archived());
+            audit::redis::run(&storage, &copy, &config, &mut |_| {}).await
         })
     }
 

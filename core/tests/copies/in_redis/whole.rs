@@ -2,17 +2,14 @@
 
 use std::sync::Arc;
 
-use sluice_core::command::{Command, DefineSale};
+use sluice_core::command::Command;
 use sluice_core::id::OrderId;
 use sluice_core::limits::{DEFAULT, TINY};
-use sluice_core::name::{SaleId, SkuId};
-use sluice_core::outcome::Outcome;
-use sluice_core::time::Timestamp;
 use sluice_services::{Redis, RedisOptions};
 
 use crate::in_redis::node::{Node, cli, everything, redis, until};
 use crate::living::more::sell_for;
-use crate::living::selling::{REQUEST, ask};
+use crate::living::selling::ask;
 
 #[test]
 fn wherever_a_batch_ends_the_keys_are_the_same() {
@@ -95,58 +92,5 @@ fn a_cluster_takes_it() {
     until("a cluster", || cli(&redis, &["CLUSTER", "INFO"]).contains("cluster_state:ok"));
     let node = Node::lived(DEFAULT);
     node.copy(&redis);
-    assert_eq!(everything(&redis), node.untroubled());
-}
-
-/// Defines a sale of some of the SKUs `m-0`, `m-1`, ….
-fn define(node: &Node, sale: &str, members: std::ops::Range<usize>) {
-    let mut skus: Vec<SkuId> =
-        members.map(|number| SkuId::new(&format!("m-{number}")).expect("a name")).collect();
-    skus.sort_unstable();
-    let define = DefineSale {
-        sale: SaleId::new(sale).expect("a name"),
-        title: Box::from("Many"),
-        starts_at: Timestamp::from_micros(1),
-        ends_at: node.handle.now().plus_seconds(3_600),
-        per_buyer_limit: 5,
-        skus,
-        if_revision: None,
-        request: REQUEST,
-    };
-    let outcome = ask(&node.handle, Command::DefineSale(Box::new(define)));
-    assert!(matches!(outcome, Outcome::Sale { .. }), "{outcome:?}");
-}
-
-/// How often the server ran a command.
-fn calls(redis: &Redis, command: &str) -> u64 {
-    let stats = cli(redis, &["INFO", "commandstats"]);
-    let start = format!("cmdstat_{command}:calls=");
-    let line = stats.lines().find_map(|line| line.strip_prefix(&start));
-    line.and_then(|line| line.split(',').next()).map_or(0, |calls| calls.parse().expect("a number"))
-}
-
-#[test]
-fn a_sale_costs_a_handful_of_commands_however_many_skus_it_has() {
-    let (node, redis) = (Node::lived(DEFAULT), redis());
-    let sale = |number: usize| format!("sale-{number}");
-    let in_sale = |sku: &str| cli(&redis, &["HGET", "sluice:{1}:sku_sales", sku]);
-    node.copy(&redis);
-    cli(&redis, &["CONFIG", "RESETSTAT"]);
-    for number in 0..20 {
-        define(&node, &sale(number), 400 * number..400 * (number + 1));
-    }
-    node.copy(&redis);
-    assert!(calls(&redis, "fcall") >= 20, "a batch has no two of them");
-    assert_eq!((in_sale("m-0"), in_sale("m-1199")), (sale(0), sale(2)));
-    // A SKU of one goes to another.
-    define(&node, &sale(0), 1..399);
-    define(&node, &sale(2), 800..1_199);
-    define(&node, &sale(1), 399..799);
-    node.copy(&redis);
-    let each = ["hset", "hget", "hmget", "hdel"].map(|command| calls(&redis, command));
-    let touched: u64 = each.iter().sum();
-    assert!(touched < 20 * 23, "{touched} commands for 23 definitions");
-    assert_eq!((in_sale("m-0"), in_sale("m-399")), (String::new(), sale(1)));
-    node.is_well(&redis.url());
     assert_eq!(everything(&redis), node.untroubled());
 }
