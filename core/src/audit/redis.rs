@@ -50,21 +50,34 @@ pub async fn run<S: Storage + Clone>(
 ) -> Result<Report, AuditError> {
     let first = Reader::open(storage.clone())?.next_sequence();
     copy.may_read().await?;
+    let report = settle(storage, copy, config, first, progress).await;
+    // Whatever else it looks like, this is why.
+    if report.is_err() && Reader::open(storage.clone())?.next_sequence() != first {
+        return Err(AuditError::Trimmed);
+    }
+    report
+}
+
+/// Compares, and does so again if something is wrong and operators have meanwhile let the sink pass
+/// over what the copy has come to since.
+async fn settle<S: Storage + Clone>(
+    storage: &S,
+    copy: &RedisCopy,
+    config: &AuditConfig,
+    first: u64,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<Report, AuditError> {
     let mut skips = Skips::find(storage, copy.sink(), copy.mark().await?.sequence)?;
     loop {
         let compared = compare(storage, copy, config, (first, &skips), progress).await;
-        // Whatever else it looks like, this is why.
-        if compared.is_err() && Reader::open(storage.clone())?.next_sequence() != first {
-            return Err(AuditError::Trimmed);
-        }
-        let report = compared?;
-        if report.is_clean() {
-            return Ok(report);
-        }
-        // Operators may have let the sink pass over what the copy has come to since.
-        let now = Skips::find(storage, copy.sink(), report.last)?;
+        let last = match &compared {
+            Ok(report) if !report.is_clean() => report.last,
+            Err(AuditError::Record { sequence, .. }) => *sequence,
+            _ => return compared,
+        };
+        let now = Skips::find(storage, copy.sink(), last)?;
         if now == skips {
-            return Ok(report);
+            return compared;
         }
         skips = now;
     }

@@ -119,27 +119,15 @@ impl Target for RedisTarget {
     }
 }
 
-impl Store for RedisStore {
-    type Batch = RedisBatch;
-
-    async fn is_replaced(&mut self, stored: u64) -> Result<bool, SinkError> {
-        let mut get = redis::cmd("HGET");
-        get.arg(self.keys.watermark()).arg("sequence");
-        let asking = async {
-            opening::judge(&mut self.connection).await?;
-            ask::<Option<String>, _>(&mut self.connection, &get).await
-        };
-        let sequence = asking.await.map_err(|error| self.address.says(&error))?;
-        Ok(sequence.is_none_or(|sequence| sequence != stored.to_string()) && stored > 0)
-    }
-
-    async fn store(&mut self, batch: &RedisBatch) -> Result<Stored, SinkError> {
+impl RedisStore {
+    /// Calls the function that stores a batch.
+    async fn apply(&mut self, batch: &RedisBatch) -> Result<Stored, SinkError> {
         let call = batch.call(&self.journal, self.stream_max);
         let answer: Vec<String> = match call.query_async(&mut self.connection).await {
             Ok(answer) => answer,
             // Opening loads them again.
             Err(error) if lacks_function(&error) => return Ok(Stored::Elsewhere),
-            Err(error) => return Err(self.address.says(&from_redis(&error))),
+            Err(error) => return Err(from_redis(&error)),
         };
         let answer: Vec<&str> = answer.iter().map(String::as_str).collect();
         match answer.as_slice() {
@@ -168,6 +156,26 @@ impl Store for RedisStore {
                 Err(SinkError::new(Trouble::Other, what))
             }
         }
+    }
+}
+
+impl Store for RedisStore {
+    type Batch = RedisBatch;
+
+    async fn is_replaced(&mut self, stored: u64) -> Result<bool, SinkError> {
+        let mut get = redis::cmd("HGET");
+        get.arg(self.keys.watermark()).arg("sequence");
+        let asking = async {
+            opening::judge(&mut self.connection).await?;
+            ask::<Option<String>, _>(&mut self.connection, &get).await
+        };
+        let sequence = asking.await.map_err(|error| self.address.says(&error))?;
+        Ok(sequence.is_none_or(|sequence| sequence != stored.to_string()) && stored > 0)
+    }
+
+    async fn store(&mut self, batch: &RedisBatch) -> Result<Stored, SinkError> {
+        let stored = self.apply(batch).await;
+        stored.map_err(|error| self.address.says(&error))
     }
 
     async fn sync(&mut self, _sequence: u64, _at_rest: bool) -> Result<bool, SinkError> {

@@ -32,6 +32,9 @@ impl Audit<'_> {
             (Some(expected), RedisHash::NoHash) => {
                 self.differs(table, key, "row", ("a hash", "something else"), expected.sequence);
             }
+            (None, RedisHash::NoHash) => {
+                self.differs(table, key, "row", ("missing", "something else"), 0);
+            }
             (None, found) => {
                 // Without the beginning, what else there is was made before.
                 let sequence = sequence_of(found);

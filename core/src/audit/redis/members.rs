@@ -170,7 +170,9 @@ impl<S: Storage + Clone> Members<S> {
         self.follow(audit, &mark)?;
         for (sku, found) in skus.iter().zip(found) {
             let expected = self.stocks.sale_of(sku).map(SaleId::as_str);
-            audit.count(SKU_SALES, u64::from(expected.is_some()));
+            if expected.is_some() && found.is_some() {
+                audit.count(SKU_SALES, 1);
+            }
             let is_told = || {
                 let sale = found.as_deref().and_then(SaleId::new);
                 audit.first == 1 || sale.is_none_or(|sale| self.stocks.tells_skus_of(&sale))

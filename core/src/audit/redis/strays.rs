@@ -51,7 +51,12 @@ impl Found {
             skus.retain(|sku| members.stocks.sku(sku, true).is_none());
         }
         sales.retain(|sale| members.stocks.sale(sale).is_none());
-        let judged = if index.is_none() { Judged::Hashes } else { Judged::Listing };
+        // The search of an index finds what is listed, be it told or not.
+        let judged = match index {
+            None if audit.first > 1 => Judged::Both,
+            None => Judged::Hashes,
+            Some(_) => Judged::Listing,
+        };
         for skus in Vec::from_iter(skus).chunks(KEYS_AT_ONCE) {
             match index {
                 Some(RedisIndex::SkuSales) => members.compare_taken(audit, skus).await?,
@@ -96,7 +101,15 @@ pub(super) async fn find<S: Storage + Clone>(
     }
     for index in [RedisIndex::Skus, RedisIndex::Sales, RedisIndex::SkuSales] {
         loop {
-            let (next, names) = audit.copy.scan_index(index, cursor, limit).await?;
+            let Some((next, names)) = audit.copy.scan_index(index, cursor, limit).await? else {
+                let key = match index {
+                    RedisIndex::Skus => "skus",
+                    RedisIndex::Sales => "sales",
+                    RedisIndex::SkuSales => "sku_sales",
+                };
+                audit.differs(KEYS, key.to_owned(), "type", ("an index", "something else"), 0);
+                break;
+            };
             for name in names {
                 match index {
                     RedisIndex::Skus => found.sku(SKUS, name),

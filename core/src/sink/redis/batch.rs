@@ -1,8 +1,8 @@
 //! A run of records as the steps of one call: what becomes of each key, and the entries of the
 //! stream.
 //!
-//! What several records say of one order or SKU is one step; what moved is summed up. Sales come in
-//! the order of their records: one may take the SKU that another has left.
+//! What several records say of one order or SKU is one step; what moved is summed up. Sales are steps
+//! of their own, in the order of their records; one that is changed is a batch alone.
 
 use std::collections::BTreeMap;
 

@@ -64,7 +64,7 @@ pub enum RedisKey {
 /// An entry of the stream: its id, and its fields in their order.
 pub type RedisEntry = (String, Vec<(String, String)>);
 
-/// A member of an index: its hash, and what the indexes say of it.
+/// A SKU or a sale: its hash, and what the set of all says of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RedisMember {
     /// The hash.
@@ -120,7 +120,7 @@ impl RedisCopy {
             read.cmd("HGETALL").arg(self.keys.order(*order));
         }
         let (mark, answers) = self.together(read).await?;
-        let hashes: Result<_, _> = answers.into_iter().map(hash).collect();
+        let hashes: Result<_, _> = answers.into_iter().map(|answer| self.hash(answer)).collect();
         Ok((mark, hashes?))
     }
 
@@ -156,7 +156,8 @@ impl RedisCopy {
         let mut members = Vec::new();
         let mut answers = answers.into_iter();
         while let (Some(fields), Some(listed)) = (answers.next(), answers.next()) {
-            let (hash, is_listed) = (hash(fields)?, unless_strange(listed)?.unwrap_or(false));
+            let hash = self.hash(fields)?;
+            let is_listed = self.unless_strange(listed)?.unwrap_or(false);
             members.push(RedisMember { hash, is_listed });
         }
         Ok((mark, members))
@@ -173,7 +174,8 @@ impl RedisCopy {
         let mut read = redis::pipe();
         read.cmd("HMGET").arg(self.keys.sku_sales()).arg(skus);
         let (mark, answers) = self.together(read).await?;
-        let first = answers.into_iter().next().map(unless_strange::<Vec<Option<Text>>>);
+        let first = answers.into_iter().next();
+        let first = first.map(|answer| self.unless_strange::<Vec<Option<Text>>>(answer));
         let sales =
             first.transpose()?.flatten().unwrap_or_else(|| skus.iter().map(|_| None).collect());
         Ok((mark, sales.into_iter().map(|sale| sale.map(|sale| sale.0)).collect()))
@@ -195,7 +197,9 @@ impl RedisCopy {
         let (mark, answers) = self.together(read).await?;
         let mut answers = answers.into_iter();
         let mut next = || -> Result<Vec<RedisEntry>, SinkError> {
-            let read = answers.next().map(unless_strange::<Vec<(Text, Vec<Text>)>>).transpose()?;
+            let read =
+                answers.next().map(|answer| self.unless_strange::<Vec<(Text, Vec<Text>)>>(answer));
+            let read = read.transpose()?;
             let entries = read.flatten().unwrap_or_default();
             Ok(entries.into_iter().map(|(id, fields)| (id.0, pairs(fields))).collect())
         };
@@ -219,7 +223,7 @@ impl RedisCopy {
     }
 
     /// Some names in an index, and where the search for more goes on; it ends at 0. What is there all
-    /// along is found, perhaps twice.
+    /// along is found, perhaps twice. `None` if something of another type is there.
     ///
     /// # Errors
     /// What Redis says.
@@ -228,7 +232,7 @@ impl RedisCopy {
         index: RedisIndex,
         cursor: u64,
         limit: usize,
-    ) -> Result<(u64, Vec<String>), SinkError> {
+    ) -> Result<Option<(u64, Vec<String>)>, SinkError> {
         let (command, key, step) = match index {
             RedisIndex::Skus => ("SSCAN", self.keys.skus(), 1),
             RedisIndex::Sales => ("SSCAN", self.keys.sales(), 1),
@@ -239,10 +243,10 @@ impl RedisCopy {
         scan.arg(key).arg(cursor).arg("COUNT").arg(limit);
         let mut connection = self.connection().await?;
         let answer = scan.query_async::<Value>(&mut connection).await;
-        let found = unless_strange::<(u64, Vec<Text>)>(answer);
-        let (next, found) =
-            found.map_err(|error| self.connections.says(&error))?.unwrap_or_default();
-        Ok((next, found.into_iter().step_by(step).map(|name| name.0).collect()))
+        let found = self.unless_strange::<(u64, Vec<Text>)>(answer)?;
+        Ok(found.map(|(next, found)| {
+            (next, found.into_iter().step_by(step).map(|name| name.0).collect())
+        }))
     }
 
     fn key(&self, key: &str) -> RedisKey {
@@ -295,16 +299,50 @@ impl RedisCopy {
         let answers = all.query_async::<Vec<RedisResult<Value>>>(&mut connection).await;
         let answers = answers.map_err(|error| self.connections.says(&from_redis(&error)));
         let mut answers = answers?.into_iter();
-        let first = answers.next().map(unless_strange).transpose()?.flatten();
+        let first = answers.next().map(|answer| self.unless_strange(answer));
+        let first = first.transpose()?.flatten();
         let (sequence, journal, from): (Option<String>, Option<String>, Option<String>) =
             first.unwrap_or_default();
         let number = |text: Option<String>| text.and_then(|it| it.parse().ok()).unwrap_or(0);
         let mark = RedisMark { sequence: number(sequence), journal, events_from: number(from) };
         Ok((mark, answers.collect()))
     }
+
+    /// What was read; `None` if something of another type is there.
+    fn unless_strange<T: FromRedisValue>(
+        &self,
+        answer: RedisResult<Value>,
+    ) -> Result<Option<T>, SinkError> {
+        let error = match answer {
+            Ok(value) => match redis::from_redis_value(value) {
+                Ok(read) => return Ok(Some(read)),
+                Err(error) => SinkError::new(
+                    Trouble::Other,
+                    format!("Redis answered something else: {error}"),
+                ),
+            },
+            Err(error) => match from_redis(&error) {
+                error if error.trouble == Trouble::Poison => return Ok(None),
+                error => error,
+            },
+        };
+        Err(self.connections.says(&error))
+    }
+
+    fn hash(&self, answer: RedisResult<Value>) -> Result<RedisHash, SinkError> {
+        Ok(match self.unless_strange::<BTreeMap<Text, Text>>(answer)? {
+            None => RedisHash::NoHash,
+            Some(fields) if fields.is_empty() => RedisHash::None,
+            Some(fields) => {
+                let fields = fields.into_iter().map(|(name, value)| (name.0, value.0));
+                RedisHash::Fields(fields.collect())
+            }
+        })
+    }
 }
 
 /// Text, whatever bytes it is made of.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
 struct Text(String);
 
 impl FromRedisValue for Text {
@@ -321,25 +359,4 @@ fn pairs(flat: Vec<Text>) -> Vec<(String, String)> {
         pairs.push((name.0, value.0));
     }
     pairs
-}
-
-/// What was read; `None` if something of another type is there.
-fn unless_strange<T: FromRedisValue>(answer: RedisResult<Value>) -> Result<Option<T>, SinkError> {
-    match answer {
-        Ok(value) => redis::from_redis_value(value).map(Some).map_err(|error| {
-            SinkError::new(Trouble::Other, format!("Redis answered something else: {error}"))
-        }),
-        Err(error) => match from_redis(&error) {
-            error if error.trouble == Trouble::Poison => Ok(None),
-            error => Err(error),
-        },
-    }
-}
-
-fn hash(answer: RedisResult<Value>) -> Result<RedisHash, SinkError> {
-    Ok(match unless_strange::<Vec<Text>>(answer)? {
-        None => RedisHash::NoHash,
-        Some(flat) if flat.is_empty() => RedisHash::None,
-        Some(flat) => RedisHash::Fields(pairs(flat).into_iter().collect()),
-    })
 }

@@ -1,8 +1,9 @@
 //! Sales, and which of them SKUs are in.
 
-use sluice_core::command::{Command, DefineSale, SkipRecord};
+use sluice_core::command::{Command, DefineSale, DefineSku, SkipRecord};
 use sluice_core::event::{SaleMove, SinkName};
 use sluice_core::limits::{DEFAULT, TINY};
+use sluice_core::money::{Amount, Currency};
 use sluice_core::name::{SaleId, SkuId};
 use sluice_core::outcome::Outcome;
 use sluice_core::time::Timestamp;
@@ -30,6 +31,21 @@ fn define(node: &Node, sale: &str, members: std::ops::Range<usize>) {
     };
     let outcome = ask(&node.handle, Command::DefineSale(Box::new(define)));
     assert!(matches!(outcome, Outcome::Sale { .. }), "{outcome:?}");
+}
+
+fn define_sku(node: &Node, sku: &str) {
+    let define = DefineSku {
+        sku: SkuId::new(sku).expect("a name"),
+        title: Box::from(sku),
+        unit_price: Amount::new(500).expect("an amount"),
+        currency: Currency::new("CNY").expect("a currency"),
+        per_buyer_limit: 0,
+        hold_seconds: 600,
+        standby_pass: false,
+        if_revision: None,
+        request: REQUEST,
+    };
+    ask(&node.handle, Command::DefineSku(Box::new(define)));
 }
 
 fn move_sale(node: &Node, sale: &str, to: SaleMove) {
@@ -121,6 +137,7 @@ fn what_is_left_of_a_life_is_compared() {
     define(&node, "early", 0..3);
     define(&node, "paused", 3..6);
     define(&node, "other", 6..9);
+    define_sku(&node, "untold");
     Life::lived(&node.handle);
     move_sale(&node, "early", SaleMove::Ended);
     move_sale(&node, "paused", SaleMove::Paused);
@@ -146,6 +163,8 @@ fn what_is_left_of_a_life_is_compared() {
         (&["HSET", "sluice:{1}:sale:paused", "paused", "0"], "paused"),
         (&["DEL", "sluice:{1}:sale:paused"], "paused"),
         (&["SADD", "sluice:{1}:skus", "phantom"], "phantom"),
+        (&["SREM", "sluice:{1}:skus", "untold"], "untold"),
+        (&["SET", "sluice:{1}:sku:nothing", "x"], "nothing"),
     ] {
         cli(&redis, deed);
         let report = node.audit(&redis.url());

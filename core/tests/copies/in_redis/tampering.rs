@@ -62,7 +62,8 @@ fn whatever_is_done_to_a_key_is_found() {
 #[test]
 fn a_key_of_another_type_is_told() {
     let (node, redis) = (Node::lived(DEFAULT), redis());
-    for key in ["sluice:{1}:sku:gold", "sluice:{1}:sale:night", "sluice:{1}:skus"] {
+    for key in ["sku:gold", "sale:night", "skus", "sku_sales"] {
+        let key = &format!("sluice:{{1}}:{key}");
         node.copy(&redis);
         cli(&redis, &["DEL", key]);
         cli(&redis, &["SET", key, "a text"]);

@@ -84,6 +84,17 @@ fn the_stream_is_trimmed_and_says_from_where_it_is_whole() {
 }
 
 #[test]
+fn the_newer_protocol_says_the_same() {
+    let (node, redis) = (Node::lived(DEFAULT), redis());
+    let url = format!("{}/?protocol=resp3", redis.url().trim_end_matches('/'));
+    let sink = node.sink(&url);
+    node.caught_up(sink.status());
+    sink.stop();
+    node.is_well(&url);
+    assert_eq!(everything(&redis), node.untroubled());
+}
+
+#[test]
 fn a_cluster_takes_it() {
     let settings = vec![("cluster-enabled".to_owned(), "yes".to_owned())];
     let options = RedisOptions { settings, ..RedisOptions::default() };
