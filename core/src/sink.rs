@@ -5,6 +5,8 @@
 //! (I8). A sink that is slow, down, wiped or rolled back delays nobody (I7). Only this module knows
 //! SQL and Redis, and it alone in core has an async runtime: its own, on a thread of low priority.
 
+use std::convert::Infallible;
+use std::future::pending;
 use std::io;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
@@ -73,8 +75,10 @@ impl Sink {
     /// The thread or its runtime cannot be had.
     pub fn sql<S: Storage + Clone>(database: Database, config: SinkConfig<S>) -> io::Result<Self> {
         match database {
-            Database::Sqlite(file) => Self::start(SqliteTarget(file), config),
-            Database::Postgres(address) => Self::start(PostgresTarget(address), config),
+            Database::Sqlite(file) => Self::start(SqliteTarget(file), config, |_| pending()),
+            Database::Postgres(address) => {
+                Self::start(PostgresTarget(address), config, |_| pending())
+            }
         }
     }
 
@@ -86,24 +90,40 @@ impl Sink {
         redis: RedisConfig,
         config: SinkConfig<S>,
     ) -> io::Result<Self> {
-        Self::start(RedisTarget::new(redis), config)
+        let of = (config.cell, config.journal);
+        Self::start(RedisTarget::new(redis.clone()), config, move |status| async move {
+            redis::look_for_ever(redis, of, &status).await
+        })
     }
 
-    fn start<S, T>(target: T, config: SinkConfig<S>) -> io::Result<Self>
+    /// `beside` goes on for as long as the sink does, on its thread.
+    fn start<S, T, W>(
+        target: T,
+        config: SinkConfig<S>,
+        beside: impl FnOnce(Arc<SinkStatus>) -> W + Send + 'static,
+    ) -> io::Result<Self>
     where
         S: Storage + Clone,
         T: Target + Send + 'static,
         <T::Store as Store>::Batch: Send,
+        W: Future<Output = Infallible>,
     {
         let status = Arc::new(SinkStatus::new(T::NAME));
         let (stop, asked) = watch::channel(false);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let follower = Follower::new(config, target, Arc::clone(&status), asked);
+        let of_thread = Arc::clone(&status);
         let name = format!("sink-{}", T::NAME.as_str());
         let thread = thread::Builder::new().name(name).spawn(move || {
             // The database's own thread inherits it. Without it the sink is a little faster.
             let _ = rustix::process::setpriority_process(None, NICE);
-            runtime.block_on(follower.run());
+            runtime.block_on(async {
+                tokio::select! {
+                    biased;
+                    () = follower.run() => {}
+                    never = beside(of_thread) => match never {},
+                }
+            });
         })?;
         Ok(Self { status, stop, thread })
     }

@@ -34,6 +34,7 @@ struct RunningSink {
     stopped_at: Option<u64>,
     detached: bool,
     last_error: Option<String>,
+    read_error: Option<String>,
 }
 
 /// What a server that refuses says.
@@ -302,6 +303,9 @@ fn lines(running: &Running) -> String {
         }
         if let Some(error) = &sink.last_error {
             text.push_str(&format!("       {error}\n"));
+        }
+        if let Some(error) = &sink.read_error {
+            text.push_str(&format!("       others cannot read it: {error}\n"));
         }
         if let Some(sequence) = sink.stopped_at {
             text.push_str(&format!(

@@ -25,7 +25,9 @@ pub(crate) fn are_well(gate: &Gate) -> bool {
     let (durable, now) = (gate.handle.journal_metrics().durable.get(), gate.handle.now());
     gate.sinks.iter().all(|sink| {
         let follows = matches!(sink.status.state(), SinkState::Connecting | SinkState::Following);
-        follows && sink.status.lag_us(durable, now) < LAG_US_MAX && !sink.watermark.is_detached()
+        let is_behind = sink.status.lag_us(durable, now) >= LAG_US_MAX;
+        let is_readable = sink.status.read_error().is_none();
+        follows && !is_behind && is_readable && !sink.watermark.is_detached()
     })
 }
 
@@ -47,13 +49,14 @@ fn one(json: &mut Writer, gate: &Gate, sink: &SeenSink) {
     json.raw(",\"lag_seconds\":").number(lag_us.div_ceil(1_000_000));
     json.raw(",\"stopped_at\":").optional_number(status.poison());
     json.raw(",\"detached\":").bool(watermark.is_detached());
-    json.raw(",\"last_error\":").optional_string(status.last_error().as_deref()).raw("}");
+    json.raw(",\"last_error\":").optional_string(status.last_error().as_deref());
+    json.raw(",\"read_error\":").optional_string(status.read_error().as_deref()).raw("}");
 }
 
 type Family = (&'static str, &'static str, &'static str, fn(&SeenSink, u64) -> u64);
 
 #[rustfmt::skip]
-const FAMILIES: [Family; 12] = [
+const FAMILIES: [Family; 13] = [
     ("sluice_sink_watermark", "gauge", "the last sequence stored", |s, _| s.status.watermark.get()),
     ("sluice_sink_synced", "gauge", "the last sequence stored and synced", |s, _| s.status.synced.get()),
     ("sluice_sink_lag_records", "gauge", "durable records not stored yet", |s, durable| s.status.lag_records(durable)),
@@ -65,6 +68,7 @@ const FAMILIES: [Family; 12] = [
     ("sluice_sink_rewinds_total", "counter", "times the store had less than before", |s, _| s.status.rewinds.get()),
     ("sluice_sink_stopped_at", "gauge", "the record that the store refuses and that an operator must look at; 0 for none", |s, _| s.status.poison().unwrap_or(0)),
     ("sluice_sink_near_ceiling", "gauge", "1: the sink keeps the journal from being trimmed, and that is near the size at which it is detached", |s, _| u64::from(s.watermark.is_near_ceiling())),
+    ("sluice_sink_unreadable", "gauge", "1: who connects to Redis now cannot read the copy; of databases it is not looked at", |s, _| u64::from(s.status.read_error().is_some())),
     ("sluice_sink_detached", "gauge", "1: the journal is kept no longer for this sink", |s, _| u64::from(s.watermark.is_detached())),
 ];
 

@@ -28,6 +28,7 @@ mod copy;
 mod erase;
 mod items;
 mod keys;
+mod looking;
 mod opening;
 mod said;
 mod shared;
@@ -39,6 +40,7 @@ pub use copy::{RedisCopy, RedisEntry, RedisHash, RedisIndex, RedisKey, RedisMark
 use erase::{ask, being_erased};
 use keys::Keys;
 pub use keys::{NoRedisPrefix, RedisPrefix};
+pub(super) use looking::look_for_ever;
 use opening::Unfinished;
 pub use shared::{erase_redis, stored_in_redis};
 use trouble::{from_redis, lacks_function};

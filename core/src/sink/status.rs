@@ -75,6 +75,7 @@ pub struct SinkStatus {
     /// Whether the store is a copy of this journal, and not of another one or another past.
     is_own: AtomicU8,
     last_error: Mutex<Option<String>>,
+    read_error: Mutex<Option<String>>,
     poison: Mutex<Option<Poisoned>>,
     /// When it last had all that was durable.
     caught_up_at: Mutex<Option<Instant>>,
@@ -110,6 +111,7 @@ impl SinkStatus {
             troubles: Default::default(),
             is_own: AtomicU8::new(UNJUDGED),
             last_error: Mutex::new(None),
+            read_error: Mutex::new(None),
             poison: Mutex::new(None),
             caught_up_at: Mutex::new(None),
         }
@@ -147,6 +149,24 @@ impl SinkStatus {
     /// Says whether what has been opened is a copy of this journal.
     pub(super) fn judged(&self, is_own: bool) {
         self.is_own.store(u8::from(is_own), Ordering::Release);
+    }
+
+    /// What is wrong with the copy for those who read it; `None` if nothing is, or nobody looks: of
+    /// Redis alone it is looked at, once a second.
+    pub fn read_error(&self) -> Option<String> {
+        self.read_trouble().clone()
+    }
+
+    /// Says what is wrong for readers. Says whether it is other than before.
+    pub(super) fn read(&self, wrong: Option<String>) -> bool {
+        let mut last = self.read_trouble();
+        let changed = *last != wrong;
+        *last = wrong;
+        changed
+    }
+
+    fn read_trouble(&self) -> MutexGuard<'_, Option<String>> {
+        self.read_error.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn last_trouble(&self) -> MutexGuard<'_, Option<String>> {

@@ -148,6 +148,25 @@ fn a_replica_that_lagged_behind_is_brought_up() {
 }
 
 #[test]
+fn who_is_led_elsewhere_than_the_sink_is_noticed() {
+    let (node, other) = (Node::lived(DEFAULT), redis());
+    let redis = redis();
+    let proxy = Proxy::to(redis.port());
+    let sink = node.sink(&proxy.url());
+    let status = Arc::clone(sink.status());
+    node.caught_up(&status);
+    proxy.lead_newcomers_to(other.port());
+    until("it is noticed", || status.read_error().is_some());
+    let error = status.read_error().expect("it says why");
+    assert!(error.contains("leads to another server"), "{error}");
+    assert_eq!(status.state(), SinkState::Following, "the sink itself gets on");
+    proxy.lead_newcomers_to(redis.port());
+    until("all is well", || status.read_error().is_none());
+    sink.stop();
+    node.is_well(&redis.url());
+}
+
+#[test]
 fn a_wrong_password_is_told_and_never_shown() {
     let node = Node::lived(DEFAULT);
     let password = Some("right-canary".to_owned());

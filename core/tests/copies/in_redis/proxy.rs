@@ -58,8 +58,13 @@ impl Proxy {
 
     /// Leads elsewhere from now on.
     pub(crate) fn lead_to(&self, port: u16) {
-        self.shared.upstream.store(port, Ordering::Release);
+        self.lead_newcomers_to(port);
         self.cut();
+    }
+
+    /// Leads those elsewhere who connect from now on.
+    pub(crate) fn lead_newcomers_to(&self, port: u16) {
+        self.shared.upstream.store(port, Ordering::Release);
     }
 
     /// Cuts all connections.
