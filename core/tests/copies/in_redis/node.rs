@@ -19,6 +19,7 @@ use sluice_services::{Redis, RedisOptions};
 
 use crate::living::life::Life;
 use crate::living::selling::sell;
+use crate::living::{SMALL_SEGMENTS, segments};
 
 /// How often something is looked at until it must be so.
 const LOOKS_MAX: u32 = 30_000;
@@ -99,25 +100,12 @@ impl Node {
 
     /// In which nothing happened; whose journal has many segments soon.
     pub(crate) fn of_small_segments() -> Self {
-        let small = Limits {
-            record_bytes_max: TINY.record_bytes_max,
-            frame_bytes_max: TINY.frame_bytes_max,
-            frame_records_max: TINY.frame_records_max,
-            segment_bytes: TINY.segment_bytes,
-            first_segment_bytes: TINY.first_segment_bytes,
-            ..DEFAULT
-        };
-        Self::within(small, DEFAULT, RETENTION_US)
+        Self::within(SMALL_SEGMENTS, DEFAULT, RETENTION_US)
     }
 
     /// The journal's segments, the oldest first.
     pub(crate) fn segments(&self) -> Vec<PathBuf> {
-        let files = std::fs::read_dir(self.folder.path().join("journal")).expect("it is there");
-        let paths = files.map(|file| file.expect("read").path());
-        let segments = paths.filter(|path| path.extension().is_some_and(|it| it == "segment"));
-        let mut segments: Vec<_> = segments.collect();
-        segments.sort_unstable();
-        segments
+        segments(&self.folder.path().join("journal"))
     }
 
     fn archived(&self) -> Option<Directory> {

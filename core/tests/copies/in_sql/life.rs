@@ -2,13 +2,14 @@
 
 use sluice_core::event::OrderStatus;
 use sluice_core::id::{OrderId, PaymentId};
-use sluice_core::limits::{DEFAULT, Limits, TINY};
+use sluice_core::limits::{DEFAULT, TINY};
 use sluice_core::sink::{OrderSearch, Reading, erase};
 use sluice_services::Postgres;
 
 use crate::in_sql::copied::{Copied, on_a_runtime};
 use crate::in_sql::serving::{database, started};
 use crate::living::life::{Life, Lived, sku};
+use crate::living::{SMALL_SEGMENTS, segments};
 
 /// An engine in which everything happened, and its copy.
 fn lived() -> (Copied, Lived) {
@@ -79,25 +80,10 @@ fn wherever_a_batch_ends_the_rows_are_the_same() {
 /// Whatever was before, what is left of a journal accounts for the rows that it made.
 #[test]
 fn what_is_left_of_a_life_is_compared() {
-    let limits = Limits {
-        record_bytes_max: TINY.record_bytes_max,
-        frame_bytes_max: TINY.frame_bytes_max,
-        frame_records_max: TINY.frame_records_max,
-        segment_bytes: TINY.segment_bytes,
-        first_segment_bytes: TINY.first_segment_bytes,
-        ..DEFAULT
-    };
-    let copied = Copied::of(limits, |handle| {
+    let copied = Copied::of(SMALL_SEGMENTS, |handle| {
         Life::lived(handle);
     });
-    let segments = || {
-        let files = std::fs::read_dir(copied.folder.path().join("journal")).expect("it is there");
-        let paths = files.map(|file| file.expect("read").path());
-        let segments = paths.filter(|path| path.extension().is_some_and(|it| it == "segment"));
-        let mut segments: Vec<_> = segments.collect();
-        segments.sort_unstable();
-        segments
-    };
+    let segments = || segments(&copied.folder.path().join("journal"));
     let mut first = 1;
     while let [oldest, _, ..] = &segments()[..] {
         std::fs::remove_file(oldest).expect("removed");
