@@ -109,6 +109,8 @@ pub enum Bug {
     BatchNeverShrinks,
     /// What a full batch leaves of a frame is forgotten (I8).
     RestOfFrameLost,
+    /// A record that is to begin another batch is in neither (I8).
+    CutRecordLost,
     /// Others are told what a store has stored, not what it has synced.
     UnsyncedTold,
     /// What an earlier process stored is told without a sync.
@@ -131,7 +133,7 @@ pub enum Bug {
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Self; 60] = [
+    pub const ALL: [Self; 61] = [
         Self::AckBeforeSync,
         Self::RefusalBeforeSync,
         Self::RetryFailedSync,
@@ -183,6 +185,7 @@ impl Bug {
         Self::BatchRepeatedBlindly,
         Self::BatchNeverShrinks,
         Self::RestOfFrameLost,
+        Self::CutRecordLost,
         Self::UnsyncedTold,
         Self::EarlierUnsyncedTold,
         Self::PoisonPassedOver,

@@ -190,6 +190,8 @@ pub enum Mark {
     SaidPaymentsFull,
     /// A store needed longer for a batch than anybody waits.
     BatchTookTooLong,
+    /// A record had no room in a batch that had others, and began another one.
+    BatchCut,
     /// A store did what was asked, and its answer was lost.
     ReplyLost,
     /// A store did what somebody had asked who was gone.
@@ -228,7 +230,7 @@ pub enum Mark {
 
 impl Mark {
     /// All marks, in order.
-    pub const ALL: [Self; 110] = [
+    pub const ALL: [Self; 111] = [
         Self::CrashBetweenWriteAndSync,
         Self::CrashWithSeveralInFlight,
         Self::CrashInRecovery,
@@ -322,6 +324,7 @@ impl Mark {
         Self::SaidStandbyFull,
         Self::SaidPaymentsFull,
         Self::BatchTookTooLong,
+        Self::BatchCut,
         Self::ReplyLost,
         Self::StoredLate,
         Self::CrashInStoring,

@@ -145,6 +145,9 @@ impl<S: Storage + Clone> Source<S> {
         let (meta, event) = decoded.map_err(|error| poison(error.to_string()))?;
         if batch.extent().records() > 0 && !batch.has_room_for(&event) {
             self.is_cut = true;
+            if planted::is(Bug::CutRecordLost) {
+                self.frame.pass();
+            }
             return Ok(false);
         }
         let taken = batch.take(sequence, &meta, &event, length);

@@ -396,9 +396,8 @@ impl Store for SimStore {
     }
 
     async fn close(self) -> Result<(), SinkError> {
-        let line = self.line;
         let mut state = self.shared.borrow_mut();
-        state.reach(line)
+        state.reach(self.line)
     }
 }
 
@@ -418,6 +417,14 @@ impl Gathered for SimBatch {
 
     fn extent(&self) -> &Extent {
         &self.extent
+    }
+
+    fn has_room_for(&self, event: &Event<'_>) -> bool {
+        if !matches!(event, Event::SaleDefined(_) | Event::SaleMoved(_)) {
+            return true;
+        }
+        self.shared.borrow_mut().marks.hit(Mark::BatchCut);
+        false
     }
 
     fn take(
